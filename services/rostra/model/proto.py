@@ -1,0 +1,309 @@
+"""Catalog values to their messages and back. Pure; raises ``BadRequest`` naming the field where a message lacks what it must have."""
+
+from __future__ import annotations
+
+from rostra.errors import BadRequest
+from rostra.model.catalog import (
+    Check,
+    CheckDefinition,
+    Command,
+    CommandGroup,
+    Deregistration,
+    HealthStatus,
+    Node,
+    Registration,
+    Service,
+    ServiceAddress,
+    ServiceInstance,
+    ServiceSummary,
+    Weights,
+)
+from rostra.model.topics import Entry, Topic, TopicKind
+from rostra.v1 import catalog_pb2, catalog_stream_pb2, command_pb2
+
+_STATUS_TO_PROTO = {
+    HealthStatus.PASSING: catalog_pb2.HEALTH_STATUS_PASSING,
+    HealthStatus.WARNING: catalog_pb2.HEALTH_STATUS_WARNING,
+    HealthStatus.CRITICAL: catalog_pb2.HEALTH_STATUS_CRITICAL,
+}
+_STATUS_FROM_PROTO = {number: status for status, number in _STATUS_TO_PROTO.items()}
+
+
+def status_to_proto(status: HealthStatus) -> catalog_pb2.HealthStatus:
+    return _STATUS_TO_PROTO[status]
+
+
+def status_from_proto(number: int) -> HealthStatus:
+    """Unspecified and unknown numbers are critical, as Consul takes a check that is registered without a state."""
+    return _STATUS_FROM_PROTO.get(catalog_pb2.HealthStatus.ValueType(number), HealthStatus.CRITICAL)
+
+
+def node_to_proto(node: Node) -> catalog_pb2.Node:
+    return catalog_pb2.Node(
+        id=node.id,
+        name=node.name,
+        address=node.address,
+        tagged_addresses=node.tagged_addresses,
+        meta=node.meta,
+        create_index=node.create_index,
+        modify_index=node.modify_index,
+    )
+
+
+def node_from_proto(message: catalog_pb2.Node) -> Node:
+    return Node(
+        name=message.name,
+        address=message.address,
+        id=message.id,
+        tagged_addresses=dict(message.tagged_addresses),
+        meta=dict(message.meta),
+        create_index=message.create_index,
+        modify_index=message.modify_index,
+    )
+
+
+def service_to_proto(service: Service) -> catalog_pb2.Service:
+    return catalog_pb2.Service(
+        id=service.id,
+        name=service.name,
+        kind=service.kind,
+        tags=service.tags,
+        address=service.address,
+        tagged_addresses={
+            tag: catalog_pb2.ServiceAddress(address=place.address, port=place.port) for tag, place in service.tagged_addresses.items()
+        },
+        meta=service.meta,
+        port=service.port,
+        socket_path=service.socket_path,
+        weights=catalog_pb2.Weights(passing=service.weights.passing, warning=service.weights.warning),
+        enable_tag_override=service.enable_tag_override,
+        create_index=service.create_index,
+        modify_index=service.modify_index,
+    )
+
+
+def service_from_proto(message: catalog_pb2.Service) -> Service:
+    """A message without weights has the default ones; an empty ID is the name."""
+    weights = Weights(message.weights.passing, message.weights.warning) if message.HasField("weights") else Weights()
+    return Service(
+        id=message.id or message.name,
+        name=message.name,
+        kind=message.kind,
+        tags=tuple(message.tags),
+        address=message.address,
+        tagged_addresses={tag: ServiceAddress(place.address, place.port) for tag, place in message.tagged_addresses.items()},
+        meta=dict(message.meta),
+        port=message.port,
+        socket_path=message.socket_path,
+        weights=weights,
+        enable_tag_override=message.enable_tag_override,
+        create_index=message.create_index,
+        modify_index=message.modify_index,
+    )
+
+
+_DEFINITION_TEXTS = (
+    "http",
+    "method",
+    "body",
+    "tcp",
+    "udp",
+    "grpc",
+    "grpc_use_tls",
+    "h2ping",
+    "h2ping_plaintext",
+    "docker_container_id",
+    "shell",
+    "alias_node",
+    "alias_service",
+    "os_service",
+    "tls_server_name",
+    "tls_skip_verify",
+    "success_before_passing",
+    "failures_before_critical",
+    "failures_before_warning",
+    "disable_redirects",
+    "output_max_size",
+)
+_DEFINITION_DURATIONS = ("ttl", "interval", "timeout", "deregister_critical_service_after")
+
+
+def definition_to_proto(definition: CheckDefinition) -> catalog_pb2.CheckDefinition:
+    """Durations go in whole milliseconds."""
+    message = catalog_pb2.CheckDefinition(args=definition.args)
+    for name in _DEFINITION_TEXTS:
+        setattr(message, name, getattr(definition, name))
+    for name in _DEFINITION_DURATIONS:
+        setattr(message, f"{name}_ms", round(getattr(definition, f"{name}_s") * 1000))
+    for header, values in definition.header.items():
+        message.header[header].values.extend(values)
+    return message
+
+
+def definition_from_proto(message: catalog_pb2.CheckDefinition) -> CheckDefinition:
+    fields = {name: getattr(message, name) for name in _DEFINITION_TEXTS}
+    fields |= {f"{name}_s": getattr(message, f"{name}_ms") / 1000 for name in _DEFINITION_DURATIONS}
+    header = {name: tuple(values.values) for name, values in message.header.items()}
+    return CheckDefinition(args=tuple(message.args), header=header, **fields)
+
+
+def check_to_proto(check: Check) -> catalog_pb2.Check:
+    return catalog_pb2.Check(
+        node=check.node,
+        check_id=check.check_id,
+        name=check.name,
+        status=status_to_proto(check.status),
+        notes=check.notes,
+        output=check.output,
+        service_id=check.service_id,
+        service_name=check.service_name,
+        service_tags=check.service_tags,
+        type=check.type,
+        definition=definition_to_proto(check.definition) if check.definition != CheckDefinition() else None,
+        create_index=check.create_index,
+        modify_index=check.modify_index,
+    )
+
+
+def check_from_proto(message: catalog_pb2.Check) -> Check:
+    return Check(
+        node=message.node,
+        check_id=message.check_id or message.name,
+        name=message.name,
+        status=status_from_proto(message.status),
+        notes=message.notes,
+        output=message.output,
+        service_id=message.service_id,
+        service_name=message.service_name,
+        service_tags=tuple(message.service_tags),
+        type=message.type,
+        definition=definition_from_proto(message.definition) if message.HasField("definition") else CheckDefinition(),
+        create_index=message.create_index,
+        modify_index=message.modify_index,
+    )
+
+
+def instance_to_proto(instance: ServiceInstance) -> catalog_pb2.ServiceInstance:
+    return catalog_pb2.ServiceInstance(
+        node=node_to_proto(instance.node),
+        service=service_to_proto(instance.service),
+        checks=[check_to_proto(check) for check in instance.checks],
+    )
+
+
+def instance_from_proto(message: catalog_pb2.ServiceInstance) -> ServiceInstance:
+    return ServiceInstance(
+        node_from_proto(message.node), service_from_proto(message.service), tuple(check_from_proto(check) for check in message.checks)
+    )
+
+
+def summary_to_proto(summary: ServiceSummary) -> catalog_pb2.ServiceSummary:
+    return catalog_pb2.ServiceSummary(name=summary.name, tags=summary.tags, instances=summary.instances)
+
+
+def summary_from_proto(message: catalog_pb2.ServiceSummary) -> ServiceSummary:
+    return ServiceSummary(message.name, tuple(message.tags), message.instances)
+
+
+def registration_to_proto(registration: Registration) -> catalog_pb2.Registration:
+    return catalog_pb2.Registration(
+        node=node_to_proto(registration.node),
+        skip_node_update=registration.skip_node_update,
+        service=service_to_proto(registration.service) if registration.service else None,
+        checks=[check_to_proto(check) for check in registration.checks],
+    )
+
+
+def registration_from_proto(message: catalog_pb2.Registration) -> Registration:
+    if not message.HasField("node"):
+        raise BadRequest("registration.node is required", field="registration.node")
+    return Registration(
+        node=node_from_proto(message.node),
+        skip_node_update=message.skip_node_update,
+        service=service_from_proto(message.service) if message.HasField("service") else None,
+        checks=tuple(check_from_proto(check) for check in message.checks),
+    )
+
+
+def deregistration_to_proto(removal: Deregistration) -> catalog_pb2.Deregistration:
+    return catalog_pb2.Deregistration(node=removal.node, service_id=removal.service_id, check_id=removal.check_id)
+
+
+def deregistration_from_proto(message: catalog_pb2.Deregistration) -> Deregistration:
+    return Deregistration(message.node, message.service_id, message.check_id)
+
+
+def command_to_proto(command: Command, request_id: bytes = b"") -> command_pb2.Command:
+    match command:
+        case Registration():
+            return command_pb2.Command(request_id=request_id, register=registration_to_proto(command))
+        case Deregistration():
+            return command_pb2.Command(request_id=request_id, deregister=deregistration_to_proto(command))
+        case CommandGroup():
+            group = command_pb2.CommandGroup(commands=[command_to_proto(part) for part in command.commands])
+            return command_pb2.Command(request_id=request_id, group=group)
+
+
+def command_from_proto(message: command_pb2.Command) -> Command:
+    """Raises ``BadRequest`` for a kind that this version does not know, or a group within a group."""
+    match message.WhichOneof("kind"):
+        case "register":
+            return registration_from_proto(message.register)
+        case "deregister":
+            return deregistration_from_proto(message.deregister)
+        case "group":
+            parts = tuple(command_from_proto(part) for part in message.group.commands)
+            return CommandGroup(tuple(_not_a_group(part) for part in parts))
+        case _:
+            raise BadRequest("command.kind is not one that this version knows", field="command.kind")
+
+
+def _not_a_group(command: Command) -> Registration | Deregistration:
+    if isinstance(command, CommandGroup):
+        raise BadRequest("command.group holds a group", field="command.group")
+    return command
+
+
+def topic_to_proto(topic: Topic) -> catalog_stream_pb2.Topic:
+    return catalog_stream_pb2.Topic(kind=catalog_stream_pb2.TopicKind.ValueType(topic.kind.value), name=topic.name)
+
+
+def topic_from_proto(message: catalog_stream_pb2.Topic) -> Topic:
+    try:
+        return Topic(TopicKind(message.kind), message.name)
+    except ValueError:
+        raise BadRequest(f"topic.kind {message.kind} is not one that this version knows", field="topic.kind") from None
+
+
+def entry_to_proto(entry: Entry) -> catalog_stream_pb2.TopicEntry:
+    message = catalog_stream_pb2.TopicEntry(key=entry.key, index=entry.index)
+    match entry.value:
+        case None:
+            pass
+        case Node():
+            message.node.CopyFrom(node_to_proto(entry.value))
+        case ServiceSummary():
+            message.summary.CopyFrom(summary_to_proto(entry.value))
+        case ServiceInstance():
+            message.instance.CopyFrom(instance_to_proto(entry.value))
+        case Service():
+            message.service.CopyFrom(service_to_proto(entry.value))
+        case Check():
+            message.check.CopyFrom(check_to_proto(entry.value))
+    return message
+
+
+def entry_from_proto(message: catalog_stream_pb2.TopicEntry) -> Entry:
+    match message.WhichOneof("value"):
+        case "node":
+            return Entry(message.key, message.index, node_from_proto(message.node))
+        case "summary":
+            return Entry(message.key, message.index, summary_from_proto(message.summary))
+        case "instance":
+            return Entry(message.key, message.index, instance_from_proto(message.instance))
+        case "service":
+            return Entry(message.key, message.index, service_from_proto(message.service))
+        case "check":
+            return Entry(message.key, message.index, check_from_proto(message.check))
+        case _:
+            return Entry(message.key, message.index, None)
