@@ -29,7 +29,7 @@ _STATUS_TO_PROTO = {
 _STATUS_FROM_PROTO = {number: status for status, number in _STATUS_TO_PROTO.items()}
 
 
-def status_to_proto(status: HealthStatus) -> catalog_pb2.HealthStatus:
+def status_to_proto(status: HealthStatus) -> catalog_pb2.HealthStatus.ValueType:
     return _STATUS_TO_PROTO[status]
 
 

@@ -1,0 +1,28 @@
+"""How fresh a read must be, and how fresh the one who answers is (DESIGN section 3, "Freshness")."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Consistency(enum.Enum):
+    """The value is the number in the contract."""
+
+    DEFAULT = 1
+    """Linearizable while clocks run at a sane rate: covered by the leader's lease."""
+    CONSISTENT = 2
+    """Linearizable whatever the clocks do: the leader asks a quorum first."""
+    STALE = 3
+    """What is here, at once, leader or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How fresh a server is. ``last_contact_ms`` is 0 on the leader itself; ``leader`` is a node name, or empty."""
+
+    known_leader: bool = False
+    last_contact_ms: int = 0
+    applied_index: int = 0
+    leader: str = ""
+    leader_address: str = ""

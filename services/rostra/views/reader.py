@@ -1,0 +1,61 @@
+"""What dns and gateway may ask: readings of the catalog, waiting for them to change, and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rostra.model.catalog import Command
+from rostra.model.consistency import Consistency, Contact
+from rostra.model.topics import Topic
+from rostra.views.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Views that were, when it was made, at least as fresh as was asked; one for each topic asked, in that order.
+
+    Views are live: read them before the next await. A view of a name that does not exist is empty, and its index is
+    that of the list on which its absence was established.
+    """
+
+    views: tuple[View, ...]
+    contact: Contact
+    consistency: Consistency
+
+
+class Reader(Protocol):
+    """The read side of a hub."""
+
+    @property
+    def contact(self) -> Contact:
+        """How fresh the catalog behind the views is, as it last said."""
+        ...
+
+    def peek(self, topics: Sequence[Topic]) -> Reading | None:
+        """The views as they are, at once and never stale-checked; None while one of them has no snapshot yet."""
+        ...
+
+    async def read(self, topics: Sequence[Topic], consistency: Consistency, *, timeout_s: float | None = None) -> Reading:
+        """The views, as fresh as asked. Default and consistent reads wait up to ``timeout_s`` (the hold time when None) for a
+        leader, then raise ``NoLeader``; stale ones answer from what is here, or raise ``NotReady`` if nothing ever came."""
+        ...
+
+    async def wait(self, topics: Sequence[Topic], changed: Callable[[Reading], bool], *, timeout_s: float) -> Reading:
+        """The views as soon as ``changed`` says so of them, or as they are after ``timeout_s``."""
+        ...
+
+
+class Writer(Protocol):
+    """The write side of a hub."""
+
+    async def write(self, command: Command, *, request_id: bytes = b"", timeout_s: float | None = None) -> int:
+        """Proposes ``command`` and returns its log index once it is applied and this process's views have reached it (or 50 ms
+        later). Raises what the catalog refused it with (``BadRequest``, …), ``NoLeader``, ``Busy``, or ``UnknownOutcome``.
+        An empty ``request_id`` is drawn at random."""
+        ...
+
+    async def caught_up(self, index: int, *, timeout_s: float) -> bool:
+        """Whether the views reached ``index`` in time."""
+        ...
