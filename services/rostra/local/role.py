@@ -1,0 +1,62 @@
+"""The local role: state, push, checks and AgentService as one object."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rostra.local.core import LocalState
+from rostra.local.driver import LocalDriver
+from rostra.local.servicer import Agent, AgentServicer
+from rostra.local.storage import LocalStore
+from rostra.model.catalog import Node, Service
+from rostra.views.reader import Reader, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """``folder`` keeps registrations over restarts; None keeps nothing."""
+
+    folder: Path | None = None
+    check_update_interval_s: float = 300.0
+    discard_check_output: bool = False
+
+
+class LocalRole:
+    """This node's services and checks."""
+
+    name = "local"
+
+    def __init__(
+        self, node: Node, own: Sequence[Service], settings: LocalSettings, reader: Reader, writer: Writer, agent: Agent, rng: random.Random
+    ) -> None:
+        state = LocalState(
+            node,
+            own=own,
+            check_update_interval_s=settings.check_update_interval_s,
+            discard_output=settings.discard_check_output,
+        )
+        self._driver = LocalDriver(state, LocalStore(settings.folder), reader, writer, rng)
+        self.servicer = AgentServicer(self._driver, agent)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the catalog has been brought in line once."""
+        return self._driver.synced
+
+    async def start(self) -> None:
+        self._driver.load()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._driver.run(), name="local: push")
+
+    async def stop(self) -> None:
+        """Nothing is held open."""
+
+    def stats(self) -> Mapping[str, Mapping[str, str]]:
+        state = self._driver.state
+        return {"agent": {"checks": str(len(state.checks())), "services": str(len(state.services()))}}

@@ -1,0 +1,159 @@
+"""AgentService: proto to domain and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from rostra.errors import BadRequest, Unsupported
+from rostra.local.core import type_of
+from rostra.local.driver import LocalDriver
+from rostra.model.catalog import Check
+from rostra.model.identity import Identity
+from rostra.model.proto import check_to_proto, definition_from_proto, service_from_proto, service_to_proto, status_from_proto
+from rostra.telemetry.logs import LEVELS, tapped
+from rostra.v1 import agent_pb2, agent_pb2_grpc, catalog_pb2, common_pb2
+
+
+class Agent(Protocol):
+    """The process around the roles, as far as it can be asked and told."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def config_json(self) -> str:
+        """The effective configuration, secrets masked."""
+        ...
+
+    async def stats(self) -> Mapping[str, Mapping[str, str]]:
+        """Groups of numbers for ``rostra info``."""
+        ...
+
+    async def join(self, addresses: Sequence[str], *, wan: bool) -> int:
+        """Returns how many answered."""
+        ...
+
+    async def leave(self) -> None:
+        """Returns when the cluster has been told; the process then stops."""
+        ...
+
+    async def force_leave(self, name: str, *, prune: bool, wan: bool) -> None: ...
+
+    def reload(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Returns the keys now in force and those that need a restart."""
+        ...
+
+
+class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
+    """Every decision is in the core or the agent."""
+
+    def __init__(self, driver: LocalDriver, agent: Agent) -> None:
+        self._driver = driver
+        self._agent = agent
+
+    async def GetSelf(self, request: agent_pb2.GetSelfRequest, context: Any) -> agent_pb2.GetSelfResponse:
+        who = self._agent.identity
+        stats = {group: agent_pb2.StatGroup(values=values) for group, values in (await self._agent.stats()).items()}
+        return agent_pb2.GetSelfResponse(
+            node=common_pb2.NodeIdentity(name=who.name, id=who.id, datacenter=who.datacenter),
+            version=self._agent.version,
+            server=who.server,
+            config_json=self._agent.config_json(),
+            stats=stats,
+        )
+
+    async def RegisterService(self, request: agent_pb2.RegisterServiceRequest, context: Any) -> agent_pb2.RegisterServiceResponse:
+        service = service_from_proto(request.service)
+        checks = [_check(each) for each in request.checks]
+        self._driver.change(
+            lambda state, now: state.register_service(service, checks, replace_checks=request.replace_existing_checks, now=now)
+        )
+        return agent_pb2.RegisterServiceResponse()
+
+    async def DeregisterService(self, request: agent_pb2.DeregisterServiceRequest, context: Any) -> agent_pb2.DeregisterServiceResponse:
+        self._driver.change(lambda state, _: state.deregister_service(request.service_id))
+        return agent_pb2.DeregisterServiceResponse()
+
+    async def ListLocalServices(self, request: agent_pb2.ListLocalServicesRequest, context: Any) -> agent_pb2.ListLocalServicesResponse:
+        _refuse_filter(request.filter)
+        services = self._driver.state.services().values()
+        return agent_pb2.ListLocalServicesResponse(services=[service_to_proto(service) for service in services])
+
+    async def RegisterCheck(self, request: agent_pb2.RegisterCheckRequest, context: Any) -> agent_pb2.RegisterCheckResponse:
+        check = _check(request.check)
+        self._driver.change(lambda state, now: state.register_check(check, now))
+        return agent_pb2.RegisterCheckResponse()
+
+    async def DeregisterCheck(self, request: agent_pb2.DeregisterCheckRequest, context: Any) -> agent_pb2.DeregisterCheckResponse:
+        self._driver.change(lambda state, _: state.deregister_check(request.check_id))
+        return agent_pb2.DeregisterCheckResponse()
+
+    async def ListLocalChecks(self, request: agent_pb2.ListLocalChecksRequest, context: Any) -> agent_pb2.ListLocalChecksResponse:
+        _refuse_filter(request.filter)
+        return agent_pb2.ListLocalChecksResponse(checks=[check_to_proto(check) for check in self._driver.state.checks().values()])
+
+    async def UpdateTtl(self, request: agent_pb2.UpdateTtlRequest, context: Any) -> agent_pb2.UpdateTtlResponse:
+        if request.status == catalog_pb2.HEALTH_STATUS_UNSPECIFIED:
+            raise BadRequest("status is required: passing, warning or critical", field="status")
+        status = status_from_proto(request.status)
+        self._driver.change(lambda state, now: state.update_ttl(request.check_id, status, request.output, now), durable=False)
+        return agent_pb2.UpdateTtlResponse()
+
+    async def SetMaintenance(self, request: agent_pb2.SetMaintenanceRequest, context: Any) -> agent_pb2.SetMaintenanceResponse:
+        self._driver.change(
+            lambda state, now: state.set_maintenance(request.service_id, enable=request.enable, reason=request.reason, now=now),
+            durable=False,
+        )
+        return agent_pb2.SetMaintenanceResponse()
+
+    async def Join(self, request: agent_pb2.AgentServiceJoinRequest, context: Any) -> agent_pb2.AgentServiceJoinResponse:
+        return agent_pb2.AgentServiceJoinResponse(joined=await self._agent.join(request.addresses, wan=request.wan))
+
+    async def Leave(self, request: agent_pb2.AgentServiceLeaveRequest, context: Any) -> agent_pb2.AgentServiceLeaveResponse:
+        await self._agent.leave()
+        return agent_pb2.AgentServiceLeaveResponse()
+
+    async def ForceLeave(self, request: agent_pb2.AgentServiceForceLeaveRequest, context: Any) -> agent_pb2.AgentServiceForceLeaveResponse:
+        await self._agent.force_leave(request.name, prune=request.prune, wan=request.wan)
+        return agent_pb2.AgentServiceForceLeaveResponse()
+
+    async def Reload(self, request: agent_pb2.ReloadRequest, context: Any) -> agent_pb2.ReloadResponse:
+        applied, needs_restart = self._agent.reload()
+        return agent_pb2.ReloadResponse(applied=applied, needs_restart=needs_restart)
+
+    async def StreamLogs(self, request: agent_pb2.StreamLogsRequest, context: Any) -> AsyncIterator[agent_pb2.StreamLogsResponse]:
+        level = request.level or "info"
+        if level not in LEVELS:
+            raise BadRequest(f"Unknown log level: {level}", field="level")
+        news = asyncio.Event()
+        with tapped(level, as_json=request.json, notify=news.set) as tap:
+            while True:
+                await news.wait()
+                news.clear()
+                lines, lost = tap.take()
+                for line in lines:
+                    yield agent_pb2.StreamLogsResponse(line=line, lost=lost)
+                    lost = 0
+
+
+def _check(message: agent_pb2.LocalCheck) -> Check:
+    definition = definition_from_proto(message.definition)
+    return Check(
+        node="",
+        check_id=message.check_id,
+        name=message.name,
+        status=status_from_proto(message.status),
+        notes=message.notes,
+        service_id=message.service_id,
+        type=type_of(definition),
+        definition=definition,
+    )
+
+
+def _refuse_filter(expression: str) -> None:
+    if expression:
+        raise Unsupported("filter is not in this version's gRPC door; the HTTP door has it")

@@ -1,0 +1,144 @@
+"""Logs: a constant event with fields, as one line of text or one JSON object.
+
+Text: ``2026-01-02T03:04:05.678Z [INFO]  raft: election won: term=2 tally=1``. A logger's name loses its leading ``rostra.``.
+Taps receive finished lines, bounded, for ``rostra monitor``.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+TRACE: Final = 5
+TAP_LINES: Final = 512
+
+LEVELS: Final = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+_NAMES: Final = {number: f"[{name.upper()}]" for name, number in LEVELS.items()}
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+logging.addLevelName(TRACE, "TRACE")
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return f'"{text}"' if not text or " " in text or '"' in text else text
+
+
+class TextFormatter(logging.Formatter):
+    """One line for people, and a traceback below it where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = " ".join(f"{name}={_quoted(value)}" for name, value in _fields(record).items())
+        name = record.name.removeprefix("rostra.")
+        line = f"{_stamp(record)} {_NAMES.get(record.levelno, '[INFO]'):7} {name}: {record.getMessage()}{': ' if fields else ''}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object with Consul's ``@`` keys and the fields beside them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = _NAMES.get(record.levelno, "[INFO]").strip("[]").lower()
+        entry = {
+            "@level": level,
+            "@message": record.getMessage(),
+            "@module": record.name.removeprefix("rostra."),
+            "@timestamp": _stamp(record),
+        }
+        if record.exc_info:
+            entry["@exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(entry | _fields(record), enc_hook=str).decode()
+
+
+class Tap(logging.Handler):
+    """Keeps the newest lines for one reader and counts those it lost. ``notify`` is called at each line; it must not block."""
+
+    def __init__(self, level: int, *, as_json: bool, notify: Callable[[], None]) -> None:
+        super().__init__(level)
+        self.setFormatter(JsonFormatter() if as_json else TextFormatter())
+        self.lost = 0
+        self._lines: deque[str] = deque()
+        self._notify = notify
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self._lines) >= TAP_LINES:
+            self._lines.popleft()
+            self.lost += 1
+        self._lines.append(self.format(record))
+        self._notify()
+
+    def take(self) -> tuple[list[str], int]:
+        """The lines since the last call, and how many were lost before them."""
+        lines, lost = list(self._lines), self.lost
+        self._lines.clear()
+        self.lost = 0
+        return lines, lost
+
+
+@contextmanager
+def tapped(level: str, *, as_json: bool, notify: Callable[[], None]) -> Iterator[Tap]:
+    """A tap on everything this process logs at ``level`` (a key of LEVELS) or above."""
+    root = logging.getLogger("rostra")
+    tap = Tap(LEVELS[level], as_json=as_json, notify=notify)
+    before = root.level
+    root.addHandler(tap)
+    root.setLevel(min(before, tap.level))
+    try:
+        yield tap
+    finally:
+        root.removeHandler(tap)
+        root.setLevel(before)
+
+
+def configure(
+    level: str, *, as_json: bool = False, file: str = "", rotate_bytes: int = 0, rotate_duration_s: float = 0.0, rotate_max_files: int = 0
+) -> None:
+    """Sends the log to standard output, and to ``file`` too where one is named. ``level`` is a key of LEVELS."""
+    root = logging.getLogger("rostra")
+    for handler in list(root.handlers):
+        if not isinstance(handler, Tap):
+            root.removeHandler(handler)
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if file:
+        handlers.append(_file_handler(file, rotate_bytes, rotate_duration_s, rotate_max_files))
+    for handler in handlers:
+        handler.setLevel(LEVELS[level])
+        handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+        root.addHandler(handler)
+    root.setLevel(LEVELS[level])
+    root.propagate = False
+
+
+def _file_handler(file: str, rotate_bytes: int, rotate_duration_s: float, rotate_max_files: int) -> logging.Handler:
+    path = Path(file)
+    if file.endswith("/") or path.is_dir():
+        path = path / "rostra.log"
+    if rotate_bytes > 0:
+        return logging.handlers.RotatingFileHandler(path, maxBytes=rotate_bytes, backupCount=max(1, rotate_max_files))
+    return logging.handlers.TimedRotatingFileHandler(
+        path, when="S", interval=max(1, int(rotate_duration_s or 86400)), backupCount=max(0, rotate_max_files), utc=True
+    )
