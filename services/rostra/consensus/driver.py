@@ -1,0 +1,693 @@
+"""The consensus role: an asyncio shell around the core.
+
+One task turns the wheel. Whatever arrives (messages, proposals, reads, completions of writes) waits until the next turn; a
+turn feeds all of it to the core, lets the clock tick, and performs what the core wants done. So everything that came
+together shares one append for each peer, one write, one fsync and one read round. Between two awaits nothing else runs:
+the core needs no lock. Only the store's thread is elsewhere, and it speaks to the loop by handing a number over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol, TypeVar, TypeVarTuple
+
+from rostra.consensus import report
+from rostra.consensus.attachment import DEFAULT_WINDOW_BYTES, Attachment
+from rostra.consensus.configuration import Configuration
+from rostra.consensus.core import Core, Role
+from rostra.consensus.events import Event
+from rostra.consensus.messages import Message, SnapshotInstalled
+from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode, SnapshotMeta, Suffrage
+from rostra.consensus.proposals import Batch, Committed, Outcome, PendingProposals
+from rostra.consensus.ready import Options, Ready
+from rostra.consensus.snapshots import SnapshotStore, SnapshotWriter
+from rostra.consensus.storage import StorageFull, Store
+from rostra.consensus.storage_thread import StorageThread
+from rostra.consensus.timing import Timing
+from rostra.consensus.watch import Watched
+from rostra.errors import BadRequest, Busy, Conflict, NoLeader, NotLeader, NotReady, RostraError, Timeout, UnknownOutcome
+
+log = logging.getLogger("rostra.consensus")
+
+Values = TypeVarTuple("Values")
+Result = TypeVar("Result")
+
+HOLD_TIMEOUT_S = 7.0
+"""Consul's ``rpc_hold_timeout``: how long a request may wait for a leader."""
+
+
+class Transport(Protocol):
+    """The way to the other servers. Messages may be lost, doubled and reordered: the protocol repeats what matters."""
+
+    def send(self, peer: PeerId, batch: Sequence[Message]) -> None:
+        """Sends in order if it can, drops if it cannot; never blocks. A broken connection: ``Consensus.unreachable``."""
+        ...
+
+    async def send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int, snapshots: SnapshotStore) -> bool:
+        """Sends a snapshot in chunks, resuming where the peer already is. True once the peer has installed it."""
+        ...
+
+    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
+        """Has the leader propose; it does not forward again. A loss on the way is ``UnknownOutcome``."""
+        ...
+
+
+class NoTransport:
+    """For a server that is alone."""
+
+    def send(self, peer: PeerId, batch: Sequence[Message]) -> None:
+        """There is nobody."""
+
+    async def send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int, snapshots: SnapshotStore) -> bool:
+        """There is nobody."""
+        return False
+
+    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
+        """There is nobody."""
+        raise NotLeader(leader.node_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the driver, each with what happens at it.
+
+    ``max_command_bytes``: ``BadRequest``. ``max_pending_proposals`` and ``max_pending_bytes`` (not decided yet), and
+    ``max_pending_reads``: ``Busy``. ``max_inbox``: further messages are dropped, which the protocol survives.
+    ``snapshot_threshold`` (Consul's ``raft_snapshot_threshold``): with so many entries since the last snapshot the primary is
+    asked for one, looked at every ``snapshot_interval_s``. ``primary_grace_s``: a leader without a primary hands over.
+    """
+
+    max_command_bytes: int = 512 * 1024
+    max_pending_proposals: int = 65_536
+    max_pending_bytes: int = 32 * 1024 * 1024
+    max_pending_reads: int = 65_536
+    max_inbox: int = 65_536
+    snapshot_threshold: int = 16_384
+    snapshot_interval_s: float = 30.0
+    primary_grace_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Leadership:
+    """Who leads, as this server knows it. ``is_leader``: this one does, and has committed an entry of its term."""
+
+    term: int
+    leader: PeerId | None
+    leader_name: str
+    leader_address: str
+    is_leader: bool
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Proposals that wait for the next turn."""
+
+    commands: Sequence[bytes]
+    size: int
+    only_in_term: int
+    future: asyncio.Future[list[Outcome]]
+
+
+class Consensus:
+    """One server of a replicated log. Everything but ``run`` may be called from any task of the same loop."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        store: Store,
+        snapshots: SnapshotStore,
+        timing: Timing,
+        transport: Transport | None = None,
+        options: Options | None = None,
+        limits: Limits | None = None,
+        random: Random | None = None,
+        clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._store = store
+        self._snapshots = snapshots
+        self._transport = transport or NoTransport()
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._wall_ns = wall_ns
+        self.core = Core(
+            recovered=store.recover(),
+            node_id=node_id,
+            reader=store,
+            timing=timing,
+            random=random or Random(),
+            now=clock(),
+            options=options,
+        )
+        self._thread: StorageThread | None = None
+        self._files = ThreadPoolExecutor(1, thread_name_prefix="consensus-snapshots")
+        self._tasks: asyncio.TaskGroup | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._woken = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: BaseException | None = None
+        self._stopped = False
+
+        self._inbox: list[Message] = []
+        self._completed = 0
+        self._named_snapshot: tuple[int, SnapshotMeta] | None = None
+        self._full: StorageFull | None = None
+        self._waiting: list[_Waiting] = []
+        self._waiting_size = 0
+        self._waiting_count = 0
+        self._pending = PendingProposals()
+        self._seen_commit = self.core.commit_index
+        self._seen_term = 0
+        self._filling: dict[ReadMode, asyncio.Future[int]] = {}
+        self._reading: dict[int, asyncio.Future[int]] = {}
+        self._read_count = 0
+
+        self._attachments: set[Attachment] = set()
+        self._primary: Attachment | None = None
+        self._primary_missing_since = -math.inf
+        self._next_look = 0.0
+        self._leadership = Watched(self._leadership_now())
+        self.dropped_messages = 0
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serves until cancelled. A failed disk raises ``StorageFailed``: the process must end."""
+        assert self._tasks is None
+        if self._store.blocks:
+            self._thread = self._start_thread(asyncio.get_running_loop())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                while True:
+                    await self._wait()
+                    self._turn()
+        except BaseExceptionGroup:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+        finally:
+            self._stop()
+
+    def _start_thread(self, loop: asyncio.AbstractEventLoop) -> StorageThread:
+        def hand_over(call: Callable[..., None], *values: object) -> None:
+            try:
+                loop.call_soon_threadsafe(call, *values)
+            except RuntimeError:
+                log.debug("write completed after the loop had closed")
+
+        thread = StorageThread(
+            self._store,
+            on_completed=lambda number: hand_over(self._on_completed, number),
+            on_full=lambda error: hand_over(self._on_full, error),
+            on_failed=lambda error: hand_over(self._on_failed, error),
+        )
+        thread.start()
+        return thread
+
+    def _stop(self) -> None:
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiting in self._waiting:
+            if not waiting.future.done():
+                waiting.future.set_exception(NotReady("this server is stopping"))
+        self._waiting.clear()
+        self._pending.give_up()
+        for future in [*self._filling.values(), *self._reading.values()]:
+            if not future.done():
+                future.set_result(0)
+        for attachment in list(self._attachments):
+            attachment.detach()
+        self._files.shutdown(wait=False, cancel_futures=True)
+        if self._thread is None or self._thread.stop(timeout_s=5.0):
+            self._store.close()
+
+    def _on_completed(self, number: int) -> None:
+        self._completed = max(self._completed, number)
+        self._rouse()
+
+    def _on_full(self, error: StorageFull | None) -> None:
+        self._full = error
+        if error is None:
+            log.info("disk has room again")
+        else:
+            log.error("disk full: nothing is acknowledged until there is room", extra={"error": str(error)})
+        self._rouse()
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._failure = error
+        self._rouse()
+
+    # -- the wheel ---------------------------------------------------------------------------------------------------
+
+    def _rouse(self) -> None:
+        """There is something to do in the next turn."""
+        self._woken = True
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._arm_timer(loop)
+        if self._woken:
+            await asyncio.sleep(0)  # lets everything that is runnable join this turn
+        else:
+            self._wake = loop.create_future()
+            await self._wake
+            self._wake = None
+        self._woken = False
+        if self._failure is not None:
+            raise self._failure
+
+    def _arm_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        deadline = min(self.core.deadline, self._duty_deadline())
+        if deadline == math.inf:
+            return
+        when = loop.time() + max(0.0, deadline - self._clock())
+        if self._timer is None or self._timer.when() > when + 0.0005:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._rouse()
+
+    def _turn(self) -> None:
+        now = self._clock()
+        core = self.core
+        if self._inbox:
+            inbox, self._inbox = self._inbox, []
+            for message in inbox:
+                core.step(message, now)
+        if self._completed:
+            number, self._completed = self._completed, 0
+            core.persisted(number, now)
+        self._discard_old_snapshots()
+        if self._waiting:
+            self._propose_waiting()
+        if self._filling:
+            # The batch is closed first, then the clock is read, then the core reads its commit index (DESIGN section 3).
+            closed, self._filling = self._filling, {}
+            now = self._clock()
+            for mode, future in closed.items():
+                self._read_count += 1
+                self._reading[self._read_count] = future
+                core.read_index(self._read_count, mode, now)
+        core.tick(now)
+        self._do_duties(now)
+        while (ready := core.ready(now)) is not None:
+            self._perform(ready, now)
+
+    def _perform(self, ready: Ready, now: float) -> None:
+        if ready.messages:
+            self._send(ready.messages)
+        if ready.write is not None:
+            if self._thread is not None:
+                self._thread.submit(ready.write)
+            else:
+                self._store.perform([ready.write])
+                self.core.persisted(ready.write.number, now)
+            if ready.write.snapshot is not None:
+                self._named_snapshot = ready.write.number, ready.write.snapshot
+        for peer, meta in ready.snapshots:
+            self._spawn(self._send_snapshot(peer, meta, self.core.term), "consensus-send-snapshot")
+        for event in ready.events:
+            self._log(event)
+        self._settle()
+        for result in ready.reads:
+            future = self._reading.pop(result.context, None)
+            if future is not None and not future.done():
+                future.set_result(result.index)
+        if self._attachments:
+            for attachment in self._attachments:
+                attachment.wake()
+
+    def _send(self, batch: Sequence[Message]) -> None:
+        by_peer: dict[PeerId, list[Message]] = {}
+        for message in batch:
+            by_peer.setdefault(message.to, []).append(message)
+        for peer, messages in by_peer.items():
+            self._transport.send(peer, messages)
+
+    def _settle(self) -> None:
+        """Tells proposers what the commit index now says, and watchers who leads."""
+        core = self.core
+        in_office = core.role is Role.LEADER
+        if not in_office or core.term != self._seen_term:
+            self._pending.leave_office()
+            self._seen_term = core.term
+        if core.commit_index != self._seen_commit:
+            self._seen_commit = core.commit_index
+            if in_office:
+                self._pending.committed_in_office(core.commit_index)
+            if self._pending.has_former:
+                self._pending.committed(core.commit_index, core.log.term)
+        self._leadership.set(self._leadership_now())
+
+    def _log(self, event: Event) -> None:
+        report.log_event(log, event, self.core.configuration)
+
+    # -- messages ----------------------------------------------------------------------------------------------------
+
+    def deliver(self, batch: Iterable[Message]) -> None:
+        """Messages from other servers, in order. More than ``max_inbox`` waiting are dropped."""
+        self._inbox.extend(batch)
+        if len(self._inbox) > self._limits.max_inbox:
+            self.dropped_messages += len(self._inbox) - self._limits.max_inbox
+            del self._inbox[self._limits.max_inbox :]
+        self._rouse()
+
+    def unreachable(self, peer: PeerId) -> None:
+        """The connection to a peer broke: what was under way is taken for lost."""
+        self.core.unreachable(peer)
+
+    # -- proposals ---------------------------------------------------------------------------------------------------
+
+    async def propose(
+        self,
+        commands: Sequence[bytes],
+        *,
+        only_in_term: int = 0,
+        forwarded: bool = False,
+        timeout_s: float = HOLD_TIMEOUT_S,
+    ) -> list[Outcome]:
+        """Has commands committed in order, and says of each where, or that it never will be, or that this is unknown.
+
+        Raised, and then nothing was done: ``Busy``, ``NotLeader``, ``NoLeader``, ``NotReady``, ``BadRequest`` (too large). On a
+        follower the commands go to the leader, once. ``only_in_term``: a duty of a leader, refused in any other term.
+        """
+        size = self._check_commands(commands)
+        if self.core.role is not Role.LEADER:
+            return await self._forward(commands, only_in_term, forwarded, timeout_s)
+        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(commands, size, only_in_term, future)
+        self._waiting.append(waiting)
+        self._waiting_count += len(commands)
+        self._waiting_size += size
+        self._rouse()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            return [UnknownOutcome(f"not decided within {timeout_s:g} s") for _ in commands]
+
+    def _check_commands(self, commands: Sequence[bytes]) -> int:
+        if self._stopped:
+            raise NotReady("this server is stopping")
+        if self._full is not None:
+            raise Busy(str(self._full), retry_after_s=1.0)
+        lengths = [len(command) for command in commands]
+        if not lengths or max(lengths) > self._limits.max_command_bytes:
+            raise BadRequest(f"a command may have up to {self._limits.max_command_bytes} bytes", field="data")
+        size = sum(lengths)
+        if self._pending.count + self._waiting_count + len(lengths) > self._limits.max_pending_proposals:
+            raise Busy("too many proposals are waiting")
+        if self._pending.size + self._waiting_size + size > self._limits.max_pending_bytes:
+            raise Busy("too many bytes of proposals are waiting")
+        return size
+
+    async def _forward(self, commands: Sequence[bytes], only_in_term: int, forwarded: bool, timeout_s: float) -> list[Outcome]:
+        leader = self.core.leader
+        if leader is None:
+            raise NoLeader()
+        if forwarded:
+            raise NotLeader(leader.node_id)
+        return await self._transport.forward(leader, commands, only_in_term, timeout_s)
+
+    def _propose_waiting(self) -> None:
+        """Puts what came in this turn into the log, as one."""
+        waiting, self._waiting = self._waiting, []
+        self._waiting_count = self._waiting_size = 0
+        core = self.core
+        accepted: list[_Waiting] = []
+        for one in waiting:
+            if one.only_in_term and one.only_in_term != core.term:
+                _fail(one.future, NotLeader("" if core.leader is None else core.leader.node_id))
+            elif not one.future.done():
+                accepted.append(one)
+        if not accepted:
+            return
+        try:
+            first = core.propose([command for one in accepted for command in one.commands], self._wall_ns())
+        except RostraError as error:
+            for one in accepted:
+                _fail(one.future, error)
+            return
+        for one in accepted:
+            self._pending.add(Batch(first, len(one.commands), core.term, one.size, one.future))
+            first += len(one.commands)
+
+    # -- reads -------------------------------------------------------------------------------------------------------
+
+    async def read_index(self, mode: ReadMode, *, timeout_s: float = HOLD_TIMEOUT_S) -> int:
+        """An index that no write acknowledged before this call exceeds: whoever has applied it reads linearizably. Waits
+        for a leader, up to ``timeout_s``; then ``NoLeader``. Asked again when an answer is lost: a later one is as good."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + timeout_s
+        attempt_s = self.core.timing.heartbeat_timeout_s * 2
+        while (left := until - clock()) > 0 and not self._stopped:
+            try:
+                async with asyncio.timeout(min(left, attempt_s)):
+                    index = await asyncio.shield(self._join_read(mode))
+            except TimeoutError:
+                index = 0
+            if index:
+                return index
+            await self._leadership.wait_for_change(min(until - clock(), self.core.timing.heartbeat_interval_s))
+        raise NoLeader()
+
+    def _join_read(self, mode: ReadMode) -> asyncio.Future[int]:
+        """The read that will be asked in the next turn: all that wait for it share it."""
+        future = self._filling.get(mode)
+        if future is None:
+            if len(self._reading) >= self._limits.max_pending_reads:
+                raise Busy("too many reads are waiting")
+            future = self._filling[mode] = asyncio.get_running_loop().create_future()
+            self._rouse()
+        return future
+
+    # -- leadership and membership -----------------------------------------------------------------------------------
+
+    def _leadership_now(self) -> Leadership:
+        core = self.core
+        member = None if core.leader is None else core.configuration.by_id.get(core.leader)
+        return Leadership(
+            term=core.term,
+            leader=core.leader,
+            leader_name=report.name_of(core.leader, core.configuration),
+            leader_address="" if member is None else member.address,
+            is_leader=core.term_confirmed,
+        )
+
+    @property
+    def leadership(self) -> Leadership:
+        """Who leads, now."""
+        return self._leadership.value
+
+    def watch_leadership(self) -> AsyncIterator[Leadership]:
+        """Who leads, now and after each change; a slow watcher misses steps in between, never the last."""
+        return self._leadership.changes()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a leader is known, so that requests can be answered."""
+        return self._leadership.value.leader is not None
+
+    @property
+    def last_contact_s(self) -> float:
+        """Seconds since the leader was heard; 0 on the leader, infinity if never."""
+        return 0.0 if self.core.role is Role.LEADER else self._clock() - self.core.leader_contact_at
+
+    def bootstrap(self, *, members: Sequence[Member] = (), node_name: str = "", address: str = "") -> str:
+        """Starts a new cluster on an empty store: of ``members``, or of this server alone. Returns its ID."""
+        if not members:
+            members = (Member(self.core.id, Suffrage.VOTER, node_name, address),)
+        return self.bootstrap_as(Configuration(str(uuid.uuid4()), tuple(sorted(members, key=lambda member: member.id))))
+
+    def bootstrap_as(self, configuration: Configuration) -> str:
+        """Writes an agreed first configuration, the same on every server that it names."""
+        self.core.bootstrap(configuration)
+        self._rouse()
+        return configuration.cluster_id
+
+    async def change_membership(
+        self, action: ChangeAction, member: Member, *, only_at_index: int = 0, timeout_s: float = HOLD_TIMEOUT_S
+    ) -> int:
+        """One single-server change; returns when it is committed, with its index. ``UnknownOutcome`` if that is not learned."""
+        index = self.core.change_membership(action, member, self._wall_ns(), self._clock(), only_at_index=only_at_index)
+        term = self.core.term
+        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._pending.add(Batch(index, 1, term, 0, future))
+        self._rouse()
+        if index <= self.core.commit_index:
+            return index
+        try:
+            async with asyncio.timeout(timeout_s):
+                (outcome,) = await future
+        except TimeoutError:
+            raise UnknownOutcome(f"the membership change was not decided within {timeout_s:g} s") from None
+        if isinstance(outcome, Committed):
+            return index
+        raise outcome
+
+    async def transfer_leadership(self, to: PeerId | None = None, *, timeout_s: float = HOLD_TIMEOUT_S) -> Leadership:
+        """Hands leadership over and returns when another server has it. ``Timeout`` if it does not come to that."""
+        term = self.core.term
+        self.core.transfer(to, self._clock())
+        self._rouse()
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for leadership in self.watch_leadership():
+                    if leadership.term > term and leadership.leader is not None:
+                        return leadership
+                    if self.core.role is Role.LEADER and self.core.term == term and self.core.transfer_target is None:
+                        break
+        except TimeoutError:
+            pass
+        raise Timeout("leadership was not taken over in time")
+
+    def stats(self) -> dict[str, str]:
+        """The ``raft`` block of ``rostra info``."""
+        applied = self.core.deliverable_index if self._primary is None else self._primary.applied_index
+        return report.stats_of(self.core, applied, self._clock())
+
+    # -- state machines ----------------------------------------------------------------------------------------------
+
+    def attach(
+        self,
+        *,
+        cluster_id: str,
+        applied_index: int,
+        applied_term: int,
+        primary: bool,
+        window_bytes: int = DEFAULT_WINDOW_BYTES,
+    ) -> Attachment:
+        """Connects a state machine that has applied up to ``applied_index``, an entry of ``applied_term``, of that cluster.
+
+        If that is a place in this log, entries follow from there; else it is told to begin with a snapshot, or empty.
+        Conflict if it belongs to another cluster, or wants to be primary while another is."""
+        core = self.core
+        if self._stopped:
+            raise NotReady("this server is stopping")
+        if cluster_id and cluster_id != core.cluster_id:
+            if not core.cluster_id:
+                raise NotReady("this server belongs to no cluster yet")
+            raise Conflict(f"the state machine belongs to cluster {cluster_id}, this server to {core.cluster_id}")
+        if applied_index > core.log.last_index:
+            raise NotReady(f"this server's log ends at {core.log.last_index}, before the state machine's place {applied_index}")
+        if primary and self._primary is not None:
+            raise Conflict("another primary state machine is attached")
+        known = core.log.term(applied_index) == applied_term
+        attachment = Attachment(self, applied_index=applied_index, restore=not known, primary=primary, window_bytes=window_bytes)
+        self._attachments.add(attachment)
+        if primary:
+            self._primary = attachment
+        return attachment
+
+    def detached(self, attachment: Attachment) -> None:
+        """An attachment has ended."""
+        self._attachments.discard(attachment)
+        if self._primary is attachment:
+            self._primary = None
+            self._primary_missing_since = self._clock()
+            self._rouse()
+
+    def _duty_deadline(self) -> float:
+        if self.core.role is not Role.LEADER or self._primary is not None or len(self.core.configuration.voters) < 2:
+            return math.inf if self._primary is None else self._next_look
+        return max(self._primary_missing_since + self._limits.primary_grace_s, self._next_look)
+
+    def _do_duties(self, now: float) -> None:
+        """Asks for a snapshot when the log has grown long; hands over when no state machine does the leader's work."""
+        core = self.core
+        if core.role is not Role.LEADER:
+            self._primary_missing_since = now
+        if now < self._next_look:
+            return
+        if self._primary is not None:
+            self._next_look = now + self._limits.snapshot_interval_s
+            taken = 0 if core.snapshot is None else core.snapshot.index
+            if self._primary.applied_index - taken >= self._limits.snapshot_threshold:
+                self._primary.want_snapshot(self._primary.applied_index)
+        elif core.role is Role.LEADER and now - self._primary_missing_since >= self._limits.primary_grace_s:
+            self._next_look = now + self._limits.primary_grace_s
+            if len(core.configuration.voters) > 1 and core.transfer_target is None:
+                log.warning("no state machine attached: handing over leadership")
+                core.transfer(None, now)
+
+    # -- snapshots ---------------------------------------------------------------------------------------------------
+
+    async def read_snapshot(self, meta: SnapshotMeta) -> AsyncIterator[bytes]:
+        """The data of a snapshot, in chunks."""
+        chunks = self._snapshots.read(meta)
+        while (chunk := await self._in_file_thread(_next_chunk, chunks)) is not None:
+            yield chunk
+
+    async def save_snapshot(self, index: int, chunks: AsyncIterator[bytes]) -> SnapshotMeta:
+        """Keeps a snapshot of the state after ``index``; then the log behind it may go."""
+        meta = self.core.describe_snapshot(index, uuid.uuid4().hex)
+        writer = await self._in_file_thread(self._snapshots.create, meta)
+        async for chunk in chunks:
+            await self._in_file_thread(writer.write, chunk)
+        await self._in_file_thread(writer.finish)
+        self.core.snapshot_saved(meta)
+        self._rouse()
+        log.info("snapshot saved", extra={"index": meta.index, "term": meta.term, "size_bytes": writer.offset})
+        return meta
+
+    async def begin_snapshot(self, meta: SnapshotMeta) -> SnapshotWriter:
+        """Opens a snapshot that the leader sends, where an interrupted one left off: see the writer's ``offset``."""
+        return await self._in_file_thread(lambda: self._snapshots.create(meta, resume=True))
+
+    async def write_snapshot(self, writer: SnapshotWriter, chunk: bytes) -> None:
+        """Adds a chunk of the leader's snapshot."""
+        await self._in_file_thread(writer.write, chunk)
+
+    async def install_snapshot(self, writer: SnapshotWriter, meta: SnapshotMeta, term: int, leader: PeerId) -> None:
+        """The leader's snapshot is complete: the log now begins after it, unless it is further on already."""
+        await self._in_file_thread(writer.finish)
+        self.deliver([SnapshotInstalled(meta.cluster_id, leader, self.core.id, term, meta=meta)])
+
+    async def _send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int) -> None:
+        delivered = False
+        try:
+            delivered = await self._transport.send_snapshot(peer, meta, term, self._snapshots)
+        except RostraError as error:
+            log.warning("sending a snapshot failed", extra={"peer": peer.node_id, "error": str(error)})
+        self.core.snapshot_sent(peer, delivered=delivered)
+        self._rouse()
+
+    def _discard_old_snapshots(self) -> None:
+        """Once the store names the new one for good."""
+        if self._named_snapshot is None or self._named_snapshot[0] > self.core.writes_completed:
+            return
+        _, latest = self._named_snapshot
+        self._named_snapshot = None
+        self._spawn(self._in_file_thread(self._snapshots.discard_but, latest), "consensus-discard-snapshots")
+
+    async def _in_file_thread(self, call: Callable[[*Values], Result], *values: *Values) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._files, call, *values)
+
+    def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
+        assert self._tasks is not None
+        self._tasks.create_task(work, name=name)
+
+
+def _next_chunk(chunks: Iterator[bytes]) -> bytes | None:
+    return next(chunks, None)
+
+
+def _fail(future: asyncio.Future[list[Outcome]], error: RostraError) -> None:
+    if not future.done():
+        future.set_exception(error)

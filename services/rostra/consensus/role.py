@@ -1,0 +1,81 @@
+"""The consensus role: store, driver and ConsensusService as one object."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rostra.consensus.driver import Consensus, Limits
+from rostra.consensus.lmdb_store import LmdbStore
+from rostra.consensus.ready import Options
+from rostra.consensus.servicer import ConsensusServicer
+from rostra.consensus.snapshots import FileSnapshots, MemorySnapshots, SnapshotStore
+from rostra.consensus.storage import MemoryStore, Store
+from rostra.consensus.timing import Timing
+from rostra.model.identity import Identity
+
+log = logging.getLogger("rostra.consensus")
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusSettings:
+    """``folder`` holds the log and the snapshots; None keeps them in memory. ``bootstrap``: an empty store starts a cluster of one."""
+
+    timing: Timing
+    folder: Path | None = None
+    bootstrap: bool = False
+    server_address: str = ""
+    snapshot_threshold: int = 16_384
+    snapshot_interval_s: float = 30.0
+    trailing_logs: int = 10_240
+
+
+class ConsensusRole:
+    """One server of the replicated log."""
+
+    name = "consensus"
+
+    def __init__(self, identity: Identity, settings: ConsensusSettings, rng: random.Random) -> None:
+        self._identity = identity
+        self._settings = settings
+        store, snapshots = _open(settings.folder)
+        self.consensus = Consensus(
+            node_id=identity.id,
+            store=store,
+            snapshots=snapshots,
+            timing=settings.timing,
+            options=Options(trailing_logs=settings.trailing_logs),
+            limits=Limits(snapshot_threshold=settings.snapshot_threshold, snapshot_interval_s=settings.snapshot_interval_s),
+            random=rng,
+        )
+        self.servicer = ConsensusServicer(self.consensus, identity)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a leader is known."""
+        return self.consensus.is_ready
+
+    async def start(self) -> None:
+        """Starts a new cluster where it was told to and the store is empty."""
+        if self._settings.bootstrap and not self.consensus.core.cluster_id:
+            cluster_id = self.consensus.bootstrap(node_name=self._identity.name, address=self._settings.server_address)
+            log.info("cluster bootstrapped", extra={"cluster": cluster_id})
+
+    async def run(self) -> None:
+        await self.consensus.run()
+
+    async def stop(self) -> None:
+        """The store closes with ``run``."""
+
+    def stats(self) -> Mapping[str, Mapping[str, str]]:
+        return {"raft": self.consensus.stats()}
+
+
+def _open(folder: Path | None) -> tuple[Store, SnapshotStore]:
+    if folder is None:
+        return MemoryStore(), MemorySnapshots()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return LmdbStore(folder), FileSnapshots(folder / "snapshots")

@@ -1,0 +1,320 @@
+"""ConsensusService: proto to domain and back. Every stream answers Hello with Hello first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Any, Final, Generic, TypeVar
+
+from rostra.consensus.attachment import Attachment, Entries, Restore, SnapshotWanted
+from rostra.consensus.convert import (
+    configuration_to_proto,
+    entries_to_proto,
+    leadership_to_proto,
+    member_from_proto,
+    peer_to_proto,
+    snapshot_header,
+)
+from rostra.consensus.driver import Consensus, Leadership
+from rostra.consensus.model import ChangeAction, PeerId, ReadMode
+from rostra.consensus.proposals import Committed
+from rostra.consensus.report import state_of
+from rostra.errors import BadRequest, NotFound, NotReady, RostraError
+from rostra.model.identity import Identity
+from rostra.rpc.companions import Companions
+from rostra.rpc.hello import check_hello, make_hello
+from rostra.rpc.status import detail_from_error
+from rostra.v1 import common_pb2, consensus_pb2, consensus_pb2_grpc, raft_pb2
+
+T = TypeVar("T")
+
+HOLD_S: Final = 7.0
+CONTACT_S: Final = 1.0
+MAX_BATCHES: Final = 256
+"""Batches of one stream that wait for their outcome; more are not read, which the sender feels as a full stream."""
+
+_ACTIONS: Final = {
+    consensus_pb2.MEMBER_CHANGE_ACTION_ADD_LEARNER: ChangeAction.ADD_LEARNER,
+    consensus_pb2.MEMBER_CHANGE_ACTION_PROMOTE: ChangeAction.PROMOTE,
+    consensus_pb2.MEMBER_CHANGE_ACTION_REMOVE: ChangeAction.REMOVE,
+}
+
+
+class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
+    """Every decision is in the driver and its core."""
+
+    def __init__(self, consensus: Consensus, identity: Identity) -> None:
+        self._consensus = consensus
+        self._identity = identity
+
+    @property
+    def _cluster_id(self) -> str:
+        return self._consensus.core.cluster_id
+
+    def _hello(self) -> common_pb2.Hello:
+        return make_hello(self._identity, "consensus", self._cluster_id)
+
+    async def Propose(self, request_iterator: Any, context: Any) -> AsyncIterator[consensus_pb2.ProposeResponse]:
+        await self._welcome(request_iterator)
+        yield consensus_pb2.ProposeResponse(hello=self._hello())
+        answers = _Answers[consensus_pb2.ProposeResponse](MAX_BATCHES)
+
+        async def take() -> None:
+            async for request in request_iterator:
+                for group in _groups(request.batch.proposals):
+                    await answers.work(self._propose(group))
+
+        async with contextlib.aclosing(answers.of(take())) as stream:
+            async for answer in stream:
+                yield answer
+
+    async def _propose(self, proposals: list[consensus_pb2.Proposal]) -> consensus_pb2.ProposeResponse:
+        first = proposals[0]
+        try:
+            outcomes: list[Committed | RostraError] = list(
+                await self._consensus.propose(
+                    [proposal.data for proposal in proposals],
+                    only_in_term=first.only_in_term,
+                    forwarded=first.forwarded,
+                    timeout_s=first.timeout_ms / 1000 or HOLD_S,
+                )
+            )
+        except RostraError as error:
+            outcomes = [error] * len(proposals)
+        results = [
+            consensus_pb2.ProposalResult(sequence=proposal.sequence, index=outcome.index, term=outcome.term)
+            if isinstance(outcome, Committed)
+            else consensus_pb2.ProposalResult(sequence=proposal.sequence, error=detail_from_error(outcome))
+            for proposal, outcome in zip(proposals, outcomes, strict=True)
+        ]
+        return consensus_pb2.ProposeResponse(results=consensus_pb2.ProposalResults(results=results))
+
+    async def ReadIndex(self, request_iterator: Any, context: Any) -> AsyncIterator[consensus_pb2.ReadIndexResponse]:
+        await self._welcome(request_iterator)
+        yield consensus_pb2.ReadIndexResponse(hello=self._hello())
+        answers = _Answers[consensus_pb2.ReadIndexResponse](MAX_BATCHES)
+
+        async def take() -> None:
+            async for request in request_iterator:
+                await answers.work(self._read(request.round))
+
+        async with contextlib.aclosing(answers.of(take())) as stream:
+            async for answer in stream:
+                yield answer
+
+    async def _read(self, request: consensus_pb2.ReadRound) -> consensus_pb2.ReadIndexResponse:
+        mode = ReadMode.QUORUM if request.consistency == common_pb2.CONSISTENCY_CONSISTENT else ReadMode.LEASE
+        try:
+            index = await self._consensus.read_index(mode, timeout_s=request.timeout_ms / 1000 or HOLD_S)
+            result = consensus_pb2.ReadRoundResult(round=request.round, index=index)
+        except RostraError as error:
+            result = consensus_pb2.ReadRoundResult(round=request.round, error=detail_from_error(error))
+        return consensus_pb2.ReadIndexResponse(result=result)
+
+    async def Attach(self, request_iterator: Any, context: Any) -> AsyncIterator[consensus_pb2.AttachResponse]:
+        await self._welcome(request_iterator)
+        if not self._cluster_id:
+            raise NotReady("this server belongs to no cluster yet")
+        request = await _next(request_iterator)
+        if request.WhichOneof("content") != "open":
+            raise BadRequest("the message after Hello says where the state machine stands", field="open")
+        attachment = self._consensus.attach(
+            cluster_id=request.open.cluster_id,
+            applied_index=request.open.applied_index,
+            applied_term=request.open.applied_term,
+            primary=request.open.primary,
+            window_bytes=request.open.window_bytes or 4 * 1024 * 1024,
+        )
+        try:
+            yield consensus_pb2.AttachResponse(hello=self._hello())
+            async with Companions() as companions:
+                companions.start(self._take_reports(attachment, request_iterator), "consensus: attachment reports")
+                async for delivery in attachment:
+                    match delivery:
+                        case Entries():
+                            entries = consensus_pb2.CommittedEntries(
+                                entries=entries_to_proto(delivery.entries), commit_index=delivery.commit_index
+                            )
+                            yield consensus_pb2.AttachResponse(entries=entries)
+                        case SnapshotWanted():
+                            wanted = consensus_pb2.SnapshotWanted(minimum_index=delivery.minimum_index)
+                            yield consensus_pb2.AttachResponse(snapshot_wanted=wanted)
+                        case Restore():
+                            async for part in self._restore(attachment, delivery):
+                                yield consensus_pb2.AttachResponse(snapshot=part)
+        finally:
+            attachment.detach()
+
+    async def _restore(self, attachment: Attachment, restore: Restore) -> AsyncIterator[consensus_pb2.SnapshotPart]:
+        yield consensus_pb2.SnapshotPart(header=snapshot_header(restore.meta, self._cluster_id))
+        offset = 0
+        if restore.meta is not None:
+            async for data in attachment.read_snapshot(restore.meta):
+                chunk = raft_pb2.SnapshotChunk(offset=offset, data=data, crc32=zlib.crc32(data))
+                offset += len(data)
+                yield consensus_pb2.SnapshotPart(chunk=chunk)
+        yield consensus_pb2.SnapshotPart(chunk=raft_pb2.SnapshotChunk(offset=offset, last=True))
+
+    async def _take_reports(self, attachment: Attachment, requests: AsyncIterator[consensus_pb2.AttachRequest]) -> None:
+        """Ends the attachment when the state machine goes."""
+        try:
+            async for request in requests:
+                if request.WhichOneof("content") == "snapshot":
+                    await attachment.offer_snapshot(request.snapshot.header.last_index, _chunks(requests))
+                else:
+                    attachment.applied(request.applied_index)
+        finally:
+            attachment.detach()
+
+    async def WatchLeadership(
+        self, request: consensus_pb2.WatchLeadershipRequest, context: Any
+    ) -> AsyncIterator[consensus_pb2.WatchLeadershipResponse]:
+        check_hello(request.hello, self._cluster_id)
+        yield consensus_pb2.WatchLeadershipResponse(hello=self._hello())
+        changes = aiter(self._consensus.watch_leadership())
+        coming = asyncio.ensure_future(anext(changes))
+        try:
+            while True:
+                # Between changes it repeats itself every second, so that a reader knows how old the last contact is.
+                await asyncio.wait([coming], timeout=CONTACT_S)
+                if coming.done():
+                    coming.result()
+                    coming = asyncio.ensure_future(anext(changes))
+                yield consensus_pb2.WatchLeadershipResponse(leadership=self._leadership(self._consensus.leadership))
+        finally:
+            coming.cancel()
+
+    async def GetStatus(
+        self, request: consensus_pb2.ConsensusServiceGetStatusRequest, context: Any
+    ) -> consensus_pb2.ConsensusServiceGetStatusResponse:
+        core = self._consensus.core
+        return consensus_pb2.ConsensusServiceGetStatusResponse(
+            cluster_id=core.cluster_id,
+            id=peer_to_proto(core.id),
+            state=state_of(core),
+            leadership=self._leadership(self._consensus.leadership),
+            stats=self._consensus.stats(),
+        )
+
+    async def GetConfiguration(
+        self, request: consensus_pb2.GetConfigurationRequest, context: Any
+    ) -> consensus_pb2.GetConfigurationResponse:
+        core = self._consensus.core
+        progress = [
+            consensus_pb2.MemberProgress(id=peer_to_proto(peer), match_index=each.match_index) for peer, each in core.progress.items()
+        ]
+        return consensus_pb2.GetConfigurationResponse(
+            index=core.history.latest_index,
+            configuration=configuration_to_proto(core.configuration),
+            leader=peer_to_proto(core.leader) if core.leader is not None else None,
+            progress=progress,
+        )
+
+    async def ChangeMember(self, request: consensus_pb2.ChangeMemberRequest, context: Any) -> consensus_pb2.ChangeMemberResponse:
+        action = _ACTIONS.get(request.action)
+        if action is None:
+            raise BadRequest("action is required: add learner, promote or remove", field="action")
+        index = await self._consensus.change_membership(action, member_from_proto(request.member), only_at_index=request.only_at_index)
+        return consensus_pb2.ChangeMemberResponse(index=index)
+
+    async def TransferLeadership(
+        self, request: consensus_pb2.TransferLeadershipRequest, context: Any
+    ) -> consensus_pb2.TransferLeadershipResponse:
+        leadership = await self._consensus.transfer_leadership(self._member_of(request.node_id) if request.node_id else None)
+        return consensus_pb2.TransferLeadershipResponse(leader=leadership.leader_name)
+
+    async def Bootstrap(self, request: consensus_pb2.BootstrapRequest, context: Any) -> consensus_pb2.BootstrapResponse:
+        members = [member_from_proto(member) for member in request.members]
+        return consensus_pb2.BootstrapResponse(cluster_id=self._consensus.bootstrap(members=members, node_name=self._identity.name))
+
+    async def _welcome(self, requests: AsyncIterator[Any]) -> None:
+        first = await _next(requests)
+        if first.WhichOneof("content") != "hello":
+            raise BadRequest("the first message of a stream is Hello", field="hello")
+        check_hello(first.hello, self._cluster_id)
+
+    def _leadership(self, leadership: Leadership) -> consensus_pb2.Leadership:
+        return leadership_to_proto(
+            leadership, last_contact_s=self._consensus.last_contact_s, commit_index=self._consensus.core.commit_index
+        )
+
+    def _member_of(self, node_id: str) -> PeerId:
+        for member in self._consensus.core.configuration.members:
+            if member.id.node_id == node_id:
+                return member.id
+        raise NotFound(f"node {node_id} is not a member")
+
+
+async def _next(requests: AsyncIterator[Any]) -> Any:
+    try:
+        return await anext(requests)
+    except StopAsyncIteration:
+        raise BadRequest("the stream ended before it began", field="hello") from None
+
+
+def _groups(proposals: Any) -> list[list[consensus_pb2.Proposal]]:
+    """Consecutive proposals that are alike but for their data go together."""
+    groups: list[list[consensus_pb2.Proposal]] = []
+    for proposal in proposals:
+        last = groups[-1][-1] if groups else None
+        if last is not None and (last.only_in_term, last.forwarded, last.timeout_ms) == (
+            proposal.only_in_term,
+            proposal.forwarded,
+            proposal.timeout_ms,
+        ):
+            groups[-1].append(proposal)
+        else:
+            groups.append([proposal])
+    return groups
+
+
+async def _chunks(requests: AsyncIterator[consensus_pb2.AttachRequest]) -> AsyncIterator[bytes]:
+    """The pieces after a snapshot's header. Reports of progress may stand between them."""
+    async for request in requests:
+        if request.WhichOneof("content") != "snapshot":
+            continue
+        chunk = request.snapshot.chunk
+        if zlib.crc32(chunk.data) != chunk.crc32 and chunk.data:
+            raise BadRequest(f"the snapshot's piece at {chunk.offset} has a wrong checksum", field="snapshot.chunk")
+        if chunk.data:
+            yield chunk.data
+        if chunk.last:
+            return
+
+
+class _Answers(Generic[T]):
+    """Work of one stream, at most ``limit`` at a time, answered as it is done."""
+
+    def __init__(self, limit: int) -> None:
+        self._slots = asyncio.Semaphore(limit)
+        self._limit = limit
+        self._done: asyncio.Queue[T | None] = asyncio.Queue()
+        self._companions = Companions()
+
+    async def work(self, job: Coroutine[Any, Any, T]) -> None:
+        """Starts ``job``; waits while too many are under way."""
+        await self._slots.acquire()
+        self._companions.start(self._run(job), "consensus: stream request")
+
+    async def of(self, take: Coroutine[Any, Any, None]) -> AsyncGenerator[T, None]:
+        """Answers until ``take``, which starts the work, has ended and all is answered."""
+        async with self._companions:
+            self._companions.start(self._take(take), "consensus: stream requests")
+            while (answer := await self._done.get()) is not None:
+                yield answer
+
+    async def _run(self, job: Coroutine[Any, Any, T]) -> None:
+        try:
+            self._done.put_nowait(await job)
+        finally:
+            self._slots.release()
+
+    async def _take(self, take: Coroutine[Any, Any, None]) -> None:
+        try:
+            await take
+            for _ in range(self._limit):  # when every slot is free again, all is answered
+                await self._slots.acquire()
+        finally:
+            self._done.put_nowait(None)

@@ -1,0 +1,513 @@
+"""One member of one pool, sans-I/O: packets, streams and the time come in; packets, streams and events come out.
+
+The parts know nothing of each other: ``membership`` decides who is alive, ``probe`` finds out, ``serf`` gives it the names people
+use, ``events`` and ``queries`` carry what applications say, ``dissemination`` packs it all. This file only carries between them.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias, assert_never
+
+from rostra.errors import BadRequest, NotFound
+from rostra.gossip.address import Address
+from rostra.gossip.awareness import Awareness
+from rostra.gossip.broadcasts import BroadcastQueue
+from rostra.gossip.coordinates import CoordinateClient, decode_coordinate, encode_coordinate
+from rostra.gossip.departure import Departure, LeaveProgress, LeaveStep
+from rostra.gossip.dissemination import Dissemination, SendPacket, SerfQueues
+from rostra.gossip.events import UserEvents
+from rostra.gossip.membership import (
+    Admit,
+    Membership,
+    NameClaimed,
+    Node,
+    NodeGone,
+    NodeJoined,
+    NodeState,
+    NodeSuspected,
+    NodeUpdated,
+    Refuted,
+    admit_all,
+)
+from rostra.gossip.probe import Acked, PingStream, ProbeOutput, Prober, Send, reply_address
+from rostra.gossip.serf import SerfMembers
+from rostra.gossip.timing import Timing
+from rostra.gossip.versions import OURS, Versions
+from rostra.gossip.wire.envelope import Envelope
+from rostra.gossip.wire.errors import Reason, WireError
+from rostra.gossip.wire.messages import (
+    Ack,
+    Alive,
+    Dead,
+    Err,
+    IndirectPing,
+    Nack,
+    PacketMessage,
+    Ping,
+    PushPull,
+    StreamMessage,
+    Suspect,
+    User,
+    encode_message,
+)
+from rostra.gossip.wire.packets import decode_packet
+from rostra.gossip.wire.serf_messages import (
+    JoinIntent,
+    LeaveIntent,
+    Query,
+    QueryResponse,
+    Relay,
+    SerfState,
+    UserEvent,
+    decode_serf,
+    decode_serf_state,
+    encode_serf,
+    encode_serf_state,
+)
+from rostra.gossip.wire.streams import encode_stream
+from rostra.gossip.wire.tags import encode_tags
+from rostra.model.members import MemberChange
+
+
+@dataclass(frozen=True, slots=True)
+class CoreConfig:
+    """Who we are in this pool, and how it runs."""
+
+    name: str
+    address: Address
+    tags: Mapping[str, str]
+    timing: Timing
+    versions: Versions = OURS
+    compress: bool = True
+    admit: Admit = admit_all
+
+
+class ExchangeKind(enum.Enum):
+    """Why we open a stream."""
+
+    JOIN = "join"
+    PUSH_PULL = "push-pull"
+    PING = "ping"
+
+
+class OpenStream(NamedTuple):
+    """Dial ``address``, write ``data``, read one message, and report to ``on_stream_answer`` or ``on_stream_failure``."""
+
+    exchange: int
+    kind: ExchangeKind
+    address: Address
+    data: bytes
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeDone:
+    """A stream that we opened came to its end; ``error`` is empty when all went well."""
+
+    exchange: int
+    kind: ExchangeKind
+    address: Address
+    error: str
+
+
+CoreEvent: TypeAlias = MemberChange | UserEvent | NodeSuspected | Refuted | NameClaimed | LeaveProgress | ExchangeDone
+
+
+@dataclass(slots=True)
+class Output:
+    """What the driver must do; the order between the three does not matter, the order within each does."""
+
+    packets: list[SendPacket] = field(default_factory=list)
+    streams: list[OpenStream] = field(default_factory=list)
+    events: list[CoreEvent] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    kind: ExchangeKind
+    address: Address
+    ignore_old_events: bool = False
+    sequence: int = 0
+
+
+class Core:
+    """Inputs are ``receive_…``, ``on_…``, ``tick`` and the commands; after each, ``take`` gives what is to be done and ``deadline`` says
+    when to tick at the latest. Nothing here raises for what a peer sends: it is counted in ``refused``."""
+
+    def __init__(self, config: CoreConfig, envelope: Envelope, rng: random.Random, now: float) -> None:
+        timing = config.timing
+        self.config = config
+        self.refused: Counter[Reason] = Counter()
+        self.is_settled = False
+        self.is_finished = False
+        self._envelope = envelope
+        self._rng = rng
+        self._output = Output()
+        self._exchanges: dict[int, _Exchange] = {}
+        self._last_exchange = 0
+        self._departure: Departure | None = None
+
+        local = Node(config.name, config.address, encode_tags(config.tags), config.versions, 1, NodeState.ALIVE, now)
+        self.awareness = Awareness(timing.awareness_max_multiplier)
+        self.coordinates = CoordinateClient(rng)
+        self._node_queue = BroadcastQueue(timing.retransmit_mult)
+        self._serf_queues = SerfQueues(timing)
+        self.membership = Membership(
+            local, timing=timing, awareness=self.awareness, broadcasts=self._node_queue, rng=rng, admit=config.admit
+        )
+        self.serf = SerfMembers(config.name, timing, rng)
+        self.events = UserEvents()
+        self._prober = Prober(self.membership, self.awareness, timing, rng, now + rng.random() * timing.probe_interval_s)
+        self._dissemination = Dissemination(
+            self.membership, self._node_queue, self._serf_queues, envelope, timing, compress=config.compress
+        )
+        self._gossip_at = now + rng.random() * timing.gossip_interval_s
+        self._push_pull_at = now + rng.random() * timing.push_pull_interval_s
+        self._reap_at = now + timing.reap_interval_s
+        self._reconnect_at = now + timing.reconnect_interval_s
+        self._carry_events(now)
+
+    @property
+    def deadline(self) -> float:
+        if self.is_finished:
+            return math.inf
+        departure = self._departure.deadline if self._departure else math.inf
+        return min(
+            self._prober.deadline,
+            self.membership.deadline,
+            self._gossip_at,
+            self._push_pull_at,
+            self._reap_at,
+            self._reconnect_at,
+            departure,
+        )
+
+    def take(self) -> Output:
+        output, self._output = self._output, Output()
+        return output
+
+    # Packets
+
+    def receive_packet(self, data: bytes, source: Address, now: float) -> None:
+        if self.is_finished:
+            return
+        try:
+            packet = decode_packet(self._envelope.open_packet(data))
+        except WireError as error:
+            self.refused[error.reason] += 1
+            return
+        self.refused.update(error.reason for error in packet.refused)
+        for message in packet.messages:
+            try:
+                self._on_message(message, source, now)
+            except WireError as error:
+                self.refused[error.reason] += 1
+            self._carry_events(now)
+
+    def _on_message(self, message: PacketMessage, source: Address, now: float) -> None:
+        match message:
+            case Ping():
+                self._on_ping(message, source)
+            case IndirectPing():
+                self._probe_output([self._prober.on_indirect_ping(message, source, now)])
+            case Ack():
+                self._on_ack(message, now)
+            case Nack():
+                self._prober.on_nack(message)
+            case Alive():
+                self.membership.on_alive(message, now)
+            case Suspect():
+                self.membership.on_suspect(message, now)
+            case Dead():
+                self.membership.on_dead(message, now)
+            case User(payload=payload):
+                self._on_user(payload, now)
+            case _:
+                assert_never(message)
+
+    def _on_ping(self, ping: Ping, source: Address) -> None:
+        if ping.node not in ("", self.config.name):
+            raise WireError(Reason.NOT_FOR_US)
+        address = reply_address(ping, source)
+        if not address.is_usable:
+            raise WireError(Reason.BAD_ADDRESS)
+        ack = Ack(sequence=ping.sequence, payload=encode_coordinate(self.coordinates.coordinate))
+        self._probe_output([Send(address, (ack,))])
+
+    def _on_ack(self, ack: Ack, now: float) -> None:
+        match self._prober.on_ack(ack, now):
+            case Send() as send:
+                self._probe_output([send])
+            case Acked(node=node, payload=payload, round_trip_s=round_trip_s) if payload:
+                self.coordinates.observe(node.name, decode_coordinate(payload), round_trip_s)
+            case _:
+                pass
+
+    def _on_user(self, payload: bytes, now: float) -> None:
+        match decode_serf(payload):
+            case JoinIntent() as intent:
+                if self.serf.on_join_intent(intent, now):
+                    self._broadcast_intent(payload)
+            case LeaveIntent() as intent:
+                if self.serf.must_contradict(intent):
+                    self.serf.clock.witness(intent.ltime)
+                    self._announce_join(now)
+                elif self.serf.on_leave_intent(intent, now):
+                    self._broadcast_intent(payload)
+            case UserEvent() as event:
+                self._on_user_event(event, payload)
+            case Query() | QueryResponse() | Relay():
+                pass
+
+    def _on_user_event(self, event: UserEvent, payload: bytes) -> None:
+        if self.events.receive(event):
+            self._output.events.append(event)
+            self._serf_queues.events.add(encode_message(User(payload=payload)))
+
+    # Streams
+
+    def receive_stream(self, message: StreamMessage, now: float) -> bytes | None:
+        """What to answer on the stream on which ``message`` came, if anything."""
+        if self.is_finished:
+            return None
+        try:
+            answer = self._on_request(message, now)
+        except WireError as error:
+            self.refused[error.reason] += 1
+            answer = None
+        self._carry_events(now)
+        return None if answer is None else self._sealed(answer, dialled=False)
+
+    def refuse_stream(self, error: WireError) -> bytes | None:
+        """A stream could not be read: what to answer. Only its lack of encryption is worth telling a stranger."""
+        self.refused[error.reason] += 1
+        if error.reason in (Reason.ENCRYPTED, Reason.NOT_ENCRYPTED, Reason.WRONG_KEY):
+            return self._sealed(Err(error=error.detail or "no key of this pool opens the stream"), dialled=False)
+        return None
+
+    def _on_request(self, message: StreamMessage, now: float) -> StreamMessage | None:
+        match message:
+            case Ping(node=node, sequence=sequence):
+                if node not in ("", self.config.name):
+                    raise WireError(Reason.NOT_FOR_US)
+                return Ack(sequence=sequence)
+            case PushPull():
+                state = self._state(join=message.join)  # before the merge: what we knew without the peer
+                try:
+                    self._merge(message, now, ignore_old_events=False)
+                except WireError as error:
+                    self.refused[error.reason] += 1
+                return state
+            case User(payload=payload):
+                self._on_user(payload, now)
+                return None
+            case Ack() | Err():
+                raise WireError(Reason.UNKNOWN_TYPE, "not a request")
+            case _:
+                assert_never(message)
+
+    def on_stream_answer(self, exchange: int, answer: StreamMessage, now: float) -> None:
+        known = self._exchanges.pop(exchange)
+        error = ""
+        try:
+            match answer:
+                case PushPull() if known.kind is not ExchangeKind.PING:
+                    self._merge(answer, now, ignore_old_events=known.ignore_old_events)
+                    if known.kind is ExchangeKind.JOIN:
+                        self._announce_join(now)
+                case Ack(sequence=known.sequence) if known.kind is ExchangeKind.PING:
+                    self._prober.on_stream_ack(known.sequence)
+                case Err(error=text):
+                    error = f"refused: {text}"
+                case _:
+                    error = "answered with something else"
+        except WireError as refusal:
+            self.refused[refusal.reason] += 1
+            error = str(refusal)
+        self._carry_events(now)
+        self._output.events.append(ExchangeDone(exchange, known.kind, known.address, error))
+
+    def on_stream_failure(self, exchange: int, error: str) -> None:
+        known = self._exchanges.pop(exchange)
+        self._output.events.append(ExchangeDone(exchange, known.kind, known.address, error))
+
+    def _merge(self, remote: PushPull, now: float, *, ignore_old_events: bool) -> None:
+        self.membership.check_rows(remote.rows, join=remote.join)
+        self.refused[Reason.MALFORMED] += remote.refused_rows
+        if remote.user_state:
+            # Intents first: so that a member that is gone and had said goodbye is seen as left, without a moment as failed.
+            self._merge_serf(decode_serf_state(remote.user_state), now, ignore_old_events=ignore_old_events)
+        for row in remote.rows:
+            try:
+                self.membership.on_row(row, now)
+            except WireError as error:
+                self.refused[error.reason] += 1
+            self._carry_events(now)
+        self.is_settled = True
+
+    def _merge_serf(self, state: SerfState, now: float, *, ignore_old_events: bool) -> None:
+        self.serf.clock.witness(state.ltime - 1)
+        self.events.clock.witness(state.event_ltime - 1)
+        left = set(state.left_members)
+        for name, ltime in state.status_ltimes.items():
+            if name not in left:
+                self.serf.on_join_intent(JoinIntent(ltime=ltime, node=name), now)
+                continue
+            intent = LeaveIntent(ltime=ltime + 1, node=name)
+            if self.serf.must_contradict(intent):
+                self.serf.clock.witness(intent.ltime)
+                self._announce_join(now)
+            else:
+                self.serf.on_leave_intent(intent, now)
+        if ignore_old_events:
+            self.events.ignore_before(state.event_ltime)
+        self._output.events.extend(self.events.receive_past(state.events))
+
+    def _state(self, *, join: bool) -> PushPull:
+        state = SerfState(
+            ltime=self.serf.clock.time,
+            status_ltimes=self.serf.status_ltimes(),
+            left_members=self.serf.left_members(),
+            event_ltime=self.events.clock.time,
+            events=self.events.past(),
+            query_ltime=1,
+        )
+        return PushPull(join=join, rows=self.membership.rows(), user_state=encode_serf_state(state))
+
+    def _open(self, exchange: _Exchange, message: StreamMessage, now: float) -> int:
+        self._last_exchange += 1
+        self._exchanges[self._last_exchange] = exchange
+        data = self._sealed(message, dialled=True)
+        deadline = now + self.config.timing.stream_timeout_s
+        self._output.streams.append(OpenStream(self._last_exchange, exchange.kind, exchange.address, data, deadline))
+        return self._last_exchange
+
+    def _sealed(self, message: StreamMessage, *, dialled: bool) -> bytes:
+        return self._envelope.seal_stream(encode_stream(message, compress=self.config.compress), dialled=dialled)
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        """Do what is due at ``now``. Harmless at any other time."""
+        if self.is_finished:
+            return
+        self._probe_output(self._prober.tick(now), now)
+        self.membership.expire(now)
+        self._carry_events(now)
+        timing = self.config.timing
+        if self._gossip_at <= now:
+            self._gossip_at = now + timing.gossip_interval_s
+            self._output.packets += self._dissemination.gossip(len(self.serf), now)
+        if self._push_pull_at <= now:
+            self._push_pull_at = now + timing.push_pull_interval_s * push_pull_scale(len(self.membership.nodes))
+            own = self.config.name
+            for node in self.membership.choose(1, lambda node: node.state is NodeState.ALIVE and node.name != own):
+                self._open(_Exchange(ExchangeKind.PUSH_PULL, node.address), self._state(join=False), now)
+        if self._reap_at <= now:
+            self._reap_at = now + timing.reap_interval_s
+            for name in self.serf.tick(now):
+                self.coordinates.forget(name)
+                self.membership.forget(name)
+            self._carry_events(now)
+        if self._reconnect_at <= now:
+            self._reconnect_at = now + timing.reconnect_interval_s
+            if (address := self.serf.choose_failed()) is not None:
+                self.join(address, now)
+        while self._departure is not None and (progress := self._departure.tick(now)) is not None:
+            self._carry_events(now)
+            self._output.events.append(progress)
+            self.is_finished = progress.step is LeaveStep.DONE
+
+    def _probe_output(self, outputs: list[ProbeOutput], now: float = 0.0) -> None:
+        for output in outputs:
+            match output:
+                case Send(address=address, messages=messages, node=node):
+                    self._output.packets.append(self._dissemination.packet(address, messages, len(self.serf), node))
+                case PingStream(node=node, ping=ping):
+                    self._open(_Exchange(ExchangeKind.PING, node.address, sequence=ping.sequence), ping, now)
+                case _:
+                    assert_never(output)
+
+    # Commands
+
+    def join(self, address: Address, now: float, *, ignore_old_events: bool = True) -> int:
+        """Exchange everything with the member at ``address``. An ``ExchangeDone`` with the number returned will follow."""
+        return self._open(_Exchange(ExchangeKind.JOIN, address, ignore_old_events), self._state(join=True), now)
+
+    def leave(self, now: float) -> None:
+        """Begin to leave; ``LeaveProgress`` tells how it goes. A second call changes nothing."""
+        if self._departure is not None or self.is_finished:
+            return
+        self.serf.is_leaving = True
+        own = self.config.name
+        alone = not any(node.name != own and not node.state.is_gone for node in self.membership.nodes.values())
+
+        def say_goodbye() -> int:
+            self.membership.is_leaving = True
+            return self.membership.leave(now)
+
+        self._departure = Departure(self.config.timing, self._serf_queues.intents, self._node_queue, say_goodbye, alone)
+        number = self._tell_leave(LeaveIntent(ltime=self.serf.clock.time, node=own), now)
+        self._output.events.append(self._departure.begin(number, now))
+
+    def force_leave(self, name: str, now: float, *, prune: bool) -> None:
+        """Say on behalf of a member that it leaves. One that is alive will contradict."""
+        if self.serf.member(name) is None:
+            raise NotFound(f"no member is called {name!r}")
+        self._tell_leave(LeaveIntent(ltime=self.serf.clock.time, node=name, prune=prune), now)
+
+    def set_tags(self, tags: Mapping[str, str], now: float) -> None:
+        self.membership.set_meta(encode_tags(tags))
+        self._carry_events(now)
+
+    def user_event(self, name: str, payload: bytes, *, coalesce: bool) -> None:
+        """Tell every member. Raises ``BadRequest`` when it is too long to travel."""
+        if len(name.encode()) + len(payload) > USER_EVENT_BYTES:
+            raise BadRequest(f"name and payload of a user event may have {USER_EVENT_BYTES} bytes together", field="payload")
+        event = self.events.create(name, payload, coalesce=coalesce)
+        self._on_user_event(event, encode_serf(event))
+
+    def _tell_leave(self, intent: LeaveIntent, now: float) -> int:
+        self.serf.clock.increment()
+        self.serf.on_leave_intent(intent, now)
+        self._carry_events(now)
+        return self._broadcast_intent(encode_serf(intent))
+
+    def _announce_join(self, now: float) -> None:
+        intent = JoinIntent(ltime=self.serf.clock.time, node=self.config.name)
+        self.serf.on_join_intent(intent, now)
+        self._broadcast_intent(encode_serf(intent))
+
+    def _broadcast_intent(self, payload: bytes) -> int:
+        return self._serf_queues.intents.add(encode_message(User(payload=payload)))
+
+    def _carry_events(self, now: float) -> None:
+        """What memberlist's layer found out, to Serf's; what that makes of it, to the outside."""
+        for event in self.membership.take_events():
+            match event:
+                case NodeJoined(node=node):
+                    self.serf.on_joined(node)
+                case NodeUpdated(node=node, meta_changed=meta_changed):
+                    self.serf.on_updated(node, tell=meta_changed)
+                case NodeGone(node=node):
+                    self.serf.on_gone(node, now)
+                case NodeSuspected() | Refuted() | NameClaimed():
+                    self._output.events.append(event)
+                case _:
+                    assert_never(event)
+        self._output.events += self.serf.take_changes()
+
+
+USER_EVENT_BYTES = 512
+"""Name and payload of a user event: Consul's and Serf's limit."""
+
+
+def push_pull_scale(members: int) -> int:
+    """Large pools exchange everything less often."""
+    return 1 if members <= 32 else math.ceil(math.log2(members) - math.log2(32)) + 1

@@ -1,0 +1,386 @@
+"""Who is a member and in which state: SWIM's alive, suspect and dead with incarnations (Das 2002, section 4.2), Lifeguard's suspicion
+(Dadgar 2018), and memberlist's rules for addresses, leaving and forgetting (gossip-wire section 9).
+
+News about a member are ordered by its incarnation, which only the member itself raises; at equal incarnation a worse state wins:
+alive < suspect < dead < left. So stale news never undo newer ones, and the order in which alive, dead and left arrive does not matter.
+One exception is the wire's: a suspicion never brings a dead member back, only the member itself does.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias, assert_never
+
+from rostra.gossip.address import Address
+from rostra.gossip.awareness import Awareness
+from rostra.gossip.broadcasts import BroadcastQueue
+from rostra.gossip.suspicion import Suspicion
+from rostra.gossip.timing import Timing
+from rostra.gossip.versions import Versions, check_compatible
+from rostra.gossip.wire.errors import Reason, WireError
+from rostra.gossip.wire.messages import Alive, Dead, Row, RowState, Suspect, encode_message
+
+_INCARNATION_MAX: Final = 2**32 - 1
+
+
+class NodeState(enum.IntEnum):
+    """Ordered: at equal incarnation the higher one wins. The numbers are those of a push-pull row."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+    @property
+    def is_gone(self) -> bool:
+        return self >= NodeState.DEAD
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What memberlist's layer knows of one member."""
+
+    name: str
+    address: Address
+    meta: bytes
+    versions: Versions
+    incarnation: int
+    state: NodeState
+    changed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeJoined:
+    """A member appeared, or came back after it was dead or had left."""
+
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUpdated:
+    """A living member has new meta, or only a new incarnation."""
+
+    node: Node
+    meta_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSuspected:
+    node: Node
+    accuser: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGone:
+    """A member is dead, or has left; ``node.state`` says which."""
+
+    node: Node
+    accuser: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuted:
+    """We were said to be suspect, dead or other than we are, and have contradicted."""
+
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class NameClaimed:
+    """A second process, at ``address``, uses the name of ``node``."""
+
+    node: Node
+    address: Address
+
+
+NodeEvent: TypeAlias = NodeJoined | NodeUpdated | NodeSuspected | NodeGone | Refuted | NameClaimed
+
+Admit: TypeAlias = Callable[[str, Address, bytes], str]
+"""May this name, with this address and meta, be a member? Answers with the reason why not, or with nothing."""
+
+
+def admit_all(name: str, address: Address, meta: bytes) -> str:
+    return ""
+
+
+class Membership:
+    """The state machine of all members. Inputs are what was heard and what a probe found; outputs are events, for the caller to take
+    after each input, and messages in the broadcast queue. What no honest peer sends raises ``WireError`` and changes nothing."""
+
+    def __init__(
+        self,
+        local: Node,
+        *,
+        timing: Timing,
+        awareness: Awareness,
+        broadcasts: BroadcastQueue,
+        rng: random.Random,
+        admit: Admit = admit_all,
+    ) -> None:
+        self.is_leaving = False
+        self._name = local.name
+        self._timing = timing
+        self._awareness = awareness
+        self._broadcasts = broadcasts
+        self._rng = rng
+        self._admit = admit
+        self._nodes: dict[str, Node] = {local.name: local}
+        self._ring: list[str] = [local.name]
+        self._suspicions: dict[str, Suspicion] = {}
+        self._events: list[NodeEvent] = [NodeJoined(local)]
+        self._broadcast_alive(local)
+
+    # What is known
+
+    @property
+    def local(self) -> Node:
+        return self._nodes[self._name]
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """All members not forgotten yet, in any state, this one included."""
+        return self._nodes
+
+    @property
+    def ring(self) -> Sequence[str]:
+        """Names in the order of probing; new ones appear at a random place (SWIM section 4.3)."""
+        return self._ring
+
+    @property
+    def deadline(self) -> float:
+        """When the next suspicion becomes a verdict."""
+        return min((suspicion.deadline for suspicion in self._suspicions.values()), default=math.inf)
+
+    def take_events(self) -> list[NodeEvent]:
+        events, self._events = self._events, []
+        return events
+
+    def choose(self, count: int, accept: Callable[[Node], bool]) -> list[Node]:
+        """Up to ``count`` random members that ``accept`` accepts. In a large pool a few unlucky draws are not made good."""
+        size = len(self._ring)
+        few = size < 3 * count
+        chosen: dict[str, Node] = {}
+        for name in self._rng.sample(self._ring, size) if few else (self._rng.choice(self._ring) for _ in range(3 * size)):
+            if len(chosen) == count:
+                break
+            if name not in chosen and accept(node := self._nodes[name]):
+                chosen[name] = node
+        return list(chosen.values())
+
+    # What is heard
+
+    def on_alive(self, message: Alive, now: float) -> None:
+        name, address = message.node, Address(message.ip, message.port or self.local.address.port)
+        if name == self._name and self.is_leaving:
+            return
+        versions = self._checked(message, address)
+        known = self._nodes.get(name)
+        if known is None:
+            if message.incarnation > 0:
+                heard = Node(name, address, message.meta, versions, message.incarnation, NodeState.ALIVE, now)
+                self._ring.insert(self._rng.randrange(len(self._ring) + 1), name)
+                self._becomes_alive(heard, message)
+                self._events.append(NodeJoined(heard))
+            return
+        if address != known.address and not self._may_move(known, now):
+            self._events.append(NameClaimed(known, address))
+            return
+        if name == self._name:
+            self._on_alive_about_us(message, known)
+            return
+        if message.incarnation <= known.incarnation and address == known.address:
+            return
+        changed_at = known.changed_at if known.state is NodeState.ALIVE else now
+        heard = Node(name, address, message.meta, versions, message.incarnation, NodeState.ALIVE, changed_at)
+        self._becomes_alive(heard, message)
+        if known.state.is_gone:
+            self._events.append(NodeJoined(heard))
+        else:
+            self._events.append(NodeUpdated(heard, meta_changed=heard.meta != known.meta))
+
+    def on_suspect(self, message: Suspect, now: float) -> None:
+        known = self._nodes.get(message.node)
+        if known is None or message.incarnation < known.incarnation:
+            return
+        self._check_incarnation(message.incarnation)
+        if (suspicion := self._suspicions.get(known.name)) is not None:
+            if suspicion.confirm(message.accuser):
+                self._broadcasts.add(encode_message(message), known.name)
+            return
+        if known.state is not NodeState.ALIVE:
+            return
+        if known.name == self._name:
+            self._refute(message.incarnation)
+            return
+        self._broadcasts.add(encode_message(message), known.name)
+        self._suspicions[known.name] = Suspicion(message.accuser, now, members=len(self._nodes), timing=self._timing)
+        suspected = replace(known, incarnation=message.incarnation, state=NodeState.SUSPECT, changed_at=now)
+        self._nodes[known.name] = suspected
+        self._events.append(NodeSuspected(suspected, message.accuser))
+
+    def on_dead(self, message: Dead, now: float) -> None:
+        known = self._nodes.get(message.node)
+        if known is None or message.incarnation < known.incarnation:
+            return
+        self._check_incarnation(message.incarnation)
+        state = NodeState.LEFT if message.accuser == message.node else NodeState.DEAD
+        if known.state.is_gone:
+            # memberlist ignores this. Keeping the newer verdict makes the outcome independent of the order of arrival, and costs nothing:
+            # nobody is told, only an older alive message can no longer bring the member back.
+            if (message.incarnation, state) > (known.incarnation, known.state):
+                self._nodes[known.name] = replace(known, incarnation=message.incarnation, state=state)
+            return
+        if known.name == self._name and not self.is_leaving:
+            self._refute(message.incarnation)
+            return
+        self._suspicions.pop(known.name, None)
+        self._broadcasts.add(encode_message(message), known.name)
+        gone = replace(known, incarnation=message.incarnation, state=state, changed_at=now)
+        self._nodes[known.name] = gone
+        self._events.append(NodeGone(gone, message.accuser))
+
+    def check_rows(self, rows: Sequence[Row], *, join: bool) -> None:
+        """Refuse a push-pull as a whole when its members cannot live with ours (gossip-wire sections 8 and 16.5)."""
+        remote = [(row, Versions.parse(row.versions)) for row in rows if row.state in (RowState.ALIVE, RowState.SUSPECT)]
+        alive = [versions for row, versions in remote if row.state is RowState.ALIVE]
+        local = [node.versions for node in self._nodes.values() if not node.state.is_gone]
+        check_compatible(alive + local, [versions for _, versions in remote] + local)
+        if join:
+            for row, _ in remote:
+                self._check_admitted(row.name, Address(row.ip, row.port), row.meta)
+
+    def on_row(self, row: Row, now: float) -> None:
+        """One line of a push-pull. Dead there means suspect here: what a peer believes is never an instant verdict."""
+        match row.state:
+            case RowState.ALIVE:
+                self.on_alive(
+                    Alive(incarnation=row.incarnation, node=row.name, ip=row.ip, port=row.port, meta=row.meta, versions=row.versions),
+                    now,
+                )
+            case RowState.LEFT:
+                self.on_dead(Dead(incarnation=row.incarnation, node=row.name, accuser=row.name), now)
+            case RowState.DEAD | RowState.SUSPECT:
+                self.on_suspect(Suspect(incarnation=row.incarnation, node=row.name, accuser=self._name), now)
+            case _:
+                assert_never(row.state)
+
+    # What we do ourselves
+
+    def accuse(self, name: str, now: float) -> None:
+        """A probe of this member failed."""
+        if (known := self._nodes.get(name)) is not None:
+            self.on_suspect(Suspect(incarnation=known.incarnation, node=name, accuser=self._name), now)
+
+    def expire(self, now: float) -> None:
+        """Turn suspicions whose time is up into verdicts."""
+        for name in [name for name, suspicion in self._suspicions.items() if suspicion.deadline <= now]:
+            self.on_dead(Dead(incarnation=self._nodes[name].incarnation, node=name, accuser=self._name), now)
+
+    def set_meta(self, meta: bytes) -> None:
+        changed = self.local.meta != meta
+        self._renew(self.local.incarnation + 1, meta)
+        self._events.append(NodeUpdated(self.local, meta_changed=changed))
+
+    def leave(self, now: float) -> int:
+        """Say of ourselves that we have left. Returns the number of the broadcast. ``is_leaving`` must be set before."""
+        assert self.is_leaving
+        message = Dead(incarnation=self.local.incarnation, node=self._name, accuser=self._name)
+        self._nodes[self._name] = replace(self.local, state=NodeState.LEFT, changed_at=now)
+        self._events.append(NodeGone(self.local, self._name))
+        return self._broadcasts.add(encode_message(message), self._name)
+
+    def begin_round(self, now: float) -> None:
+        """All have been probed: forget those long gone, and shuffle (SWIM section 4.3)."""
+        horizon = now - self._timing.gossip_to_the_dead_s
+        for node in [node for node in self._nodes.values() if node.state.is_gone and node.changed_at < horizon and node.name != self._name]:
+            self.forget(node.name)
+        self._rng.shuffle(self._ring)
+
+    def forget(self, name: str) -> None:
+        """Drop a member that is gone; nothing happens when it is not known."""
+        if (node := self._nodes.get(name)) is not None and node.state.is_gone and name != self._name:
+            del self._nodes[name]
+            self._ring.remove(name)
+
+    def rows(self) -> tuple[Row, ...]:
+        """All that we know, for a push-pull."""
+        return tuple(
+            Row(
+                name=node.name,
+                ip=node.address.ip,
+                port=node.address.port,
+                meta=node.meta,
+                incarnation=node.incarnation,
+                state=RowState(node.state),
+                versions=bytes(node.versions),
+            )
+            for node in self._nodes.values()
+        )
+
+    # Rules
+
+    def _checked(self, message: Alive, address: Address) -> Versions:
+        self._check_incarnation(message.incarnation)
+        if not message.node:
+            raise WireError(Reason.BAD_NAME, "empty")
+        if not address.is_usable:
+            raise WireError(Reason.BAD_ADDRESS)
+        versions = Versions.parse(message.versions)
+        if message.node != self._name:
+            self._check_admitted(message.node, address, message.meta)
+        return versions
+
+    def _check_admitted(self, name: str, address: Address, meta: bytes) -> None:
+        if name != self._name and (why_not := self._admit(name, address, meta)):
+            raise WireError(Reason.NOT_ADMITTED, why_not)
+
+    @staticmethod
+    def _check_incarnation(incarnation: int) -> None:
+        """The highest number leaves no room for a refutation. No honest member gets there; a forged one would silence its victim."""
+        if incarnation >= _INCARNATION_MAX:
+            raise WireError(Reason.BAD_INCARNATION)
+
+    def _may_move(self, known: Node, now: float) -> bool:
+        """May this member's name come back from another address?"""
+        if known.state is NodeState.LEFT:
+            return True
+        reclaim_s = self._timing.dead_node_reclaim_s
+        return known.state is NodeState.DEAD and 0 < reclaim_s < now - known.changed_at
+
+    def _on_alive_about_us(self, message: Alive, local: Node) -> None:
+        if message.incarnation < local.incarnation:
+            return
+        same = message.meta == local.meta and message.versions == bytes(local.versions)
+        if message.incarnation > local.incarnation or not same:
+            self._refute(message.incarnation)
+
+    def _refute(self, accused_incarnation: int) -> None:
+        self._renew(max(self.local.incarnation, accused_incarnation) + 1, self.local.meta)
+        self._awareness.adjust(1)
+        self._events.append(Refuted(self.local.incarnation))
+        self._events.append(NodeUpdated(self.local, meta_changed=False))
+
+    def _renew(self, incarnation: int, meta: bytes) -> None:
+        local = replace(self.local, incarnation=incarnation, meta=meta)
+        self._nodes[self._name] = local
+        self._broadcast_alive(local)
+
+    def _becomes_alive(self, node: Node, message: Alive) -> None:
+        self._suspicions.pop(node.name, None)
+        self._nodes[node.name] = node
+        self._broadcasts.add(encode_message(message), node.name)
+
+    def _broadcast_alive(self, node: Node) -> None:
+        message = Alive(
+            incarnation=node.incarnation,
+            node=node.name,
+            ip=node.address.ip,
+            port=node.address.port,
+            meta=node.meta,
+            versions=bytes(node.versions),
+        )
+        self._broadcasts.add(encode_message(message), node.name)

@@ -1,0 +1,217 @@
+"""Serf's view of the members: tags, and a status that tells a clean departure from a failure (gossip-wire section 12.3).
+
+A member that leaves says so twice: by an intent, ordered by a Lamport clock, and by memberlist's dead-of-itself. Only both together are
+*left*; the intent alone is *leaving*, the death alone is *failed*. All transitions of a member's status are in this file.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from rostra.gossip.address import Address
+from rostra.gossip.lamport import LamportClock
+from rostra.gossip.membership import Node
+from rostra.gossip.timing import Timing
+from rostra.gossip.wire.serf_messages import JoinIntent, LeaveIntent
+from rostra.gossip.wire.tags import decode_tags
+from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
+
+_RECENT_INTENTS_MAX: Final = 16_384
+
+_GONE: Final = (MemberStatus.FAILED, MemberStatus.LEFT)
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    member: Member
+    address: Address
+    gone_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _RecentIntent:
+    """An intent about a member we have not met yet."""
+
+    ltime: int
+    leaves: bool
+    heard_at: float
+
+
+class SerfMembers:
+    """All members with their status. Outputs are changes, for the caller to take after each input."""
+
+    def __init__(self, local_name: str, timing: Timing, rng: random.Random) -> None:
+        self.clock = LamportClock()
+        self.is_leaving = False
+        self._local_name = local_name
+        self._timing = timing
+        self._rng = rng
+        self._records: dict[str, _Record] = {}
+        self._recent_intents: dict[str, _RecentIntent] = {}
+        self._prune_after: dict[str, float] = {}
+        self._changes: list[MemberChange] = []
+
+    # What is known
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def members(self) -> list[Member]:
+        return [record.member for record in self._records.values()]
+
+    def member(self, name: str) -> Member | None:
+        record = self._records.get(name)
+        return record.member if record else None
+
+    def address(self, name: str) -> Address | None:
+        record = self._records.get(name)
+        return record.address if record else None
+
+    def status_ltimes(self) -> Mapping[str, int]:
+        return {name: record.member.status_ltime for name, record in self._records.items()}
+
+    def left_members(self) -> tuple[str, ...]:
+        return tuple(name for name, record in self._records.items() if record.member.status is MemberStatus.LEFT)
+
+    def take_changes(self) -> list[MemberChange]:
+        changes, self._changes = self._changes, []
+        return changes
+
+    # What memberlist's layer reports
+
+    def on_joined(self, node: Node) -> None:
+        """The member is alive; it is new, or it was gone."""
+        known = self._records.get(node.name)
+        if known is None:
+            status, ltime = MemberStatus.ALIVE, 0
+            if (intent := self._recent_intents.pop(node.name, None)) is not None:
+                ltime = intent.ltime
+                status = MemberStatus.LEAVING if intent.leaves else MemberStatus.ALIVE
+            self._put(node, status, ltime, MemberChangeKind.JOINED)
+            return
+        returned = known.member.status is MemberStatus.FAILED
+        kind = MemberChangeKind.RETURNED if returned else MemberChangeKind.JOINED
+        self._put(node, MemberStatus.ALIVE, known.member.status_ltime, kind)
+
+    def on_updated(self, node: Node, *, tell: bool) -> None:
+        """The member said something new of itself; ``tell`` unless it is only a new incarnation."""
+        if (known := self._records.get(node.name)) is not None:
+            self._put(node, known.member.status, known.member.status_ltime, MemberChangeKind.UPDATED if tell else None)
+
+    def on_gone(self, node: Node, now: float) -> None:
+        """The member is dead. Whether it left or failed is told by what was known before."""
+        known = self._records.get(node.name)
+        if known is None or known.member.status in _GONE:
+            return
+        left = known.member.status is MemberStatus.LEAVING
+        status = MemberStatus.LEFT if left else MemberStatus.FAILED
+        kind = MemberChangeKind.LEFT if left else MemberChangeKind.FAILED
+        self._put(node, status, known.member.status_ltime, kind, gone_at=now)
+
+    # Intents
+
+    def on_join_intent(self, intent: JoinIntent, now: float) -> bool:
+        """True when it is news, to be passed on."""
+        self.clock.witness(intent.ltime)
+        known = self._records.get(intent.node)
+        if known is None:
+            return self._remember(intent.node, _RecentIntent(intent.ltime, False, now))
+        if intent.ltime <= known.member.status_ltime:
+            return False
+        if known.member.status is MemberStatus.LEAVING:
+            self._set(known, MemberStatus.ALIVE, intent.ltime, MemberChangeKind.UPDATED)
+        else:
+            self._set(known, known.member.status, intent.ltime, None)
+        return True
+
+    def on_leave_intent(self, intent: LeaveIntent, now: float) -> bool:
+        """True when it is news, to be passed on. About ourselves it is contradicted with ``contradict_leave`` unless we are leaving."""
+        self.clock.witness(intent.ltime)
+        known = self._records.get(intent.node)
+        if known is None:
+            return self._remember(intent.node, _RecentIntent(intent.ltime, True, now))
+        if intent.ltime <= known.member.status_ltime:
+            return False
+        match known.member.status:
+            case MemberStatus.ALIVE:
+                self._set(known, MemberStatus.LEAVING, intent.ltime, MemberChangeKind.LEAVING)
+            case MemberStatus.FAILED:
+                self._set(known, MemberStatus.LEFT, intent.ltime, MemberChangeKind.LEFT)
+            case MemberStatus.LEAVING | MemberStatus.LEFT:
+                self._set(known, known.member.status, intent.ltime, None)
+        if intent.prune:
+            delay_s = 0.0
+            if known.member.status in (MemberStatus.ALIVE, MemberStatus.LEAVING):  # let its own goodbye come first
+                delay_s = self._timing.broadcast_timeout_s + self._timing.leave_propagate_delay_s
+            self._prune_after[intent.node] = now + delay_s
+        return True
+
+    def must_contradict(self, intent: LeaveIntent) -> bool:
+        """Does someone say that we leave, which we do not?"""
+        known = self._records.get(self._local_name)
+        return intent.node == self._local_name and not self.is_leaving and known is not None and intent.ltime > known.member.status_ltime
+
+    # What time brings
+
+    def tick(self, now: float) -> list[str]:
+        """Erase who is to be pruned and who has been gone for long enough. Returns the names erased."""
+        intents = self._recent_intents
+        for name in [name for name, intent in intents.items() if now - intent.heard_at > self._timing.recent_intent_timeout_s]:
+            del intents[name]
+        erased = []
+        for name, record in list(self._records.items()):
+            if record.member.status not in _GONE or name == self._local_name:
+                continue
+            failed = record.member.status is MemberStatus.FAILED
+            kept_s = self._timing.reconnect_timeout_s if failed else self._timing.tombstone_timeout_s
+            if now - record.gone_at > kept_s or self._prune_after.get(name, now + 1) <= now:
+                self._erase(record)
+                erased.append(name)
+        for name in [name for name in self._prune_after if self._is_back(name)]:
+            del self._prune_after[name]
+        return erased
+
+    def choose_failed(self) -> Address | None:
+        """A failed member to try again, with a probability that keeps the whole pool's attempts in proportion."""
+        failed = [record for record in self._records.values() if record.member.status is MemberStatus.FAILED]
+        alive = sum(record.member.status is MemberStatus.ALIVE for record in self._records.values())
+        if not failed or self._rng.random() >= len(failed) / max(1, alive):
+            return None
+        return self._rng.choice(failed).address
+
+    # Records
+
+    def _remember(self, name: str, intent: _RecentIntent) -> bool:
+        known = self._recent_intents.get(name)
+        if known is None and len(self._recent_intents) >= _RECENT_INTENTS_MAX:
+            return False
+        if known is not None and intent.ltime <= known.ltime:
+            return False
+        self._recent_intents[name] = intent
+        return True
+
+    def _is_back(self, name: str) -> bool:
+        record = self._records.get(name)
+        return record is None or record.member.status is MemberStatus.ALIVE
+
+    def _put(self, node: Node, status: MemberStatus, ltime: int, kind: MemberChangeKind | None, *, gone_at: float = 0.0) -> None:
+        member = Member(
+            node.name, node.address.host, node.address.port, decode_tags(node.meta), status, node.incarnation, ltime, *node.versions
+        )
+        self._records[node.name] = _Record(member, node.address, gone_at)
+        if kind is not None:
+            self._changes.append(MemberChange(kind, member))
+
+    def _set(self, known: _Record, status: MemberStatus, ltime: int, kind: MemberChangeKind | None) -> None:
+        member = replace(known.member, status=status, status_ltime=ltime)
+        self._records[member.name] = replace(known, member=member)
+        if kind is not None:
+            self._changes.append(MemberChange(kind, member))
+
+    def _erase(self, record: _Record) -> None:
+        del self._records[record.member.name]
+        self._prune_after.pop(record.member.name, None)
+        self._changes.append(MemberChange(MemberChangeKind.REAPED, record.member))
