@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rostra.errors import BadRequest, NotFound
+from rostra.errors import BadRequest, NotFound, Unsupported
 from rostra.model.catalog import (
     SERF_HEALTH,
     Check,
@@ -27,6 +27,9 @@ from rostra.model.topics import Value
 NODE_MAINTENANCE: Final = "_node_maintenance"
 SERVICE_MAINTENANCE: Final = "_service_maintenance:"
 DEFAULT_OUTPUT_MAX_SIZE: Final = 4096
+RUN_KINDS: Final = frozenset({"ttl_s"})
+"""Kinds of checks that this version runs."""
+
 KINDS: Final = ("http", "tcp", "udp", "grpc", "h2ping", "ttl_s", "args", "alias_node", "alias_service", "os_service")
 
 
@@ -247,6 +250,8 @@ def validate(check: Check) -> None:
     """Raises ``BadRequest`` unless the check is of exactly one kind and has the times that kind needs."""
     definition = check.definition
     kinds = [kind for kind in KINDS if getattr(definition, kind)]
+    if not RUN_KINDS.issuperset(kinds):
+        raise Unsupported(f"{type_of(definition)} checks are not run by this version; only ttl checks are")
     if {"alias_node", "alias_service"} >= set(kinds) and kinds:
         return
     if definition.ttl_s < 0 or definition.interval_s < 0 or definition.timeout_s < 0:

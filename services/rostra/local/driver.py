@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from prometheus_client import Counter, Gauge
@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge
 from rostra.errors import RostraError
 from rostra.local.core import LocalState, Step
 from rostra.local.storage import LocalStore
+from rostra.model.catalog import Check, Service
 from rostra.model.consistency import Consistency
 from rostra.model.topics import NODES, Topic, TopicKind
 from rostra.views.reader import Reader, Writer
@@ -43,6 +44,8 @@ class LocalDriver:
         self._rng = rng
         self._changed = asyncio.Event()
         self._failures = 0
+        self._defined: set[str] = set()
+        self._defined_checks: set[str] = set()
 
     def load(self) -> None:
         """Takes back what was registered before the restart. Checks start critical, or as they were when they have a TTL."""
@@ -53,16 +56,34 @@ class LocalDriver:
         for check in checks:
             self.state.register_check(check, now)
 
+    def define_service(self, service: Service, checks: Sequence[Check]) -> None:
+        """One from a configuration file: there at every start, so it is not written down."""
+        self.change(lambda state, now: state.register_service(service, checks, replace_checks=True, now=now), durable=False)
+        self._defined.add(service.id)
+
+    def define_check(self, check: Check) -> None:
+        """Likewise."""
+        self.change(lambda state, now: state.register_check(check, now), durable=False)
+        self._defined_checks.add(check.check_id or check.name)
+
     def change(self, make: Callable[[LocalState, float], T], *, durable: bool = True) -> T:
-        """Runs ``make`` with the state and the time, keeps the outcome on disk, and wakes the push. What ``make`` raises changes nothing."""
+        """Runs ``make`` with the state and the time, keeps the outcome on disk, and wakes the push. Raises what ``make`` does."""
         result = make(self.state, asyncio.get_running_loop().time())
         if durable:
-            kept = [check for check in self.state.checks().values() if check.type != "maintenance"]
-            self._store.save(list(self.state.services().values()), kept)
+            self._keep()
         _ENTRIES.labels("services").set(len(self.state.services()))
         _ENTRIES.labels("checks").set(len(self.state.checks()))
         self._changed.set()
         return result
+
+    def _keep(self) -> None:
+        services = [service for service in self.state.services().values() if service.id not in self._defined]
+        checks = [
+            check
+            for check in self.state.checks().values()
+            if check.type != "maintenance" and check.check_id not in self._defined_checks and check.service_id not in self._defined
+        ]
+        self._store.save(services, checks)
 
     async def run(self) -> None:
         """Pushes for ever."""

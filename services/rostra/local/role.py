@@ -7,8 +7,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rostra.local.core import LocalState
+from rostra.local.definitions import check_from_definition, service_from_definition
 from rostra.local.driver import LocalDriver
 from rostra.local.servicer import Agent, AgentServicer
 from rostra.local.storage import LocalStore
@@ -18,9 +20,11 @@ from rostra.views.reader import Reader, Writer
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """``folder`` keeps registrations over restarts; None keeps nothing."""
+    """``folder`` keeps registrations over restarts; None keeps nothing. ``services`` and ``checks`` come from configuration files."""
 
     folder: Path | None = None
+    services: Sequence[Mapping[str, Any]] = ()
+    checks: Sequence[Mapping[str, Any]] = ()
     check_update_interval_s: float = 300.0
     discard_check_output: bool = False
 
@@ -33,6 +37,7 @@ class LocalRole:
     def __init__(
         self, node: Node, own: Sequence[Service], settings: LocalSettings, reader: Reader, writer: Writer, agent: Agent, rng: random.Random
     ) -> None:
+        self._settings = settings
         state = LocalState(
             node,
             own=own,
@@ -48,7 +53,12 @@ class LocalRole:
         return self._driver.synced
 
     async def start(self) -> None:
+        """What was registered before, then what the configuration defines, which has the last word."""
         self._driver.load()
+        for definition in self._settings.services:
+            self._driver.define_service(*service_from_definition(definition))
+        for definition in self._settings.checks:
+            self._driver.define_check(check_from_definition(definition))
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -5,10 +5,11 @@ roles are apart.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc import aio
 
 from rostra.rpc.handlers import Handlers
@@ -16,17 +17,22 @@ from rostra.rpc.handlers import Handlers
 HOLD_S: Final = 7.0
 
 
-def forward(methods: Handlers, open_channel: Callable[[], aio.Channel]) -> Handlers:
-    """The same methods, each answered by whoever is behind ``open_channel()``; messages are not parsed."""
-    channel = open_channel()
-    return Handlers({path: _forwarder(path, handler, channel) for path, handler in methods.methods.items()})
+def forward(services: Iterable[str], channel: aio.Channel) -> Handlers:
+    """The methods of these services of ``rostra.v1``, each answered by whoever is behind ``channel``; messages are not parsed."""
+    handlers = Handlers()
+    for service in services:
+        descriptor = descriptor_pool.Default().FindServiceByName(f"rostra.v1.{service}")
+        for method in descriptor.methods:
+            path = f"/{descriptor.full_name}/{method.name}"
+            handlers.methods[path] = _forwarder(path, channel, method.client_streaming, method.server_streaming)
+    return handlers
 
 
-def _forwarder(path: str, handler: grpc.RpcMethodHandler[Any, Any], channel: aio.Channel) -> grpc.RpcMethodHandler[Any, Any]:
-    if not handler.response_streaming:
+def _forwarder(path: str, channel: aio.Channel, client_streaming: bool, server_streaming: bool) -> grpc.RpcMethodHandler[Any, Any]:
+    if not server_streaming:
         call: Any = channel.unary_unary(path)
         return grpc.unary_unary_rpc_method_handler(lambda request, context: _unary(call, request, context))
-    if not handler.request_streaming:
+    if not client_streaming:
         watch: Any = channel.unary_stream(path)
         return grpc.unary_stream_rpc_method_handler(lambda request, context: _answers(watch(request), None, context))
     exchange: Any = channel.stream_stream(path)

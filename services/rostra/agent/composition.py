@@ -1,0 +1,351 @@
+"""From settings to a process: each role is built here, and nowhere else is it known that they share one.
+
+A builder takes what its role needs by interface; order of the list is order of start (DESIGN section 1): gossip, consensus,
+catalog, views, local, dns, gateway, then the doors.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rostra.agent.control import Control
+from rostra.agent.folder import DataFolder
+from rostra.agent.members import RaftByConsensus, RaftByGossip, ServersByGossip
+from rostra.agent.parts import FollowServers, MetricsPart, ViewsPart
+from rostra.agent.process import Door as ProcessDoor
+from rostra.agent.process import Role
+from rostra.agent.wiring import Wiring
+from rostra.clients.agent import AgentClient
+from rostra.clients.consensus import ConsensusClient
+from rostra.clients.gossip import GossipClient
+from rostra.config import Settings
+from rostra.model.catalog import Node
+from rostra.model.identity import Identity
+from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
+from rostra.rpc.doors import Door
+from rostra.rpc.forward import forward
+from rostra.rpc.handlers import Handlers
+from rostra.v1 import agent_pb2_grpc, catalog_pb2_grpc, catalog_stream_pb2_grpc, consensus_pb2_grpc, dns_pb2_grpc, gossip_pb2_grpc
+from rostra.version import VERSION
+from rostra.views.hub import Hub
+
+SERVICES_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "gossip": ("rostra.v1.GossipService",),
+    "consensus": ("rostra.v1.ConsensusService",),
+    "catalog": ("rostra.v1.CatalogService", "rostra.v1.CatalogStreamService"),
+    "local": ("rostra.v1.AgentService",),
+    "dns": ("rostra.v1.DnsService",),
+    "gateway": (),
+}
+PUBLIC_GOSSIP_METHODS: Final = ("GetStatus", "ListMembers", "WatchMembers", "WatchUserEvents", "ListCoordinates")
+PUBLIC_SERVICES: Final = ("CatalogService", "CatalogStreamService", "AgentService", "DnsService")
+
+
+@dataclass
+class Assembly:
+    """What the builders share while a process is put together."""
+
+    settings: Settings
+    identity: Identity
+    wiring: Wiring
+    control: Control
+    folder: DataFolder | None
+    rng: random.Random = field(default_factory=random.Random)
+    parts: list[Role] = field(default_factory=list)
+    hub: Hub | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The data folder, or None where nothing is kept."""
+        return self.folder.path if self.folder is not None else None
+
+    def gossip(self) -> GossipClient:
+        return GossipClient(self.wiring.channel("gossip"))
+
+
+def compose(assembly: Assembly) -> tuple[Sequence[Role], Sequence[ProcessDoor]]:
+    """Builds the roles of ``settings.roles.run`` in order of start, and the doors in front of them."""
+    run = assembly.settings.roles.run
+    for name, build in _BUILDERS.items():
+        if name in run:
+            if name in ("local", "dns", "gateway") and assembly.hub is None:
+                _build_views(assembly)
+            build(assembly)
+    assembly.control.roles = assembly.parts
+    return assembly.parts, _doors(assembly)
+
+
+def gossip_tags(settings: Settings, identity: Identity) -> dict[str, str]:
+    """What our member carries (DESIGN section 1, "On the wire"): rostra's own role, Consul's names for the rest."""
+    tags = {
+        ROLE_TAG: SERVER_ROLE if identity.server else CLIENT_ROLE,
+        "dc": identity.datacenter,
+        "id": identity.id,
+        "build": VERSION,
+        "vsn": "2",
+        "vsn_min": "2",
+        "vsn_max": "3",
+    }
+    if identity.server:
+        tags["port"] = str(settings.ports.server)
+        tags["wan_join_port"] = str(settings.ports.serf_wan)
+        if settings.server.bootstrap:
+            tags["bootstrap"] = "1"
+        elif settings.server.bootstrap_expect > 1:
+            tags["expect"] = str(settings.server.bootstrap_expect)
+    return tags
+
+
+def _build_gossip(assembly: Assembly) -> None:
+    from rostra.gossip.pool import PoolConfig
+    from rostra.gossip.role import GossipRole, JoinPlan
+    from rostra.gossip.timing import DEV, LAN, WAN, Timing
+
+    settings, identity = assembly.settings, assembly.identity
+
+    def timing(base: Timing, keys: Any) -> Timing:
+        return replace(
+            base,
+            gossip_interval_s=keys.gossip_interval_s,
+            gossip_nodes=keys.gossip_nodes,
+            probe_interval_s=keys.probe_interval_s,
+            probe_timeout_s=keys.probe_timeout_s,
+            retransmit_mult=keys.retransmit_mult,
+            suspicion_mult=keys.suspicion_mult,
+        )
+
+    tags = gossip_tags(settings, identity)
+    addresses, ports, join = settings.addresses, settings.ports, settings.join
+    lan = PoolConfig(
+        pool="lan",
+        name=identity.name,
+        bind_host=addresses.serf_lan,
+        bind_port=ports.serf_lan,
+        advertise_host=identity.address,
+        tags=tags,
+        timing=DEV if settings.dev else timing(LAN, settings.gossip.lan),
+    )
+    pools = [lan]
+    if identity.server and ports.serf_wan > 0:
+        pools.append(
+            PoolConfig(
+                pool="wan",
+                name=f"{identity.name}.{identity.datacenter}",
+                bind_host=addresses.serf_wan,
+                bind_port=ports.serf_wan,
+                advertise_host=identity.wan_address,
+                tags=tags,
+                timing=DEV if settings.dev else timing(WAN, settings.gossip.wan),
+            )
+        )
+    joins = {
+        "lan": JoinPlan(join.start_join, join.retry_join, join.retry_interval_s, join.retry_max),
+        "wan": JoinPlan(join.start_join_wan, join.retry_join_wan, join.retry_interval_wan_s, join.retry_max_wan),
+    }
+    alone = identity.server and settings.server.voters_expected == 1 and not (join.start_join or join.retry_join)
+    role = GossipRole(identity, pools, joins, alone=alone, rng=assembly.rng)
+    assembly.wiring.handlers.add(gossip_pb2_grpc.add_GossipServiceServicer_to_server, role.servicer)
+    assembly.parts.append(role)
+
+
+def _build_consensus(assembly: Assembly) -> None:
+    from rostra.consensus.role import ConsensusRole, ConsensusSettings
+    from rostra.consensus.timing import DEVELOPMENT_TIMING, scaled_timing
+
+    settings, identity = assembly.settings, assembly.identity
+    role = ConsensusRole(
+        identity,
+        ConsensusSettings(
+            timing=DEVELOPMENT_TIMING if settings.dev else scaled_timing(settings.server.raft_multiplier),
+            folder=assembly.path / "consensus" if assembly.path is not None else None,
+            bootstrap=settings.server.voters_expected == 1,
+            server_address=f"{_bracketed(identity.address)}:{settings.ports.server}",
+            snapshot_threshold=settings.server.raft_snapshot_threshold,
+            snapshot_interval_s=settings.server.raft_snapshot_interval_s,
+            trailing_logs=settings.server.raft_trailing_logs,
+        ),
+        assembly.rng,
+    )
+    assembly.wiring.handlers.add(consensus_pb2_grpc.add_ConsensusServiceServicer_to_server, role.servicer)
+    assembly.parts.append(role)
+
+
+def _build_catalog(assembly: Assembly) -> None:
+    from rostra.catalog.role import CatalogRole
+
+    role = CatalogRole(
+        assembly.identity,
+        ConsensusClient(assembly.wiring.channel("consensus")),
+        assembly.gossip(),
+        observer=assembly.settings.roles.observer,
+    )
+    assembly.wiring.handlers.add(catalog_pb2_grpc.add_CatalogServiceServicer_to_server, role.servicer)
+    assembly.wiring.handlers.add(catalog_stream_pb2_grpc.add_CatalogStreamServiceServicer_to_server, role.stream_servicer)
+    assembly.parts.append(role)
+
+
+def _build_views(assembly: Assembly) -> None:
+    """The hub that local, dns and gateway of this process share."""
+    settings = assembly.settings
+    upstreams = assembly.wiring.catalogs()
+    if settings.roles.catalog_by_gossip and not assembly.wiring.is_here("catalog"):
+        upstreams = servers = ServersByGossip(assembly.gossip(), assembly.identity)
+        assembly.parts.append(FollowServers(servers))
+    role = next(name for name in ("gateway", "dns", "local") if name in settings.roles.run)
+    assembly.hub = Hub(upstreams, assembly.identity, role=role, hold_s=settings.server.rpc_hold_timeout_s, rng=assembly.rng)
+    assembly.parts.append(ViewsPart(assembly.hub))
+
+
+def _build_local(assembly: Assembly) -> None:
+    from rostra.local.role import LocalRole, LocalSettings
+
+    settings, identity = assembly.settings, assembly.identity
+    assert assembly.hub is not None
+    node = Node(
+        name=identity.name,
+        address=identity.address,
+        id=identity.id,
+        tagged_addresses=tagged_addresses(identity.address, identity.wan_address),
+        meta=settings.identity.node_meta,
+    )
+    role = LocalRole(
+        node,
+        [consul_service(settings.ports.server)] if identity.server else [],
+        LocalSettings(
+            folder=assembly.path / "local" if assembly.path is not None else None,
+            services=settings.discovery.services,
+            checks=settings.discovery.checks,
+            check_update_interval_s=settings.discovery.check_update_interval_s,
+            discard_check_output=settings.discovery.discard_check_output,
+        ),
+        assembly.hub,
+        assembly.hub,
+        assembly.control,
+        assembly.rng,
+    )
+    assembly.wiring.handlers.add(agent_pb2_grpc.add_AgentServiceServicer_to_server, role.servicer)
+    assembly.parts.append(role)
+
+
+def _build_dns(assembly: Assembly) -> None:
+    from rostra.dns.role import DnsRole
+    from rostra.dns.settings import DnsSettings, SoaSettings
+
+    settings = assembly.settings
+    dns = settings.dns
+    assert assembly.hub is not None
+    role = DnsRole(
+        assembly.hub,
+        DnsSettings(
+            addresses=settings.addresses.dns,
+            port=settings.ports.dns,
+            domain=dns.domain,
+            alt_domain=dns.alt_domain,
+            datacenter=assembly.identity.datacenter,
+            node_ttl_s=dns.node_ttl_s,
+            service_ttl_s=dns.service_ttl_s,
+            soa=SoaSettings(dns.soa.refresh_s, dns.soa.retry_s, dns.soa.expire_s, dns.soa.min_ttl_s),
+            allow_stale=dns.allow_stale,
+            only_passing=dns.only_passing,
+            enable_truncate=dns.enable_truncate,
+            udp_answer_limit=dns.udp_answer_limit,
+            a_record_limit=dns.a_record_limit,
+            disable_compression=dns.disable_compression,
+            enable_additional_node_meta_txt=dns.enable_additional_node_meta_txt,
+            recursors=dns.recursors,
+            recursor_timeout_s=dns.recursor_timeout_s,
+            recursor_strategy=dns.recursor_strategy,
+        ),
+        assembly.rng,
+    )
+    assembly.wiring.handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, role.servicer)
+    assembly.parts.append(role)
+
+
+def _build_gateway(assembly: Assembly) -> None:
+    from rostra.gateway.role import GatewayRole
+    from rostra.gateway.settings import GatewaySettings, Limits
+
+    settings, identity, wiring, hub = assembly.settings, assembly.identity, assembly.wiring, assembly.hub
+    assert hub is not None
+    raft = (
+        RaftByConsensus(ConsensusClient(wiring.channel("consensus")), hub)
+        if wiring.is_here("consensus") or wiring.addresses("consensus")
+        else RaftByGossip(assembly.gossip(), identity, hub)
+    )
+    gateway_settings = GatewaySettings(
+        http_addresses=settings.addresses.http,
+        http_port=settings.ports.http,
+        datacenter=identity.datacenter,
+        node_name=identity.name,
+        pretty=settings.dev,
+        default_query_time_s=settings.queries.default_query_time_s,
+        max_query_time_s=settings.queries.max_query_time_s,
+        response_headers=settings.http.response_headers,
+        block_endpoints=settings.http.block_endpoints,
+        allow_write_http_from=settings.http.allow_write_http_from,
+        limits=Limits(connections_per_client=settings.limits.http_max_conns_per_client),
+    )
+    agent = AgentClient(wiring.channel("local"))
+    assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, gateway_settings))
+
+
+_BUILDERS: Final = {
+    "gossip": _build_gossip,
+    "consensus": _build_consensus,
+    "catalog": _build_catalog,
+    "local": _build_local,
+    "dns": _build_dns,
+    "gateway": _build_gateway,
+}
+
+
+def _doors(assembly: Assembly) -> list[ProcessDoor]:
+    settings, wiring = assembly.settings, assembly.wiring
+    readiness = {
+        service: lambda part=part: part.ready  # type: ignore[misc]
+        for part in assembly.parts
+        for service in SERVICES_OF.get(part.name, ())
+    }
+    doors: list[ProcessDoor] = []
+    if wiring.is_here("gateway") and settings.ports.grpc > 0:
+        addresses = [f"{_bracketed(host)}:{settings.ports.grpc}" for host in settings.addresses.grpc]
+        doors.append(Door("gRPC port", addresses, _public(wiring), readiness))
+    if wiring.is_here("consensus") and settings.ports.server > 0:
+        served = wiring.handlers.only(["/rostra.v1.CatalogStreamService/*"])
+        doors.append(Door("server port", [f"{_bracketed(settings.addresses.bind)}:{settings.ports.server}"], served, readiness))
+    role_doors = [assembly.folder.socket(role) for role in settings.roles.run] if assembly.folder is not None else []
+    if settings.roles.grpc_addr:
+        role_doors.append(settings.roles.grpc_addr)
+    if role_doors:
+        doors.append(Door("role door", role_doors, wiring.handlers, readiness))
+    if settings.telemetry.metrics_addr:
+        doors.append(MetricsPart(settings.telemetry.metrics_addr, assembly.parts))
+    return doors
+
+
+def _public(wiring: Wiring) -> Handlers:
+    """What port 8502 shows: the public services, from here or handed on to where they are."""
+    handlers = Handlers()
+    for role, services in _ELSEWHERE.items():
+        if not wiring.is_here(role) and wiring.addresses(role):
+            handlers.merge(forward(services, wiring.channel(role)))
+    handlers.merge(wiring.handlers)
+    public = [f"/rostra.v1.GossipService/{method}" for method in PUBLIC_GOSSIP_METHODS]
+    return handlers.only([*public, *(f"/rostra.v1.{service}/*" for service in PUBLIC_SERVICES)])
+
+
+_ELSEWHERE: Final[Mapping[str, Sequence[str]]] = {
+    "gossip": ("GossipService",),
+    "catalog": ("CatalogService", "CatalogStreamService"),
+    "local": ("AgentService",),
+}
+"""Public services by role, for a door whose roles are in other processes."""
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,119 @@
+"""What the outside may ask of the process: who it is, how it does, and to leave (the ``Agent`` of the local role)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import resource
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from rostra.agent.process import Role
+from rostra.errors import RostraError
+from rostra.model.identity import Identity
+from rostra.model.members import Member, MemberStatus
+from rostra.version import VERSION
+
+log = logging.getLogger("rostra.agent")
+
+LEAVE_LIMIT_S: Final = 30.0
+
+
+class Gossip(Protocol):
+    """The part of the gossip client that is needed here."""
+
+    async def join(self, addresses: Sequence[str], pool: str = "lan") -> int: ...
+
+    async def list_members(
+        self, pool: str = "lan", status: MemberStatus | None = None, timeout_s: float | None = None
+    ) -> tuple[Sequence[Member], bool]: ...
+
+    async def leave(self, pool: str | None = None) -> None: ...
+
+    async def force_leave(self, name: str, prune: bool = False, pool: str = "lan") -> None: ...
+
+    async def stats(self) -> Mapping[str, Mapping[str, str]]: ...
+
+
+class Control:
+    """The process as AgentService knows it. ``end`` stops it; ``reread`` reads the configuration again."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        gossip: Gossip,
+        *,
+        config_json: Callable[[], str],
+        reread: Callable[[], tuple[Sequence[str], Sequence[str]]],
+        end: Callable[[], None],
+        drain_s: float,
+    ) -> None:
+        self.identity = identity
+        self.version = VERSION
+        self.config_json = config_json
+        self.reload = reread
+        self.roles: Sequence[Role] = ()
+        self._gossip = gossip
+        self._end = end
+        self._drain_s = drain_s
+        self._leaving: asyncio.Task[None] | None = None
+
+    async def stats(self) -> Mapping[str, Mapping[str, str]]:
+        """From the roles here, and from gossip wherever it is."""
+        groups: dict[str, dict[str, str]] = {
+            "build": {"version": VERSION, "python": platform.python_version(), "prerelease": ""},
+            "runtime": {
+                "arch": platform.machine(),
+                "os": sys.platform,
+                "max_rss_kib": str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
+                "tasks": str(len(asyncio.all_tasks())),
+            },
+            "consul": {"server": str(self.identity.server).lower()},
+        }
+        for role in self.roles:
+            for group, numbers in role.stats().items():
+                groups.setdefault(group, {}).update(numbers)
+        try:
+            for group, numbers in (await self._gossip.stats()).items():
+                groups.setdefault(group, {}).update(numbers)
+        except RostraError as error:
+            groups["serf_lan"] = {"error": str(error)}
+        return groups
+
+    async def join(self, addresses: Sequence[str], *, wan: bool) -> int:
+        return await self._gossip.join(addresses, "wan" if wan else "lan")
+
+    async def force_leave(self, name: str, *, prune: bool, wan: bool) -> None:
+        await self._gossip.force_leave(name, prune, "wan" if wan else "lan")
+
+    async def leave(self) -> None:
+        """Leaves once, whoever asks how often; the process stops a moment after everyone has been answered."""
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(), name="leave")
+        await asyncio.shield(self._leaving)
+
+    async def _is_alone(self) -> bool:
+        """Whether nobody is there who could still want something of this node."""
+        try:
+            members, _ = await self._gossip.list_members("lan", MemberStatus.ALIVE)
+        except RostraError:
+            return False
+        return len(members) <= 1
+
+    async def _leave(self) -> None:
+        log.info("graceful leave started", extra={"node": self.identity.name})
+        alone = await self._is_alone()
+        try:
+            async with asyncio.timeout(LEAVE_LIMIT_S):
+                await self._gossip.leave()
+            log.info("left the gossip pools", extra={"node": self.identity.name})
+        except (RostraError, TimeoutError) as error:
+            log.warning("the pool could not be told; others will see this node fail", extra={"reason": error})
+        loop = asyncio.get_running_loop()
+        if self.identity.server and not alone:
+            log.info("draining: still answering what is under way", extra={"seconds": self._drain_s})
+            loop.call_later(self._drain_s, self._end)
+        else:
+            loop.call_later(0.1, self._end)

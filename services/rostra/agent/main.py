@@ -1,0 +1,203 @@
+"""``rostra agent`` and ``rostra ROLE``: configuration in, a running process, an exit code out.
+
+Exit codes: 0 stopped or left in good order; 1 anything else, with one line on standard error that names the culprit.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before grpc is imported: its C core would print to standard error what we say ourselves, in one line.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import asyncio
+import logging
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+import uvloop
+
+from rostra.agent.banner import banner
+from rostra.agent.folder import DataFolder
+from rostra.agent.process import EXIT_FAILED, EXIT_OK, Process, on_signals
+from rostra.clients.gossip import GossipStatus
+from rostra.config import Loaded, load
+from rostra.config.effective import as_json
+from rostra.config.flags import asks_for_help
+from rostra.config.reload import changes
+from rostra.errors import ConfigError, RostraError
+from rostra.model.identity import Identity
+from rostra.telemetry import logs
+
+log = logging.getLogger("rostra.agent")
+
+IDENTITY_RETRY_S: Final = 0.25
+
+
+def main(argv: Sequence[str], role: str | None) -> int:
+    """Runs until a signal, ``rostra leave`` or a failure."""
+    if asks_for_help(argv):
+        from rostra.config.help import help_text
+
+        print(help_text(role))
+        return EXIT_OK
+    try:
+        loaded = load(argv, os.environ, role=role)
+        logs.configure(
+            loaded.settings.logs.level,
+            as_json=loaded.settings.logs.json,
+            file=loaded.settings.logs.file,
+            rotate_bytes=loaded.settings.logs.rotate_bytes,
+            rotate_duration_s=loaded.settings.logs.rotate_duration_s,
+            rotate_max_files=loaded.settings.logs.rotate_max_files,
+        )
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_Agent(loaded, argv, role).run())
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"rostra: {problem}", file=sys.stderr)
+    except RostraError as error:
+        print(f"rostra: {error}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+class GossipIdentity(Protocol):
+    """Who says which node this is."""
+
+    async def get_status(self, timeout_s: float = ...) -> GossipStatus: ...
+
+
+class Leaver(Protocol):
+    """What a signal may ask for."""
+
+    async def leave(self) -> None: ...
+
+
+class _Agent:
+    """One process from its configuration to its end."""
+
+    def __init__(self, loaded: Loaded, argv: Sequence[str], role: str | None) -> None:
+        self._loaded = loaded
+        self._argv = argv
+        self._role = role
+        self._tasks: set[asyncio.Future[None]] = set()
+
+    async def run(self) -> int:
+        from rostra.agent.composition import Assembly, compose
+        from rostra.agent.control import Control
+        from rostra.agent.wiring import Wiring
+        from rostra.clients.gossip import GossipClient
+
+        settings = self._loaded.settings
+        folder = DataFolder(Path(settings.server.data_dir), settings.roles.run) if settings.server.data_dir else None
+        wiring = Wiring(settings)
+        gossip = GossipClient(wiring.channel("gossip"))
+        identity = self._decide_identity(folder) if wiring.is_here("gossip") else await self._ask_identity(gossip)
+        control = Control(
+            identity,
+            gossip,
+            config_json=lambda: as_json(self._loaded),
+            reread=self._reread,
+            end=lambda: process.end(),
+            drain_s=settings.server.leave_drain_time_s,
+        )
+        parts, doors = compose(Assembly(settings, identity, wiring, control, folder))
+        process = Process(parts, doors)
+        self._listen_to_signals(control, process)
+        if self._role is None:
+            print(banner(settings, identity), flush=True)
+        for warning in self._loaded.warnings:
+            log.warning("%s", warning)
+        self._write_pid_file()
+        try:
+            return await process.run()
+        finally:
+            await wiring.close()
+            self._remove_pid_file()
+            log.info("stopped")
+
+    def _decide_identity(self, folder: DataFolder | None) -> Identity:
+        """The process with gossip decides who the node is."""
+        settings = self._loaded.settings
+        node_id = settings.identity.node_id
+        if folder is None:
+            node_id = node_id or str(uuid.uuid4())
+        elif node_id:
+            folder.keep_node_id(node_id)
+        else:
+            node_id = folder.node_id()
+        return Identity(
+            name=settings.identity.node_name,
+            id=node_id,
+            datacenter=settings.identity.datacenter,
+            address=settings.addresses.advertise,
+            wan_address=settings.addresses.advertise_wan,
+            server=settings.server.enabled,
+        )
+
+    async def _ask_identity(self, gossip: GossipIdentity) -> Identity:
+        """The other roles of the node ask, until they are told; a node that they were not configured to be is refused."""
+        told = False
+        while True:
+            try:
+                identity = (await gossip.get_status(1.0)).identity
+                break
+            except RostraError as error:
+                if not told:
+                    log.info("waiting for gossip", extra={"at": ", ".join(self._loaded.settings.roles.gossip), "reason": error})
+                    told = True
+                await asyncio.sleep(IDENTITY_RETRY_S)
+        configured = self._loaded.settings.identity
+        for key, mine, theirs in (
+            ("node_name", configured.node_name, identity.name),
+            ("node_id", configured.node_id, identity.id),
+            ("datacenter", configured.datacenter, identity.datacenter),
+        ):
+            if key in self._loaded.given and mine.lower() != theirs.lower():
+                raise RostraError(f"{key} is configured as {mine!r}, but gossip says this node's is {theirs!r}")
+        return identity
+
+    def _listen_to_signals(self, control: Leaver, process: Process) -> None:
+        join = self._loaded.settings.join
+
+        async def stop() -> None:
+            process.end()
+
+        is_agent = self._role is None
+        interrupt = control.leave if is_agent and not join.skip_leave_on_interrupt else stop
+        terminate = control.leave if is_agent and join.leave_on_terminate else stop
+        on_signals(interrupt, terminate, self._hang_up, self._tasks)
+
+    def _hang_up(self) -> None:
+        try:
+            applied, needs_restart = self._reread()
+        except RostraError as error:
+            log.error("configuration not reloaded", extra={"reason": error})
+            return
+        log.info("configuration reloaded", extra={"applied": ", ".join(applied), "needs_restart": ", ".join(needs_restart)})
+
+    def _reread(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Reads the configuration again and applies what can be applied while running."""
+        new = load(self._argv, os.environ, role=self._role)
+        found = changes(self._loaded, new)
+        applied = [path for path in found.reloadable if path == "log_level"]
+        if applied:
+            logging.getLogger("rostra").setLevel(logs.LEVELS[new.settings.logs.level])
+            for handler in logging.getLogger("rostra").handlers:
+                handler.setLevel(logs.LEVELS[new.settings.logs.level])
+        return applied, [path for path in (*found.reloadable, *found.refused) if path not in applied]
+
+    def _write_pid_file(self) -> None:
+        path = self._loaded.settings.logs.pid_file
+        if path:
+            try:
+                Path(path).write_text(f"{os.getpid()}\n")
+            except OSError as error:
+                raise RostraError(f"pid_file {path}: {error.strerror}") from None
+
+    def _remove_pid_file(self) -> None:
+        if self._loaded.settings.logs.pid_file:
+            Path(self._loaded.settings.logs.pid_file).unlink(missing_ok=True)

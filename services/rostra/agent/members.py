@@ -1,0 +1,105 @@
+"""What the process reads of the member list for its own needs: where the servers are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from rostra.clients.consensus import ConsensusClient
+from rostra.errors import RostraError
+from rostra.model.identity import Identity
+from rostra.model.members import Member, MemberStatus
+from rostra.model.servers import is_server
+from rostra.rpc.channels import connect
+from rostra.views.upstreams import Upstream
+
+POLL_S: Final = 0.5
+
+
+class MemberList(Protocol):
+    """The part of the gossip client that is needed here."""
+
+    async def list_members(
+        self, pool: str = "lan", status: MemberStatus | None = None, timeout_s: float | None = None
+    ) -> tuple[Sequence[Member], bool]: ...
+
+
+def server_address(member: Member) -> str:
+    """HOST:PORT of a server's port 8300."""
+    host = f"[{member.address}]" if ":" in member.address else member.address
+    return f"{host}:{member.tags['port']}"
+
+
+class ServersByGossip:
+    """A client's catalogs: the live servers that gossip shows (``rostra.views.upstreams.Upstreams``)."""
+
+    def __init__(self, gossip: MemberList, identity: Identity) -> None:
+        self._gossip = gossip
+        self._identity = identity
+        self._upstreams: dict[str, Upstream] = {}
+
+    def candidates(self) -> Sequence[Upstream]:
+        return tuple(self._upstreams.values())
+
+    async def run(self) -> None:
+        """Follows the member list for ever."""
+        while True:
+            try:
+                members, _ = await self._gossip.list_members("lan", MemberStatus.ALIVE, timeout_s=1.0)
+            except RostraError:
+                members = ()
+            if members:
+                self._follow([server_address(each) for each in members if is_server(each.tags, self._identity.datacenter)])
+            await asyncio.sleep(POLL_S)
+
+    def _follow(self, addresses: Sequence[str]) -> None:
+        known = self._upstreams
+        self._upstreams = {address: known.get(address) or Upstream(address, connect(address)) for address in addresses}
+
+
+class RaftByGossip:
+    """The servers as gossip shows them, for a gateway that has no consensus beside it."""
+
+    def __init__(self, gossip: MemberList, identity: Identity, leader: LeaderSource) -> None:
+        self._gossip = gossip
+        self._identity = identity
+        self._leader = leader
+
+    async def leader_address(self) -> str:
+        return self._leader.contact.leader_address
+
+    async def peers(self) -> Sequence[str]:
+        members, _ = await self._gossip.list_members("lan", timeout_s=1.0)
+        return sorted(
+            server_address(each)
+            for each in members
+            if is_server(each.tags, self._identity.datacenter) and each.status is not MemberStatus.LEFT
+        )
+
+
+class _Contact(Protocol):
+    @property
+    def leader_address(self) -> str: ...
+
+
+class LeaderSource(Protocol):
+    """The hub, as far as it says who leads."""
+
+    @property
+    def contact(self) -> _Contact: ...
+
+
+class RaftByConsensus:
+    """The Raft configuration, where consensus is reachable."""
+
+    def __init__(self, consensus: ConsensusClient, leader: LeaderSource) -> None:
+        self._consensus = consensus
+        self._leader = leader
+
+    async def leader_address(self) -> str:
+        return self._leader.contact.leader_address
+
+    async def peers(self) -> Sequence[str]:
+        configuration = await self._consensus.get_configuration(timeout_s=1.0)
+        return sorted(member.address for member in configuration.members)

@@ -1,0 +1,55 @@
+"""Who reaches whom by which channel: the one place that decides it (DESIGN section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grpc import aio
+
+from rostra.config import Settings
+from rostra.rpc.channels import connect
+from rostra.rpc.handlers import Handlers
+from rostra.rpc.inprocess import InProcessChannel
+from rostra.views.upstreams import FixedUpstreams, Upstream, Upstreams
+
+
+class Wiring:
+    """Channels to the roles that ``settings`` names, in this process or by address; each is made once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.handlers = Handlers()
+        self.in_process = InProcessChannel(self.handlers)
+        self._settings = settings
+        self._channels: dict[str, aio.Channel] = {}
+
+    def is_here(self, role: str) -> bool:
+        """Whether the role runs in this process."""
+        return role in self._settings.roles.run
+
+    def addresses(self, role: str) -> Sequence[str]:
+        """Where the role is, when it is not here."""
+        found: tuple[str, ...] = getattr(self._settings.roles, role)
+        return found
+
+    def channel(self, role: str) -> aio.Channel:
+        """To the role here, or to the first of its addresses."""
+        if self.is_here(role):
+            return self.in_process
+        return self._to(self.addresses(role)[0])
+
+    def catalogs(self) -> Upstreams:
+        """The catalogs that views may live on, where they are named; a client's are found by gossip instead."""
+        if self.is_here("catalog"):
+            return FixedUpstreams([Upstream("in-process", self.in_process)])
+        return FixedUpstreams([Upstream(address, self._to(address)) for address in self.addresses("catalog")])
+
+    def _to(self, address: str) -> aio.Channel:
+        if address not in self._channels:
+            self._channels[address] = connect(address)
+        return self._channels[address]
+
+    async def close(self) -> None:
+        """Closes every channel."""
+        await self.in_process.close()
+        for channel in self._channels.values():
+            await channel.close()

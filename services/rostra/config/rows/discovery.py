@@ -1,0 +1,87 @@
+"""Services and checks from files, DNS, queries."""
+
+from __future__ import annotations
+
+from rostra.config.key import Key, Kind, Standing
+
+WORKS, HARMLESS, REFUSED = Standing.WORKS, Standing.HARMLESS, Standing.REFUSED
+STRING, BOOL, INT, DURATION, STRINGS = Kind.STRING, Kind.BOOL, Kind.INT, Kind.DURATION, Kind.STRINGS
+
+NO_SCRIPTS = "scripts are not run"
+NO_RECURSION = "questions about other domains are refused"
+OWN_CACHE = "answers always come from the agent's own view, kept fresh by the servers"
+STREAMS = "watches always stream"
+
+DISCOVERY = (
+    Key(WORKS, "service", Kind.DEFINITIONS, (), "A service of this node.", field="discovery.services", reloadable=True),
+    Key(WORKS, "services", Kind.DEFINITIONS, (), "Services of this node.", field="discovery.services", reloadable=True),
+    Key(WORKS, "check", Kind.DEFINITIONS, (), "A check of this node.", field="discovery.checks", reloadable=True),
+    Key(WORKS, "checks", Kind.DEFINITIONS, (), "Checks of this node.", field="discovery.checks", reloadable=True),
+    Key(REFUSED, "enable_script_checks", BOOL, False, "Run checks that are scripts.", flags=("enable-script-checks",),
+        field="discovery.enable_script_checks", note=NO_SCRIPTS),
+    Key(REFUSED, "enable_local_script_checks", BOOL, False, "Run checks that are scripts, from files only.",
+        flags=("enable-local-script-checks",), field="discovery.enable_local_script_checks", note=NO_SCRIPTS),
+    Key(WORKS, "check_update_interval", DURATION, 300.0, "Time for which a change of nothing but a check's output is held back.",
+        field="discovery.check_update_interval_s"),
+    Key(WORKS, "check_output_max_size", INT, 4096, "Bytes of a check's output that are kept.", flags=("check_output_max_size",),
+        field="discovery.check_output_max_size", minimum=1),
+    Key(WORKS, "discard_check_output", BOOL, False, "Keep no output of checks.", field="discovery.discard_check_output",
+        reloadable=True),
+    Key(HARMLESS, "discovery_max_stale", DURATION, 0.0, "Age of an answer above which a default read asks the leader.",
+        note="a default read is never stale"),
+    Key(REFUSED, "watches", Kind.LIST, (), "Handlers to run when something changes.", note="no handler would be run"),
+    Key(REFUSED, "enable_agent_tls_for_checks", BOOL, False, "Checks use the agent's certificate.", strict=True),
+)  # fmt: skip
+
+DNS = (
+    Key(WORKS, "domain", STRING, "consul.", "Domain that DNS answers for.", flags=("domain",), field="dns.domain"),
+    Key(WORKS, "alt_domain", STRING, "", "Another domain that DNS answers for.", flags=("alt-domain",), field="dns.alt_domain"),
+    Key(REFUSED, "recursors", Kind.HOSTS, (), "DNS server for questions about other domains; repeatable.", flags=("recursor",),
+        field="dns.recursors", note=NO_RECURSION),
+    Key(WORKS, "dns_config.allow_stale", BOOL, True, "Answer without asking the leader.", field="dns.allow_stale", reloadable=True),
+    Key(HARMLESS, "dns_config.max_stale", DURATION, 87600 * 3600.0, "Age of an answer above which the leader is asked.",
+        field="dns.max_stale_s", note="a stale answer is given however old it is"),
+    Key(WORKS, "dns_config.node_ttl", DURATION, 0.0, "TTL of answers about nodes.", field="dns.node_ttl_s", reloadable=True),
+    Key(WORKS, "dns_config.service_ttl", Kind.DURATIONS, {}, "TTL of answers by service: a name, a prefix with *, or *.",
+        field="dns.service_ttl_s", reloadable=True),
+    Key(WORKS, "dns_config.only_passing", BOOL, False, "Leave out instances in warning.", field="dns.only_passing", reloadable=True),
+    Key(WORKS, "dns_config.enable_truncate", BOOL, True, "Set TC when an answer over UDP was cut.", field="dns.enable_truncate",
+        why="a client that is not told of the cut never asks again over TCP: RFC 2181, section 9", reloadable=True),
+    Key(WORKS, "dns_config.udp_answer_limit", INT, 3, "Answers over UDP to a client without EDNS; 0 for no limit.",
+        field="dns.udp_answer_limit", minimum=0, reloadable=True),
+    Key(WORKS, "dns_config.a_record_limit", INT, 0, "A, AAAA and ANY answers on every transport; 0 for no limit.",
+        field="dns.a_record_limit", minimum=0, reloadable=True),
+    Key(WORKS, "dns_config.disable_compression", BOOL, False, "Write names in full.", field="dns.disable_compression",
+        reloadable=True),
+    Key(WORKS, "dns_config.enable_additional_node_meta_txt", BOOL, True, "Add node metadata as TXT to the answers.",
+        field="dns.enable_additional_node_meta_txt", reloadable=True),
+    Key(WORKS, "dns_config.soa.refresh", INT, 3600, "SOA refresh, seconds.", field="dns.soa.refresh_s", minimum=0, maximum=2**31 - 1,
+        reloadable=True),
+    Key(WORKS, "dns_config.soa.retry", INT, 600, "SOA retry, seconds.", field="dns.soa.retry_s", minimum=0, maximum=2**31 - 1,
+        reloadable=True),
+    Key(WORKS, "dns_config.soa.expire", INT, 86400, "SOA expire, seconds.", field="dns.soa.expire_s", minimum=0, maximum=2**31 - 1,
+        reloadable=True),
+    Key(WORKS, "dns_config.soa.min_ttl", INT, 0, "SOA minimum, seconds: how long resolvers keep a negative answer.",
+        field="dns.soa.min_ttl_s", minimum=0, maximum=2**31 - 1, reloadable=True),
+    Key(REFUSED, "dns_config.recursor_timeout", DURATION, 2.0, "Time to wait for a recursor.", field="dns.recursor_timeout_s",
+        note=NO_RECURSION, reloadable=True),
+    Key(REFUSED, "dns_config.recursor_strategy", STRING, "sequential", "Order in which recursors are tried.",
+        field="dns.recursor_strategy", choices=("sequential", "random"), note=NO_RECURSION, reloadable=True),
+    Key(HARMLESS, "dns_config.use_cache", BOOL, False, "Answer from a cache.", note=OWN_CACHE),
+    Key(HARMLESS, "dns_config.cache_max_age", DURATION, 0.0, "Age of an answer in that cache.", note=OWN_CACHE),
+    Key(REFUSED, "dns_config.prefer_namespace", BOOL, False, "A bare middle label is a namespace.",
+        note="an enterprise feature of Consul"),
+)  # fmt: skip
+
+QUERIES = (
+    Key(WORKS, "default_query_time", DURATION, 300.0, "Time that a blocking query waits if it does not say.",
+        flags=("default-query-time",), field="queries.default_query_time_s", minimum=0.001),
+    Key(WORKS, "max_query_time", DURATION, 600.0, "Time that a blocking query waits at most.", flags=("max-query-time",),
+        field="queries.max_query_time_s", minimum=0.001),
+    Key(HARMLESS, "use_streaming_backend", BOOL, True, "Blocking queries stream.", note=STREAMS),
+    Key(HARMLESS, "rpc.enable_streaming", BOOL, True, "Servers stream.", note=STREAMS),
+    Key(HARMLESS, "cache.entry_fetch_rate", Kind.FLOAT, None, "Fetches per second of one cached answer.", note=OWN_CACHE),
+    Key(HARMLESS, "cache.entry_fetch_max_burst", INT, 2, "Fetches at once of one cached answer.", note=OWN_CACHE),
+    Key(HARMLESS, "session_ttl_min", DURATION, 10.0, "Shortest TTL of a session.", field="queries.session_ttl_min_s",
+        note="there are no sessions yet"),
+)  # fmt: skip
