@@ -14,29 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias, assert_never
 
-from rostra.errors import BadRequest, NotFound
 from rostra.gossip.address import Address
 from rostra.gossip.awareness import Awareness
 from rostra.gossip.broadcasts import BroadcastQueue
 from rostra.gossip.coordinates import CoordinateClient, decode_coordinate, encode_coordinate
 from rostra.gossip.departure import Departure, LeaveProgress, LeaveStep
 from rostra.gossip.dissemination import Dissemination, SendPacket, SerfQueues
-from rostra.gossip.events import UserEvents
-from rostra.gossip.membership import (
-    Admit,
-    Membership,
-    NameClaimed,
-    Node,
-    NodeGone,
-    NodeJoined,
-    NodeState,
-    NodeSuspected,
-    NodeUpdated,
-    Refuted,
-    admit_all,
-)
+from rostra.gossip.membership import Admit, Membership, Node, NodeState, admit_all
 from rostra.gossip.probe import Acked, PingStream, ProbeOutput, Prober, Send, reply_address
-from rostra.gossip.serf import SerfMembers
+from rostra.gossip.queries import Key, QueryRequest
+from rostra.gossip.serf import SerfEvent, SerfLayer
 from rostra.gossip.timing import Timing
 from rostra.gossip.versions import OURS, Versions
 from rostra.gossip.wire.envelope import Envelope
@@ -54,25 +41,11 @@ from rostra.gossip.wire.messages import (
     StreamMessage,
     Suspect,
     User,
-    encode_message,
 )
 from rostra.gossip.wire.packets import decode_packet
-from rostra.gossip.wire.serf_messages import (
-    JoinIntent,
-    LeaveIntent,
-    Query,
-    QueryResponse,
-    Relay,
-    SerfState,
-    UserEvent,
-    decode_serf,
-    decode_serf_state,
-    encode_serf,
-    encode_serf_state,
-)
+from rostra.gossip.wire.serf_messages import decode_serf_state, encode_serf_state
 from rostra.gossip.wire.streams import encode_stream
 from rostra.gossip.wire.tags import encode_tags
-from rostra.model.members import MemberChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +59,7 @@ class CoreConfig:
     versions: Versions = OURS
     compress: bool = True
     admit: Admit = admit_all
+    votes_on_names: bool = False
 
 
 class ExchangeKind(enum.Enum):
@@ -116,7 +90,7 @@ class ExchangeDone:
     error: str
 
 
-CoreEvent: TypeAlias = MemberChange | UserEvent | NodeSuspected | Refuted | NameClaimed | LeaveProgress | ExchangeDone
+CoreEvent: TypeAlias = SerfEvent | LeaveProgress | ExchangeDone
 
 
 @dataclass(slots=True)
@@ -144,8 +118,8 @@ class Core:
         timing = config.timing
         self.config = config
         self.refused: Counter[Reason] = Counter()
-        self.is_settled = False
         self.is_finished = False
+        self.is_settled = False
         self._envelope = envelope
         self._rng = rng
         self._output = Output()
@@ -161,8 +135,7 @@ class Core:
         self.membership = Membership(
             local, timing=timing, awareness=self.awareness, broadcasts=self._node_queue, rng=rng, admit=config.admit
         )
-        self.serf = SerfMembers(config.name, timing, rng)
-        self.events = UserEvents()
+        self.serf = SerfLayer(self.membership, self._serf_queues, envelope.keyring, timing, rng, votes_on_names=config.votes_on_names)
         self._prober = Prober(self.membership, self.awareness, timing, rng, now + rng.random() * timing.probe_interval_s)
         self._dissemination = Dissemination(
             self.membership, self._node_queue, self._serf_queues, envelope, timing, compress=config.compress
@@ -171,7 +144,7 @@ class Core:
         self._push_pull_at = now + rng.random() * timing.push_pull_interval_s
         self._reap_at = now + timing.reap_interval_s
         self._reconnect_at = now + timing.reconnect_interval_s
-        self._carry_events(now)
+        self._carry(now)
 
     @property
     def deadline(self) -> float:
@@ -181,6 +154,7 @@ class Core:
         return min(
             self._prober.deadline,
             self.membership.deadline,
+            self.serf.deadline,
             self._gossip_at,
             self._push_pull_at,
             self._reap_at,
@@ -191,6 +165,25 @@ class Core:
     def take(self) -> Output:
         output, self._output = self._output, Output()
         return output
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        return self._envelope.keyring.keys if self._envelope.keyring else ()
+
+    def stats(self) -> dict[str, int]:
+        """Gauges, for metrics and operators."""
+        queues = self._serf_queues
+        return {
+            "members": len(self.serf.members),
+            "health_score": self.awareness.score,
+            "member_time": self.serf.members.clock.time,
+            "event_time": self.serf.events.clock.time,
+            "query_time": self.serf.queries.clock.time,
+            "queued_nodes": len(self._node_queue),
+            "queued_intents": len(queues.intents),
+            "queued_queries": len(queues.queries),
+            "queued_events": len(queues.events),
+        }
 
     # Packets
 
@@ -208,7 +201,7 @@ class Core:
                 self._on_message(message, source, now)
             except WireError as error:
                 self.refused[error.reason] += 1
-            self._carry_events(now)
+            self._carry(now)
 
     def _on_message(self, message: PacketMessage, source: Address, now: float) -> None:
         match message:
@@ -227,7 +220,7 @@ class Core:
             case Dead():
                 self.membership.on_dead(message, now)
             case User(payload=payload):
-                self._on_user(payload, now)
+                self.serf.on_message(payload, now)
             case _:
                 assert_never(message)
 
@@ -249,27 +242,6 @@ class Core:
             case _:
                 pass
 
-    def _on_user(self, payload: bytes, now: float) -> None:
-        match decode_serf(payload):
-            case JoinIntent() as intent:
-                if self.serf.on_join_intent(intent, now):
-                    self._broadcast_intent(payload)
-            case LeaveIntent() as intent:
-                if self.serf.must_contradict(intent):
-                    self.serf.clock.witness(intent.ltime)
-                    self._announce_join(now)
-                elif self.serf.on_leave_intent(intent, now):
-                    self._broadcast_intent(payload)
-            case UserEvent() as event:
-                self._on_user_event(event, payload)
-            case Query() | QueryResponse() | Relay():
-                pass
-
-    def _on_user_event(self, event: UserEvent, payload: bytes) -> None:
-        if self.events.receive(event):
-            self._output.events.append(event)
-            self._serf_queues.events.add(encode_message(User(payload=payload)))
-
     # Streams
 
     def receive_stream(self, message: StreamMessage, now: float) -> bytes | None:
@@ -281,7 +253,7 @@ class Core:
         except WireError as error:
             self.refused[error.reason] += 1
             answer = None
-        self._carry_events(now)
+        self._carry(now)
         return None if answer is None else self._sealed(answer, dialled=False)
 
     def refuse_stream(self, error: WireError) -> bytes | None:
@@ -305,7 +277,7 @@ class Core:
                     self.refused[error.reason] += 1
                 return state
             case User(payload=payload):
-                self._on_user(payload, now)
+                self.serf.on_message(payload, now)
                 return None
             case Ack() | Err():
                 raise WireError(Reason.UNKNOWN_TYPE, "not a request")
@@ -320,7 +292,7 @@ class Core:
                 case PushPull() if known.kind is not ExchangeKind.PING:
                     self._merge(answer, now, ignore_old_events=known.ignore_old_events)
                     if known.kind is ExchangeKind.JOIN:
-                        self._announce_join(now)
+                        self.serf.announce_join(now)
                 case Ack(sequence=known.sequence) if known.kind is ExchangeKind.PING:
                     self._prober.on_stream_ack(known.sequence)
                 case Err(error=text):
@@ -330,7 +302,7 @@ class Core:
         except WireError as refusal:
             self.refused[refusal.reason] += 1
             error = str(refusal)
-        self._carry_events(now)
+        self._carry(now)
         self._output.events.append(ExchangeDone(exchange, known.kind, known.address, error))
 
     def on_stream_failure(self, exchange: int, error: str) -> None:
@@ -342,43 +314,17 @@ class Core:
         self.refused[Reason.MALFORMED] += remote.refused_rows
         if remote.user_state:
             # Intents first: so that a member that is gone and had said goodbye is seen as left, without a moment as failed.
-            self._merge_serf(decode_serf_state(remote.user_state), now, ignore_old_events=ignore_old_events)
+            self.serf.merge(decode_serf_state(remote.user_state), now, ignore_old_events=ignore_old_events)
         for row in remote.rows:
             try:
                 self.membership.on_row(row, now)
             except WireError as error:
                 self.refused[error.reason] += 1
-            self._carry_events(now)
+            self._carry(now)
         self.is_settled = True
 
-    def _merge_serf(self, state: SerfState, now: float, *, ignore_old_events: bool) -> None:
-        self.serf.clock.witness(state.ltime - 1)
-        self.events.clock.witness(state.event_ltime - 1)
-        left = set(state.left_members)
-        for name, ltime in state.status_ltimes.items():
-            if name not in left:
-                self.serf.on_join_intent(JoinIntent(ltime=ltime, node=name), now)
-                continue
-            intent = LeaveIntent(ltime=ltime + 1, node=name)
-            if self.serf.must_contradict(intent):
-                self.serf.clock.witness(intent.ltime)
-                self._announce_join(now)
-            else:
-                self.serf.on_leave_intent(intent, now)
-        if ignore_old_events:
-            self.events.ignore_before(state.event_ltime)
-        self._output.events.extend(self.events.receive_past(state.events))
-
     def _state(self, *, join: bool) -> PushPull:
-        state = SerfState(
-            ltime=self.serf.clock.time,
-            status_ltimes=self.serf.status_ltimes(),
-            left_members=self.serf.left_members(),
-            event_ltime=self.events.clock.time,
-            events=self.events.past(),
-            query_ltime=1,
-        )
-        return PushPull(join=join, rows=self.membership.rows(), user_state=encode_serf_state(state))
+        return PushPull(join=join, rows=self.membership.rows(), user_state=encode_serf_state(self.serf.state()))
 
     def _open(self, exchange: _Exchange, message: StreamMessage, now: float) -> int:
         self._last_exchange += 1
@@ -399,11 +345,12 @@ class Core:
             return
         self._probe_output(self._prober.tick(now), now)
         self.membership.expire(now)
-        self._carry_events(now)
+        self.serf.tick(now)
+        self._carry(now)
         timing = self.config.timing
         if self._gossip_at <= now:
             self._gossip_at = now + timing.gossip_interval_s
-            self._output.packets += self._dissemination.gossip(len(self.serf), now)
+            self._output.packets += self._dissemination.gossip(len(self.serf.members), now)
         if self._push_pull_at <= now:
             self._push_pull_at = now + timing.push_pull_interval_s * push_pull_scale(len(self.membership.nodes))
             own = self.config.name
@@ -411,16 +358,16 @@ class Core:
                 self._open(_Exchange(ExchangeKind.PUSH_PULL, node.address), self._state(join=False), now)
         if self._reap_at <= now:
             self._reap_at = now + timing.reap_interval_s
-            for name in self.serf.tick(now):
+            for name in self.serf.reap(now):
                 self.coordinates.forget(name)
                 self.membership.forget(name)
-            self._carry_events(now)
+            self._carry(now)
         if self._reconnect_at <= now:
             self._reconnect_at = now + timing.reconnect_interval_s
-            if (address := self.serf.choose_failed()) is not None:
+            if (address := self.serf.members.choose_failed()) is not None:
                 self.join(address, now)
         while self._departure is not None and (progress := self._departure.tick(now)) is not None:
-            self._carry_events(now)
+            self._carry(now)
             self._output.events.append(progress)
             self.is_finished = progress.step is LeaveStep.DONE
 
@@ -428,7 +375,7 @@ class Core:
         for output in outputs:
             match output:
                 case Send(address=address, messages=messages, node=node):
-                    self._output.packets.append(self._dissemination.packet(address, messages, len(self.serf), node))
+                    self._output.packets.append(self._dissemination.packet(address, messages, len(self.serf.members), node))
                 case PingStream(node=node, ping=ping):
                     self._open(_Exchange(ExchangeKind.PING, node.address, sequence=ping.sequence), ping, now)
                 case _:
@@ -444,7 +391,7 @@ class Core:
         """Begin to leave; ``LeaveProgress`` tells how it goes. A second call changes nothing."""
         if self._departure is not None or self.is_finished:
             return
-        self.serf.is_leaving = True
+        self.serf.members.is_leaving = True
         own = self.config.name
         alone = not any(node.name != own and not node.state.is_gone for node in self.membership.nodes.values())
 
@@ -453,59 +400,40 @@ class Core:
             return self.membership.leave(now)
 
         self._departure = Departure(self.config.timing, self._serf_queues.intents, self._node_queue, say_goodbye, alone)
-        number = self._tell_leave(LeaveIntent(ltime=self.serf.clock.time, node=own), now)
-        self._output.events.append(self._departure.begin(number, now))
+        self._output.events.append(self._departure.begin(self.serf.announce_leave(own, now), now))
+        self._carry(now)
 
     def force_leave(self, name: str, now: float, *, prune: bool) -> None:
         """Say on behalf of a member that it leaves. One that is alive will contradict."""
-        if self.serf.member(name) is None:
-            raise NotFound(f"no member is called {name!r}")
-        self._tell_leave(LeaveIntent(ltime=self.serf.clock.time, node=name, prune=prune), now)
+        self.serf.announce_leave(name, now, prune=prune)
+        self._carry(now)
 
     def set_tags(self, tags: Mapping[str, str], now: float) -> None:
         self.membership.set_meta(encode_tags(tags))
-        self._carry_events(now)
+        self._carry(now)
 
-    def user_event(self, name: str, payload: bytes, *, coalesce: bool) -> None:
-        """Tell every member. Raises ``BadRequest`` when it is too long to travel."""
-        if len(name.encode()) + len(payload) > USER_EVENT_BYTES:
-            raise BadRequest(f"name and payload of a user event may have {USER_EVENT_BYTES} bytes together", field="payload")
-        event = self.events.create(name, payload, coalesce=coalesce)
-        self._on_user_event(event, encode_serf(event))
+    def user_event(self, name: str, payload: bytes, now: float, *, coalesce: bool) -> None:
+        """Tell every member, this one included. Raises ``BadRequest`` when it is too long to travel."""
+        self.serf.user_event(name, payload, coalesce=coalesce)
+        self._carry(now)
 
-    def _tell_leave(self, intent: LeaveIntent, now: float) -> int:
-        self.serf.clock.increment()
-        self.serf.on_leave_intent(intent, now)
-        self._carry_events(now)
-        return self._broadcast_intent(encode_serf(intent))
+    def ask(self, request: QueryRequest, now: float) -> Key:
+        """Ask every member; ``QueryAcked``, ``QueryAnswered`` and at last ``QueryClosed`` follow, with the key returned."""
+        key = self.serf.ask(request, now)
+        self._carry(now)
+        return key
 
-    def _announce_join(self, now: float) -> None:
-        intent = JoinIntent(ltime=self.serf.clock.time, node=self.config.name)
-        self.serf.on_join_intent(intent, now)
-        self._broadcast_intent(encode_serf(intent))
+    def respond(self, key: Key, payload: bytes, now: float) -> None:
+        """Answer a ``QueryReceived``."""
+        self.serf.respond(key, payload, now)
+        self._carry(now)
 
-    def _broadcast_intent(self, payload: bytes) -> int:
-        return self._serf_queues.intents.add(encode_message(User(payload=payload)))
-
-    def _carry_events(self, now: float) -> None:
+    def _carry(self, now: float) -> None:
         """What memberlist's layer found out, to Serf's; what that makes of it, to the outside."""
         for event in self.membership.take_events():
-            match event:
-                case NodeJoined(node=node):
-                    self.serf.on_joined(node)
-                case NodeUpdated(node=node, meta_changed=meta_changed):
-                    self.serf.on_updated(node, tell=meta_changed)
-                case NodeGone(node=node):
-                    self.serf.on_gone(node, now)
-                case NodeSuspected() | Refuted() | NameClaimed():
-                    self._output.events.append(event)
-                case _:
-                    assert_never(event)
-        self._output.events += self.serf.take_changes()
-
-
-USER_EVENT_BYTES = 512
-"""Name and payload of a user event: Consul's and Serf's limit."""
+            self.serf.on_node_event(event, now)
+        self._output.events += self.serf.take_events()
+        self._output.packets += [self._dissemination.alone(*direct) for direct in self.serf.take_direct()]
 
 
 def push_pull_scale(members: int) -> int:

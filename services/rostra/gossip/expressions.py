@@ -13,7 +13,7 @@ from typing import Final
 from rostra.errors import BadRequest
 
 _PATTERN_MAX: Final = 512
-_STATES_MAX: Final = 4096
+_STATES_MAX: Final = 512
 _REPEAT_MAX: Final = 1000  # RE2's own limit
 _DEPTH_MAX: Final = 50
 
@@ -186,7 +186,7 @@ class _Parser:
         self._position = closing + 1
         low = int(least)
         high = (int(most) if most else None) if comma else low
-        if low > _REPEAT_MAX or (high is not None and not low <= high <= _REPEAT_MAX):
+        if low > _REPEAT_MAX or (high is not None and not max(low, 1) <= high <= _REPEAT_MAX):
             raise _refusal(self._pattern, "repetition out of range")
         return low, high
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 import socket
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from rostra.errors import BadRequest
+from rostra.errors import BadRequest, Unavailable
 from rostra.gossip.address import Address
+
+_log = logging.getLogger("rostra.gossip")
+
+_FIRST_RETRY_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +49,33 @@ async def resolve(text: str, default_port: int) -> list[Address]:
     except (OSError, UnicodeError) as error:
         raise BadRequest(f"cannot resolve {host}: {getattr(error, 'strerror', None) or error}", field="address") from None
     return list(dict.fromkeys(Address.parse(str(where[4][0]), port) for where in found))
+
+
+@dataclass(frozen=True, slots=True)
+class RetryJoin:
+    """Join one of ``addresses`` at start and do not give up: after ``attempts`` tries (0: never) the pool ends with an error."""
+
+    addresses: Sequence[str] = ()
+    interval_s: float = 30.0
+    attempts: int = 0
+
+
+async def join_persistently(
+    retry: RetryJoin, join: Callable[[Sequence[str]], Awaitable[list[JoinResult]]], pool: str, rng: random.Random
+) -> None:
+    """Try until one address is joined: soon at first, then ever more rarely, up to ``interval_s`` apart, with jitter so that a whole
+    fleet that starts at once does not come back at once."""
+    attempt, pause_s = 0, min(_FIRST_RETRY_S, retry.interval_s)
+    while True:
+        attempt += 1
+        results = await join(retry.addresses)
+        if any(not result.error for result in results):
+            _log.info("joined", extra={"pool": pool, "attempt": attempt})
+            return
+        problems = "; ".join(f"{result.address}: {result.error}" for result in results)
+        if attempt == retry.attempts:
+            raise Unavailable(f"could not join the {pool.upper()} pool in {attempt} attempts: {problems}")
+        pause = pause_s * rng.uniform(0.75, 1.25)
+        _log.warning("join failed", extra={"pool": pool, "attempt": attempt, "retry_in_s": round(pause, 1), "error": problems})
+        await asyncio.sleep(pause)
+        pause_s = min(pause_s * 2, retry.interval_s)

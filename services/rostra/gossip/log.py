@@ -8,6 +8,7 @@ from typing import Final
 from rostra.gossip.core import CoreEvent, ExchangeDone, ExchangeKind
 from rostra.gossip.departure import LeaveProgress
 from rostra.gossip.membership import NameClaimed, NodeSuspected, Refuted
+from rostra.gossip.serf import KeysChanged, NameLost
 from rostra.gossip.wire.serf_messages import UserEvent
 from rostra.model.members import MemberChange, MemberChangeKind
 
@@ -42,5 +43,11 @@ def log_event(pool: str, own_name: str, event: CoreEvent) -> None:
             )
         case ExchangeDone(kind=exchange, address=address, error=error) if error and exchange is not ExchangeKind.PING:
             _log.info("exchange failed", extra={"pool": pool, "kind": exchange.value, "address": str(address), "error": error})
-        case ExchangeDone() | UserEvent():
-            _log.debug("gossip event", extra={"pool": pool, "event": event})
+        case KeysChanged(keys=keys):
+            _log.info("keyring changed", extra={"pool": pool, "keys": len(keys)})
+        case NameLost(votes=votes, responses=responses):
+            _log.error("the pool knows another process by our name", extra={"pool": pool, "votes": votes, "responses": responses})
+        case UserEvent(name=name, ltime=ltime):
+            _log.debug("user event", extra={"pool": pool, "event": name, "ltime": ltime})
+        case _:
+            pass

@@ -7,29 +7,39 @@ import logging
 import os
 import random
 import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rostra.errors import BadRequest, NotReady
+from rostra.errors import BadRequest, Conflict, NotReady
 from rostra.gossip import transport
 from rostra.gossip.address import Address
+from rostra.gossip.asking import KeyringResult, QueryRun, collect_key_responses
 from rostra.gossip.core import Core, CoreConfig, CoreEvent, ExchangeDone
 from rostra.gossip.departure import LeaveProgress, LeaveStep
 from rostra.gossip.driver import Driver
 from rostra.gossip.feed import Feed, Subscription
-from rostra.gossip.joining import JoinResult, resolve
+from rostra.gossip.joining import JoinResult, RetryJoin, join_persistently, resolve
+from rostra.gossip.key_queries import KeyOperation
 from rostra.gossip.keyring import Keyring
 from rostra.gossip.log import log_event
 from rostra.gossip.membership import Admit, admit_all
+from rostra.gossip.queries import Key, QueryAcked, QueryAnswered, QueryClosed, QueryRequest
+from rostra.gossip.serf import KeysChanged, NameLost, QueryReceived
+from rostra.gossip.storage import KnownPeers, PoolStorage
 from rostra.gossip.timing import LAN, Timing
 from rostra.gossip.versions import OURS, Versions
 from rostra.gossip.wire.envelope import Envelope
-from rostra.gossip.wire.serf_messages import UserEvent
+from rostra.gossip.wire.serf_messages import KeyRequest, UserEvent, encode_serf
 from rostra.model.coordinates import Coordinate
-from rostra.model.members import Member, MemberChange
+from rostra.model.members import Member, MemberChange, MemberStatus
 
 _log = logging.getLogger("rostra.gossip")
+
+_REJOIN_AT_ONCE: Final = 8
+_KEEP_PEERS_EVERY_S: Final = 5.0
+_REPORT_REFUSALS_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,15 @@ class PoolConfig:
     label: bytes = b""
     versions: Versions = OURS
     admit: Admit = admit_all
+    votes_on_names: bool = False
+    """Ask the pool when another process claims our name, and stop when it loses. Consul does not; Serf does."""
+
+    retry_join: RetryJoin | None = None
+    storage: PoolStorage | None = None
+    """None: nothing is kept on disk."""
+
+    rejoins_after_leave: bool = False
+    """Return to known peers also when the last run left on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +91,16 @@ class Pool:
     def __init__(self, config: PoolConfig) -> None:
         self.config = config
         self.ready: Final = asyncio.Event()
+        self._rng = random.Random()
         self._sockets: tuple[socket.socket, socket.socket] | None = None
         self._running: tuple[Core, Driver] | None = None
         self._changes: Feed[MemberChange] = Feed()
         self._user_events: Feed[UserEvent] = Feed()
+        self._queries_received: Feed[QueryReceived] = Feed()
         self._exchanges: dict[int, asyncio.Future[str]] = {}
+        self._asked: dict[Key, QueryRun] = {}
         self._left = asyncio.Event()
+        self._name_lost: asyncio.Future[Conflict] | None = None
 
     def bind(self) -> Address:
         """Take the address, so that a port in use is found out before anything starts. ``run`` does it where it was not done."""
@@ -86,29 +109,54 @@ class Pool:
         return Address.parse(*self._sockets[0].getsockname()[:2])
 
     async def run(self) -> None:
-        """Take part until cancelled. Cancelling does not leave the pool: others will see this member fail."""
-        bound = self.bind()
+        """Take part until cancelled. Cancelling does not leave the pool: others will see this member fail. Ends with ``Conflict`` when
+        the pool sides with another process of the same name, with ``Unavailable`` when joining was given up."""
+        core, envelope, known = self._build(self.bind())
         assert self._sockets is not None
-        config = self.config
-        address = Address.parse(config.advertise_host or bound.host, config.advertise_port or bound.port)
-        envelope = Envelope(
-            entropy=os.urandom,
-            keyring=Keyring(config.keys) if config.keys else None,
-            label=config.label,
-            verify_incoming=config.verify_incoming,
-            verify_outgoing=config.verify_outgoing,
-        )
-        core_config = CoreConfig(config.name, address, config.tags, config.timing, config.versions, config.compress, config.admit)
-        core = Core(core_config, envelope, random.Random(), asyncio.get_running_loop().time())
         driver = Driver(core, envelope, self._sockets, self._on_events)
         self._running = core, driver
+        self._name_lost = asyncio.get_running_loop().create_future()
         try:
-            await driver.run(self.ready)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(driver.run(self.ready), name=f"gossip {self.config.pool}")
+                await self.ready.wait()
+                tasks.create_task(self._find_the_pool(known), name=f"gossip {self.config.pool}: join")
+                tasks.create_task(self._report_refusals(), name=f"gossip {self.config.pool}: refusals")
+                if self.config.storage is not None:
+                    tasks.create_task(self._keep_peers(self.config.storage), name=f"gossip {self.config.pool}: known peers")
+                raise await self._name_lost
         finally:
             self.ready.clear()
             self._running = None
             for waiting in self._exchanges.values():
                 waiting.cancel()
+
+    def _build(self, bound: Address) -> tuple[Core, Envelope, KnownPeers]:
+        config, storage = self.config, self.config.storage
+        known = storage.load_peers() if storage else KnownPeers()
+        keys = (storage.load_keys() if storage else ()) or tuple(config.keys)
+        if storage and keys:
+            storage.save_keys(keys)
+        envelope = Envelope(
+            entropy=os.urandom,
+            keyring=Keyring(keys) if keys else None,
+            label=config.label,
+            verify_incoming=config.verify_incoming,
+            verify_outgoing=config.verify_outgoing,
+        )
+        core_config = CoreConfig(
+            name=config.name,
+            address=Address.parse(config.advertise_host or bound.host, config.advertise_port or bound.port),
+            tags=config.tags,
+            timing=config.timing,
+            versions=config.versions,
+            compress=config.compress,
+            admit=config.admit,
+            votes_on_names=config.votes_on_names,
+        )
+        core = Core(core_config, envelope, self._rng, asyncio.get_running_loop().time())
+        core.serf.restore_clocks(known.member_time, known.event_time, known.query_time)
+        return core, envelope, known
 
     # What is known
 
@@ -117,16 +165,30 @@ class Pool:
         return self.config.name
 
     @property
+    def address(self) -> Address:
+        """Where others are told to send to."""
+        return self._core.config.address
+
+    @property
     def is_settled(self) -> bool:
         """Has this member exchanged everything with another at least once? Before that, absence from the list means nothing."""
         return self._core.is_settled
 
+    @property
+    def is_encrypted(self) -> bool:
+        return bool(self.keys)
+
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """This member's own keyring, primary first."""
+        return self._core.keys
+
     def members(self) -> list[Member]:
         """All members in any status, in no order."""
-        return self._core.serf.members()
+        return self._core.serf.members.members()
 
     def local_member(self) -> Member:
-        member = self._core.serf.member(self.config.name)
+        member = self._core.serf.members.member(self.config.name)
         assert member is not None
         return member
 
@@ -135,6 +197,10 @@ class Pool:
 
     def watch_user_events(self) -> Subscription[UserEvent]:
         return self._user_events.subscribe()
+
+    def watch_queries(self) -> Subscription[QueryReceived]:
+        """Queries of other members, and of this one, that an application may ``respond`` to."""
+        return self._queries_received.subscribe()
 
     def coordinate(self) -> Coordinate:
         """This member's own coordinate."""
@@ -146,15 +212,17 @@ class Pool:
 
     def stats(self) -> dict[str, int]:
         """Numbers for metrics and ``/v1/agent/self``."""
-        core, driver = self._core, self._driver
+        core = self._core
+        members = core.serf.members.members()
         return {
-            **driver.counters,
-            "members": len(core.serf),
-            "health_score": core.awareness.score,
-            "member_time": core.serf.clock.time,
-            "event_time": core.events.clock.time,
-            **{f"refused_{reason}": count for reason, count in core.refused.items()},
+            **self._driver.counters,
+            **core.stats(),
+            **{status.value: sum(member.status is status for member in members) for status in MemberStatus},
         }
+
+    def refused(self) -> dict[str, int]:
+        """How much input was refused, by reason."""
+        return {reason.value: count for reason, count in self._core.refused.items()}
 
     # Commands
 
@@ -166,6 +234,8 @@ class Pool:
         """Leave the pool so that everyone sees this member as left. When it returns, ``run`` may be cancelled."""
         self._driver.command(self._core.leave)
         await self._left.wait()
+        if self.config.storage is not None:
+            await asyncio.to_thread(self.config.storage.save_peers, self._known_peers())
 
     def force_leave(self, name: str, *, prune: bool = False) -> None:
         """Turn a failed member into one that left; with ``prune`` its record goes too. A living one will contradict."""
@@ -176,7 +246,27 @@ class Pool:
 
     def user_event(self, name: str, payload: bytes, *, coalesce: bool = False) -> None:
         """Tell every member, this one included."""
-        self._driver.command(lambda _: self._core.user_event(name, payload, coalesce=coalesce))
+        self._driver.command(lambda now: self._core.user_event(name, payload, now, coalesce=coalesce))
+
+    def query(self, request: QueryRequest) -> QueryRun:
+        """Ask every member; iterate over the answers."""
+        key = self._driver.command(lambda now: self._core.ask(request, now))
+        run = self._asked[key] = QueryRun()
+        return run
+
+    def respond(self, key: Key, payload: bytes) -> None:
+        """Answer a query received, once."""
+        self._driver.command(lambda now: self._core.respond(key, payload, now))
+
+    async def change_keys(self, operation: KeyOperation, key: bytes = b"", *, relay_factor: int = 0) -> KeyringResult:
+        """Install, use, remove or list keys on every member, this one included."""
+        if not self.is_encrypted:
+            raise BadRequest("the pool is not encrypted: it has no keyring", field="key")
+        alive = sum(member.status is MemberStatus.ALIVE for member in self.members())
+        payload = encode_serf(KeyRequest(key=key))
+        return await collect_key_responses(self.query(QueryRequest(operation.value, payload, relay_factor=relay_factor)), alive)
+
+    # Joining
 
     async def _join(self, text: str) -> JoinResult:
         try:
@@ -188,13 +278,59 @@ class Pool:
         return JoinResult(text, "" if len(problems) < len(found) else "; ".join(problems))
 
     async def _exchange(self, address: Address) -> str:
-        number = self._driver.command(lambda now: self._core.join(address, now))
         waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._exchanges[number] = waiting
+        number = self._driver.command(lambda now: self._core.join(address, now))
+        self._exchanges[number] = waiting  # the answer comes later in the loop at the earliest
         try:
             return await waiting
         finally:
             del self._exchanges[number]
+
+    async def _find_the_pool(self, known: KnownPeers) -> None:
+        """Return to the peers of the last run, and join those we were told to."""
+        own, retry = str(self.address), self.config.retry_join
+        peers = [address for address in known.addresses if address != own]
+        joined = False
+        if peers and (self.config.rejoins_after_leave or not known.has_left):
+            self._rng.shuffle(peers)
+            for start in range(0, len(peers), _REJOIN_AT_ONCE):
+                results = await self.join(peers[start : start + _REJOIN_AT_ONCE])
+                joined = any(not result.error for result in results)
+                if joined:
+                    break
+            _log.info("returned to known peers" if joined else "no known peer answered", extra={"pool": self.config.pool})
+        if retry is not None and not joined:
+            await join_persistently(retry, self.join, self.config.pool, self._rng)
+
+    # Keeping
+
+    def _known_peers(self) -> KnownPeers:
+        members = self._core.serf.members
+        return KnownPeers(
+            addresses=tuple(f"{_bracketed(m.address)}:{m.port}" for m in self.members() if m.status is MemberStatus.ALIVE),
+            member_time=members.clock.time,
+            event_time=self._core.serf.events.clock.time,
+            query_time=self._core.serf.queries.clock.time,
+            has_left=self._left.is_set(),
+        )
+
+    async def _keep_peers(self, storage: PoolStorage) -> None:
+        kept = None
+        while True:
+            if (peers := self._known_peers()) != kept:
+                await asyncio.to_thread(storage.save_peers, peers)
+                kept = peers
+            await asyncio.sleep(_KEEP_PEERS_EVERY_S)
+
+    async def _report_refusals(self) -> None:
+        """One line a minute at most about input that was refused, however much there was."""
+        reported: Counter[str] = Counter()
+        while True:
+            await asyncio.sleep(_REPORT_REFUSALS_EVERY_S)
+            total = Counter(self.refused())
+            if news := dict(total - reported):
+                _log.warning("input was refused", extra={"pool": self.config.pool, "reasons": news})
+            reported = total
 
     def _on_events(self, events: Sequence[CoreEvent]) -> None:
         for event in events:
@@ -204,11 +340,27 @@ class Pool:
                     self._changes.publish(event)
                 case UserEvent():
                     self._user_events.publish(event)
+                case QueryReceived():
+                    self._queries_received.publish(event)
+                case QueryAcked(key=key) | QueryAnswered(key=key):
+                    if (run := self._asked.get(key)) is not None:
+                        run.put(event)
+                case QueryClosed(key=key):
+                    if (run := self._asked.pop(key, None)) is not None:
+                        run.put(event)
                 case ExchangeDone(exchange=exchange, error=error):
                     if (waiting := self._exchanges.get(exchange)) is not None and not waiting.done():
                         waiting.set_result(error)
+                case KeysChanged(keys=keys) if self.config.storage is not None:
+                    self.config.storage.save_keys(keys)  # rare, small, and must be on disk before the answer goes out
+                case NameLost():
+                    assert self._name_lost is not None
+                    if not self._name_lost.done():
+                        self._name_lost.set_result(Conflict(f"another process in the {self.config.pool.upper()} pool is {self.name!r}"))
                 case LeaveProgress(step=LeaveStep.DONE):
                     self._left.set()
+                case _:
+                    pass
 
     @property
     def _core(self) -> Core:
@@ -221,3 +373,7 @@ class Pool:
         if self._running is None:
             raise NotReady(f"the {self.config.pool.upper()} pool is not running")
         return self._running[1]
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

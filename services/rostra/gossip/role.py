@@ -59,11 +59,8 @@ class GossipRole:
         """Until cancelled, or until the pools have been left by ``leave``."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(pool.run(), name=f"gossip: {name} pool") for name, pool in self.pools.items()]
-            for name, pool in self.pools.items():
+            for pool in self.pools.values():
                 await pool.ready.wait()
-                member = pool.local_member()
-                where = {"pool": name, "member": member.name, "address": f"{member.address}:{member.port}"}
-                log.info("member joined", extra=where)
             tasks += [
                 group.create_task(self._join(name, plan), name=f"gossip: join {name}")
                 for name, plan in self._joins.items()

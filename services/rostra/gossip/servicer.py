@@ -20,11 +20,6 @@ from rostra.version import VERSION
 
 SETTLED_POLL_S: Final = 0.25
 
-PUBLIC_METHODS: Final = tuple(
-    f"/rostra.v1.GossipService/{method}" for method in ("GetStatus", "ListMembers", "WatchMembers", "WatchUserEvents", "ListCoordinates")
-)
-"""What port 8502 shows; the rest is on the role door."""
-
 _STATUS = {
     MemberStatus.ALIVE: gossip_pb2.MEMBER_STATUS_ALIVE,
     MemberStatus.LEAVING: gossip_pb2.MEMBER_STATUS_LEAVING,

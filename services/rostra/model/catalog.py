@@ -9,10 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final, TypeAlias
-
-NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 SERF_HEALTH: Final = "serfHealth"
 """Check ID of the check that gossip drives on every member's node."""
@@ -44,8 +41,8 @@ class Node:
     name: str
     address: str
     id: str = ""
-    tagged_addresses: Mapping[str, str] = NOTHING
-    meta: Mapping[str, str] = NOTHING
+    tagged_addresses: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
     create_index: int = 0
     modify_index: int = 0
 
@@ -76,7 +73,7 @@ class Service:
     tags: tuple[str, ...] = ()
     address: str = ""
     tagged_addresses: Mapping[str, ServiceAddress] = field(default_factory=dict)
-    meta: Mapping[str, str] = NOTHING
+    meta: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
     socket_path: str = ""
     weights: Weights = Weights()

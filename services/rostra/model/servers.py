@@ -28,3 +28,13 @@ def is_ours(tags: Mapping[str, str], datacenter: str) -> bool:
 def consul_service(server_port: int) -> Service:
     """The service that every server carries, as the leader and the server itself both register it."""
     return Service(id=CONSUL_SERVICE, name=CONSUL_SERVICE, port=server_port)
+
+
+def tagged_addresses(address: str, wan_address: str = "") -> dict[str, str]:
+    """A node's addresses under Consul's tags: ``lan`` and ``wan``, each also by its family."""
+    tagged = {}
+    for tag, host in (("lan", address), ("wan", wan_address or address)):
+        if host:
+            tagged[tag] = host
+            tagged[f"{tag}_{'ipv6' if ':' in host else 'ipv4'}"] = host
+    return tagged

@@ -327,3 +327,8 @@ def _past_events(value: object) -> PastEvents | None:
     body = msgpack.as_map(value)
     events = tuple((text(event.get(b"Name")), octets(event.get(b"Payload"))) for event in array_of(msgpack.as_map)(body.get(b"Events")))
     return PastEvents(uint64(body.get(b"LTime")), events)
+
+
+def encode_nobody() -> bytes:
+    """The conflict response of a member that knows nobody of that name."""
+    return bytes((SerfType.CONFLICT_RESPONSE,)) + msgpack.encode(None)

@@ -1,0 +1,143 @@
+"""``rostra``: the table of commands, and what happens around every one of them.
+
+A client command asks an agent over Consul's HTTP API. A server command runs in the foreground: the agent, or one of its six roles.
+``rostra catalog`` is both: with ``nodes``, ``services`` or ``datacenters`` it asks, with flags or alone it is the role. Exit codes
+are those of ``rostra.cli.exits``; without a command it is Consul's 127.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from rostra.cli import exits
+from rostra.cli.flags import HELP_FLAGS, did_you_mean
+from rostra.cli.output import complain
+from rostra.errors import RostraError
+
+SERVERS = {
+    "agent": "Run an agent: all roles of a node in one process",
+    "gossip": "Run the role gossip alone: who is there, alive or failed",
+    "consensus": "Run the role consensus alone: the replicated log",
+    "catalog": "Run the role catalog alone: nodes, services, checks",
+    "dns": "Run the role dns alone: DNS answers",
+    "gateway": "Run the role gateway alone: the HTTP API",
+    "local": "Run the role local alone: this node's services and checks",
+}
+CLIENTS = {
+    "catalog datacenters": "List the known datacenters",
+    "catalog nodes": "List the nodes of a datacenter",
+    "catalog services": "List the services of a datacenter",
+    "force-leave": "Take a failed member for left",
+    "info": "Show an agent's counters",
+    "join": "Have an agent join a cluster",
+    "keygen": "Make a key for gossip encryption",
+    "leave": "Have an agent leave its cluster and end",
+    "maint": "Take a node or a service out of discovery, and back",
+    "members": "List the members of the cluster",
+    "monitor": "Show an agent's log as it is written",
+    "operator raft list-peers": "List the servers of the Raft configuration",
+    "reload": "Have an agent read its configuration again",
+    "services deregister": "Take services from an agent",
+    "services register": "Register services with an agent",
+    "validate": "Check configuration and show what comes of it",
+    "version": "Show the version",
+}
+WORDS_MAX = max(command.count(" ") for command in CLIENTS) + 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line (``sys.argv`` by default); the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = dispatch(arguments)
+        sys.stdout.flush()
+    except RostraError as error:
+        complain(str(error))
+        return exits.FAILED
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is quiet
+        return exits.BROKEN_PIPE
+    return code
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Find the command that the first words name and run it with the rest."""
+    if not arguments:
+        complain(overview())
+        return exits.NO_COMMAND
+    first, *rest = arguments
+    if first in HELP_FLAGS:
+        print(overview())
+        return exits.OK
+    if first in ("-v", "-version", "--version"):
+        return _run_client("version", rest)
+    words = _leading_words(arguments)
+    for count in range(len(words), 0, -1):
+        if (command := " ".join(words[:count])) in CLIENTS:
+            return _run_client(command, arguments[count:])
+    group = [command for command in CLIENTS if command.startswith(f"{first} ")]
+    if first in SERVERS and (len(words) == 1 or not group):
+        return _run_server(first, rest, group)
+    return _no_command(words, group, asks_for_help=any(argument in HELP_FLAGS for argument in arguments))
+
+
+def _leading_words(arguments: Sequence[str]) -> list[str]:
+    words: list[str] = []
+    for argument in arguments[:WORDS_MAX]:
+        if argument.startswith("-"):
+            break
+        words.append(argument)
+    return words
+
+
+def _run_client(command: str, arguments: Sequence[str]) -> int:
+    module = importlib.import_module("rostra.cli.commands." + command.replace(" ", "_").replace("-", "_"))
+    code: int = module.run(arguments)
+    return code
+
+
+def _run_server(name: str, arguments: Sequence[str], group: Sequence[str]) -> int:
+    if group and any(argument in HELP_FLAGS for argument in arguments):
+        print(f"{_listed(group, CLIENTS)}\n\nAnd the role of that name:\n")
+    module = importlib.import_module("rostra.agent.main")
+    code: int = module.main(arguments, None if name == "agent" else name)
+    return code
+
+
+def _no_command(words: Sequence[str], group: Sequence[str], *, asks_for_help: bool) -> int:
+    """Show the commands of a group, or say that there is none of this name. Consul's exit codes: 1 in a group, else 127."""
+    written = " ".join(words)
+    if any(command.startswith(f"{written} ") for command in group):
+        usage = f"Usage: rostra {written} <subcommand> [options]\n\n{_listed(group, CLIENTS)}"
+        print(usage, file=sys.stdout if asks_for_help else sys.stderr)
+        return exits.OK if asks_for_help else exits.FAILED
+    known = group or {command.split()[0] for command in (*CLIENTS, *SERVERS)}
+    written = written if group else (*words, "")[0]
+    help_of = f"rostra {words[0]} -h" if group else "rostra -h"
+    complain(f'rostra: there is no command "{written}"{did_you_mean(written, known)}; {help_of} lists them')
+    return exits.FAILED if group else exits.NO_COMMAND
+
+
+def overview() -> str:
+    """What ``rostra -h`` shows."""
+    codes = "\n".join(f"  {code:<4} {meaning}" for code, meaning in exits.EXIT_CODES.items())
+    return "\n".join(
+        [
+            "Usage: rostra [--version] [-h] <command> [options]",
+            "\nService discovery and cluster membership. To try it: rostra agent -dev, and in another terminal: rostra members",
+            f"\nServers, which run until they are stopped:\n\n{_listed(SERVERS, SERVERS)}",
+            f"\nClients, which ask a running agent (rostra's or Consul's):\n\n{_listed(CLIENTS, CLIENTS)}",
+            "\nrostra <command> -h explains each. CONSUL_HTTP_ADDR, or -http-addr, says where the agent's HTTP API is.",
+            f"\nExit codes:\n\n{codes}",
+        ]
+    )
+
+
+def _listed(commands: Sequence[str] | dict[str, str], texts: dict[str, str]) -> str:
+    width = max(map(len, commands)) + 4
+    return "\n".join(f"  {command.ljust(width)}{texts[command]}" for command in commands)

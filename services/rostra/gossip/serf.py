@@ -1,0 +1,405 @@
+"""Serf's layer of one member: what its messages do to members, events and queries (gossip-wire section 12).
+
+It speaks to other members in two ways: broadcasts, which go into ``queues``, and messages for one member, which ``take_direct`` gives.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias, assert_never
+
+from rostra.errors import BadRequest, NotFound
+from rostra.gossip.address import Address
+from rostra.gossip.conflict import NameVote
+from rostra.gossip.dissemination import SerfQueues
+from rostra.gossip.events import UserEvents
+from rostra.gossip.expressions import compile_expression
+from rostra.gossip.key_queries import KeyOperation, carry_out
+from rostra.gossip.keyring import Keyring
+from rostra.gossip.membership import (
+    Membership,
+    NameClaimed,
+    NodeEvent,
+    NodeGone,
+    NodeJoined,
+    NodeState,
+    NodeSuspected,
+    NodeUpdated,
+    Refuted,
+)
+from rostra.gossip.queries import (
+    RESPONSE_BYTES,
+    Key,
+    Queries,
+    QueryAnswered,
+    QueryEvent,
+    QueryRequest,
+    default_timeout_s,
+)
+from rostra.gossip.serf_members import SerfMembers
+from rostra.gossip.timing import Timing
+from rostra.gossip.versions import RELAY_PMAX
+from rostra.gossip.wire.errors import Reason, WireError
+from rostra.gossip.wire.filters import NodeFilter, TagFilter, decode_filter
+from rostra.gossip.wire.messages import User, encode_message
+from rostra.gossip.wire.serf_messages import (
+    ConflictResponse,
+    JoinIntent,
+    KeyRequest,
+    LeaveIntent,
+    Query,
+    QueryFlag,
+    QueryResponse,
+    Relay,
+    SerfState,
+    UserEvent,
+    decode_query_payload,
+    decode_serf,
+    encode_nobody,
+    encode_serf,
+)
+from rostra.model.members import MemberChange, MemberStatus
+
+USER_EVENT_BYTES: Final = 512
+"""Name and payload of a user event together: Serf's and Consul's limit."""
+
+_ANSWERABLE_MAX: Final = 1024
+_ANSWER_TIME_MAX_S: Final = 3600.0
+_INTERNAL: Final = "_serf_"
+_PING: Final = "_serf_ping"
+_CONFLICT: Final = "_serf_conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReceived:
+    """Someone asks this member; answer with ``respond`` and the key until ``deadline``, once, or not at all."""
+
+    key: Key
+    name: str
+    payload: bytes
+    source_node: str
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeysChanged:
+    """The keyring is another now; primary first."""
+
+    keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NameLost:
+    """Another process has our name and the pool sides with it: this one has to go."""
+
+    votes: int
+    responses: int
+
+
+SerfEvent: TypeAlias = (
+    MemberChange | UserEvent | QueryEvent | QueryReceived | KeysChanged | NameLost | NodeSuspected | Refuted | NameClaimed
+)
+
+
+class Direct(NamedTuple):
+    """An encoded Serf message for one address."""
+
+    address: Address
+    payload: bytes
+
+
+class SerfLayer:
+    """Inputs are messages, what memberlist's layer found out, commands and time; outputs are events, broadcasts and direct messages."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        queues: SerfQueues,
+        keyring: Keyring | None,
+        timing: Timing,
+        rng: random.Random,
+        *,
+        votes_on_names: bool,
+    ) -> None:
+        self._membership = membership
+        self._queues = queues
+        self._keyring = keyring
+        self._timing = timing
+        self._rng = rng
+        self._name = membership.local.name
+        self._votes_on_names = votes_on_names
+        self._vote: NameVote | None = None
+        self._answerable: dict[Key, tuple[Query, float]] = {}
+        self._events: list[SerfEvent] = []
+        self._direct: list[Direct] = []
+        self.members = SerfMembers(self._name, timing, rng)
+        self.events = UserEvents()
+        self.queries = Queries(rng)
+
+    @property
+    def deadline(self) -> float:
+        return self.queries.deadline
+
+    def take_events(self) -> list[SerfEvent]:
+        events, self._events = self._events, []
+        return events
+
+    def take_direct(self) -> list[Direct]:
+        direct, self._direct = self._direct, []
+        return direct
+
+    def restore_clocks(self, member_time: int, event_time: int, query_time: int) -> None:
+        """Go on from a former run: its events are not delivered again, its intents are not repeated."""
+        self.members.clock.witness(member_time)
+        self.events.clock.witness(event_time)
+        self.events.ignore_before(event_time)
+        self.queries.clock.witness(query_time)
+
+    # What memberlist's layer found out
+
+    def on_node_event(self, event: NodeEvent, now: float) -> None:
+        match event:
+            case NodeJoined(node=node):
+                self.members.on_joined(node)
+            case NodeUpdated(node=node, meta_changed=meta_changed):
+                self.members.on_updated(node, tell=meta_changed)
+            case NodeGone(node=node):
+                self.members.on_gone(node, now)
+            case NodeSuspected() | Refuted():
+                self._events.append(event)
+            case NameClaimed(node=node):
+                self._events.append(event)
+                if node.name == self._name and self._votes_on_names and self._vote is None:
+                    key = self.ask(QueryRequest(_CONFLICT, self._name.encode()), now)
+                    self._vote = NameVote(key, self._membership.local.address)
+            case _:
+                assert_never(event)
+        self._events += self.members.take_changes()
+
+    # Messages
+
+    def on_message(self, payload: bytes, now: float) -> None:
+        match decode_serf(payload):
+            case JoinIntent() as intent:
+                if self.members.on_join_intent(intent, now):
+                    self._broadcast_intent(payload)
+            case LeaveIntent() as intent:
+                if self._on_leave_intent(intent, now):
+                    self._broadcast_intent(payload)
+            case UserEvent() as event:
+                self._on_user_event(event, payload)
+            case Query() as query:
+                self._on_query(query, payload, now)
+            case QueryResponse() as response:
+                self._on_response(response)
+            case Relay() as relay:
+                self._on_relay(relay)
+        self._events += self.members.take_changes()
+
+    def state(self) -> SerfState:
+        """Serf's half of a push-pull."""
+        return SerfState(
+            ltime=self.members.clock.time,
+            status_ltimes=self.members.status_ltimes(),
+            left_members=self.members.left_members(),
+            event_ltime=self.events.clock.time,
+            events=self.events.past(),
+            query_ltime=self.queries.clock.time,
+        )
+
+    def merge(self, state: SerfState, now: float, *, ignore_old_events: bool) -> None:
+        """What a peer knows. Nothing of it is broadcast: push-pulls spread by themselves."""
+        self.members.clock.witness(state.ltime - 1)
+        self.events.clock.witness(state.event_ltime - 1)
+        self.queries.clock.witness(state.query_ltime - 1)
+        left = set(state.left_members)
+        for name, ltime in state.status_ltimes.items():
+            if name in left:
+                self._on_leave_intent(LeaveIntent(ltime=ltime + 1, node=name), now)
+            else:
+                self.members.on_join_intent(JoinIntent(ltime=ltime, node=name), now)
+        self._events += self.members.take_changes()
+        if ignore_old_events:
+            self.events.ignore_before(state.event_ltime)
+        self._events += self.events.receive_past(state.events)
+
+    def _on_leave_intent(self, intent: LeaveIntent, now: float) -> bool:
+        if not self.members.must_contradict(intent):
+            return self.members.on_leave_intent(intent, now)
+        self.members.clock.witness(intent.ltime)
+        self.announce_join(now)
+        return False
+
+    def _on_user_event(self, event: UserEvent, payload: bytes) -> None:
+        if self.events.receive(event):
+            self._events.append(event)
+            self._queues.events.add(encode_message(User(payload=payload)))
+
+    # Queries
+
+    def _on_query(self, query: Query, payload: bytes, now: float) -> None:
+        if not self.queries.receive(query):
+            return
+        if not query.flags & QueryFlag.NO_BROADCAST:
+            self._queues.queries.add(encode_message(User(payload=payload)))
+        if not all(self._is_meant(data) for data in query.filters):
+            return
+        if query.flags & QueryFlag.ACK:
+            self._reply(query, QueryFlag.ACK, b"")
+        if query.name.startswith(_INTERNAL):
+            if (answer := self._internal_answer(query)) is not None:
+                self._reply(query, 0, answer)
+            return
+        deadline = now + min(max(query.timeout_ns / 1e9, 0.0), _ANSWER_TIME_MAX_S)
+        for key in [key for key, (_, until) in self._answerable.items() if until <= now]:
+            del self._answerable[key]
+        if len(self._answerable) >= _ANSWERABLE_MAX:
+            raise WireError(Reason.QUEUE_FULL, "unanswered queries")
+        key = (query.ltime, query.query_id)
+        self._answerable[key] = (query, deadline)
+        self._events.append(QueryReceived(key, query.name, query.payload, query.source_node, deadline))
+
+    def _is_meant(self, data: bytes) -> bool:
+        try:
+            match decode_filter(data):
+                case NodeFilter(nodes=nodes):
+                    return self._name in nodes
+                case TagFilter(tag=tag, expression=expression):
+                    local = self.members.member(self._name)
+                    assert local is not None
+                    return compile_expression(expression).is_found_in(local.tags.get(tag, ""))
+        except (WireError, BadRequest):  # what we do not understand does not mean us
+            return False
+
+    def _internal_answer(self, query: Query) -> bytes | None:
+        if query.name == _CONFLICT:
+            return self._conflict_answer(query.payload.decode(errors="replace"))
+        try:
+            operation = KeyOperation(query.name)
+        except ValueError:  # a ping, which is answered by its ack, or one of a later version
+            return None
+        request = decode_query_payload(query.payload)
+        if not isinstance(request, KeyRequest):
+            raise WireError(Reason.MALFORMED, "key request")
+        response = carry_out(operation, request, self._keyring)
+        if self._keyring is not None and operation is not KeyOperation.LIST and response.result:
+            self._events.append(KeysChanged(self._keyring.keys))
+        return encode_serf(response)
+
+    def _conflict_answer(self, name: str) -> bytes | None:
+        if name == self._name:
+            return None  # the contested one has no vote
+        member, address = self.members.member(name), self.members.address(name)
+        if member is None or address is None:
+            return encode_nobody()
+        return encode_serf(
+            ConflictResponse(
+                name=name,
+                ip=address.ip,
+                port=address.port,
+                tags=member.tags,
+                status=list(MemberStatus).index(member.status) + 1,
+                protocol_min=member.pmin,
+                protocol_max=member.pmax,
+                protocol_current=member.pcur,
+                delegate_min=member.dmin,
+                delegate_max=member.dmax,
+                delegate_current=member.dcur,
+            )
+        )
+
+    def _reply(self, query: Query, flags: int, payload: bytes) -> None:
+        response = QueryResponse(ltime=query.ltime, query_id=query.query_id, responder=self._name, flags=flags, payload=payload)
+        encoded = encode_serf(response)
+        if len(encoded) > RESPONSE_BYTES:
+            raise WireError(Reason.OVERSIZED, "answer to a query")
+        destination = Address(query.ip, query.port)
+        if not destination.is_usable:
+            raise WireError(Reason.BAD_ADDRESS)
+        self._direct.append(Direct(destination, encoded))
+        relayed = encode_serf(Relay(ip=query.ip, port=query.port, node=query.source_node, message=encoded))
+        if query.relay_factor == 0 or len(self.members) < query.relay_factor + 1 or len(relayed) > RESPONSE_BYTES:
+            return
+        for relay in self._membership.choose(
+            query.relay_factor,
+            lambda node: node.state is NodeState.ALIVE and node.name != self._name and node.versions.pmax >= RELAY_PMAX,
+        ):
+            self._direct.append(Direct(relay.address, relayed))
+
+    def _on_response(self, response: QueryResponse) -> None:
+        if self.members.member(response.responder) is None:
+            raise WireError(Reason.NOT_FOR_US, "an answer from no member")
+        if (event := self.queries.on_response(response)) is None:
+            return
+        if self._vote is not None and event.key == self._vote.key:
+            if isinstance(event, QueryAnswered):
+                self._vote.count(event.payload)
+            return
+        self._events.append(event)
+
+    def _on_relay(self, relay: Relay) -> None:
+        """Pass an answer on. Only to a member at the address we know of it: we are no mirror for others to aim."""
+        destination = Address(relay.ip, relay.port)
+        if self.members.address(relay.node) != destination:
+            raise WireError(Reason.BAD_ADDRESS, "relay")
+        self._direct.append(Direct(destination, relay.message))
+
+    # Commands
+
+    def ask(self, request: QueryRequest, now: float) -> Key:
+        alive = sum(member.status is MemberStatus.ALIVE for member in self.members.members())
+        default_s = default_timeout_s(self._timing.gossip_interval_s, self._timing.query_timeout_mult, alive)
+        query = self.queries.ask(request, self._membership.local.address, self._name, request.timeout_s or default_s, now)
+        self._on_query(query, encode_serf(query), now)
+        return query.ltime, query.query_id
+
+    def respond(self, key: Key, payload: bytes, now: float) -> None:
+        """Answer a query received; once, and before its deadline."""
+        query, deadline = self._answerable.get(key, (None, 0.0))
+        if query is None or deadline <= now:
+            raise NotFound("the query has been answered, or its time is over")
+        try:
+            self._reply(query, 0, payload)
+        except WireError as error:
+            raise BadRequest(f"the query cannot be answered: {error}", field="payload") from None
+        del self._answerable[key]
+
+    def user_event(self, name: str, payload: bytes, *, coalesce: bool) -> None:
+        if len(name.encode()) + len(payload) > USER_EVENT_BYTES:
+            raise BadRequest(f"name and payload of a user event may have {USER_EVENT_BYTES} bytes together", field="payload")
+        event = self.events.create(name, payload, coalesce=coalesce)
+        self._on_user_event(event, encode_serf(event))
+
+    def announce_join(self, now: float) -> None:
+        intent = JoinIntent(ltime=self.members.clock.time, node=self._name)
+        self.members.on_join_intent(intent, now)
+        self._broadcast_intent(encode_serf(intent))
+
+    def announce_leave(self, name: str, now: float, *, prune: bool = False) -> int:
+        """Say that a member leaves. Returns the number of the broadcast in the queue of intents."""
+        if self.members.member(name) is None:
+            raise NotFound(f"no member is called {name!r}")
+        intent = LeaveIntent(ltime=self.members.clock.time, node=name, prune=prune)
+        self.members.clock.increment()
+        self.members.on_leave_intent(intent, now)
+        self._events += self.members.take_changes()
+        return self._broadcast_intent(encode_serf(intent))
+
+    def tick(self, now: float) -> None:
+        for closed in self.queries.expire(now):
+            if self._vote is None or closed.key != self._vote.key:
+                self._events.append(closed)
+                continue
+            vote, self._vote = self._vote, None
+            if not vote.is_won:
+                self._events.append(NameLost(vote.votes, vote.responses))
+
+    def reap(self, now: float) -> list[str]:
+        """Erase the records of members long gone. Returns their names."""
+        erased = self.members.tick(now)
+        self._events += self.members.take_changes()
+        return erased
+
+    def _broadcast_intent(self, payload: bytes) -> int:
+        return self._queues.intents.add(encode_message(User(payload=payload)))
