@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rostra.agent.control import Control
 from rostra.agent.folder import DataFolder
@@ -23,6 +23,7 @@ from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
 from rostra.clients.gossip import GossipClient
 from rostra.config import Settings
+from rostra.config.settings import GossipTiming
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
 from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
@@ -107,7 +108,7 @@ def _build_gossip(assembly: Assembly) -> None:
 
     settings, identity = assembly.settings, assembly.identity
 
-    def timing(base: Timing, keys: Any) -> Timing:
+    def timing(base: Timing, keys: GossipTiming, reconnect_timeout_s: float) -> Timing:
         return replace(
             base,
             gossip_interval_s=keys.gossip_interval_s,
@@ -116,6 +117,7 @@ def _build_gossip(assembly: Assembly) -> None:
             probe_timeout_s=keys.probe_timeout_s,
             retransmit_mult=keys.retransmit_mult,
             suspicion_mult=keys.suspicion_mult,
+            reconnect_timeout_s=reconnect_timeout_s,
         )
 
     tags = gossip_tags(settings, identity)
@@ -127,7 +129,7 @@ def _build_gossip(assembly: Assembly) -> None:
         bind_port=ports.serf_lan,
         advertise_host=identity.address,
         tags=tags,
-        timing=DEV if settings.dev else timing(LAN, settings.gossip.lan),
+        timing=DEV if settings.dev else timing(LAN, settings.gossip.lan, join.reconnect_timeout_s),
     )
     pools = [lan]
     if identity.server and ports.serf_wan > 0:
@@ -139,7 +141,7 @@ def _build_gossip(assembly: Assembly) -> None:
                 bind_port=ports.serf_wan,
                 advertise_host=identity.wan_address,
                 tags=tags,
-                timing=DEV if settings.dev else timing(WAN, settings.gossip.wan),
+                timing=DEV if settings.dev else timing(WAN, settings.gossip.wan, join.reconnect_timeout_wan_s),
             )
         )
     joins = {
@@ -220,6 +222,7 @@ def _build_local(assembly: Assembly) -> None:
             services=settings.discovery.services,
             checks=settings.discovery.checks,
             check_update_interval_s=settings.discovery.check_update_interval_s,
+            check_output_max_size=settings.discovery.check_output_max_size,
             discard_check_output=settings.discovery.discard_check_output,
         ),
         assembly.hub,
@@ -250,6 +253,7 @@ def _build_dns(assembly: Assembly) -> None:
             service_ttl_s=dns.service_ttl_s,
             soa=SoaSettings(dns.soa.refresh_s, dns.soa.retry_s, dns.soa.expire_s, dns.soa.min_ttl_s),
             allow_stale=dns.allow_stale,
+            max_stale_s=dns.max_stale_s,
             only_passing=dns.only_passing,
             enable_truncate=dns.enable_truncate,
             udp_answer_limit=dns.udp_answer_limit,
@@ -260,7 +264,7 @@ def _build_dns(assembly: Assembly) -> None:
             recursor_timeout_s=dns.recursor_timeout_s,
             recursor_strategy=dns.recursor_strategy,
         ),
-        assembly.rng,
+        source=assembly.rng,
     )
     assembly.wiring.handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
@@ -288,7 +292,10 @@ def _build_gateway(assembly: Assembly) -> None:
         response_headers=settings.http.response_headers,
         block_endpoints=settings.http.block_endpoints,
         allow_write_http_from=settings.http.allow_write_http_from,
-        limits=Limits(connections_per_client=settings.limits.http_max_conns_per_client),
+        limits=Limits(
+            connections_per_client=settings.limits.http_max_conns_per_client,
+            header_bytes=settings.http.max_header_bytes,
+        ),
     )
     agent = AgentClient(wiring.channel("local"))
     assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, gateway_settings))
@@ -307,7 +314,7 @@ _BUILDERS: Final = {
 def _doors(assembly: Assembly) -> list[ProcessDoor]:
     settings, wiring = assembly.settings, assembly.wiring
     readiness = {
-        service: lambda part=part: part.ready  # type: ignore[misc]
+        service: lambda part=part: part.ready
         for part in assembly.parts
         for service in SERVICES_OF.get(part.name, ())
     }

@@ -26,7 +26,6 @@ from rostra.model.topics import Value
 
 NODE_MAINTENANCE: Final = "_node_maintenance"
 SERVICE_MAINTENANCE: Final = "_service_maintenance:"
-DEFAULT_OUTPUT_MAX_SIZE: Final = 4096
 RUN_KINDS: Final = frozenset({"ttl_s"})
 """Kinds of checks that this version runs."""
 
@@ -56,13 +55,20 @@ class LocalState:
     """Services and checks of the node ``node``; ``own`` are services that nobody registers or removes (``consul`` on a server)."""
 
     def __init__(
-        self, node: Node, *, own: Sequence[Service] = (), check_update_interval_s: float = 300.0, discard_output: bool = False
+        self,
+        node: Node,
+        *,
+        own: Sequence[Service] = (),
+        check_update_interval_s: float = 300.0,
+        output_max_size: int = 4096,
+        discard_output: bool = False,
     ) -> None:
         self.node = node
         self._own = {service.id: service for service in own}
         self._services: dict[str, Service] = {}
         self._checks: dict[str, _Held] = {}
         self._check_update_interval_s = check_update_interval_s
+        self._output_max_size = output_max_size
         self._discard_output = discard_output
 
     @property
@@ -227,7 +233,7 @@ class LocalState:
         self._checks[check.check_id] = _Held(check, ttl_deadline=now + ttl if ttl else None)
 
     def _set(self, held: _Held, status: HealthStatus, output: str, now: float) -> None:
-        limit = held.check.definition.output_max_size or DEFAULT_OUTPUT_MAX_SIZE
+        limit = held.check.definition.output_max_size or self._output_max_size
         if self._discard_output:
             output = ""
         held.check = replace(held.check, status=status, output=output[:limit])

@@ -26,6 +26,7 @@ class LocalSettings:
     services: Sequence[Mapping[str, Any]] = ()
     checks: Sequence[Mapping[str, Any]] = ()
     check_update_interval_s: float = 300.0
+    check_output_max_size: int = 4096
     discard_check_output: bool = False
 
 
@@ -42,6 +43,7 @@ class LocalRole:
             node,
             own=own,
             check_update_interval_s=settings.check_update_interval_s,
+            output_max_size=settings.check_output_max_size,
             discard_output=settings.discard_check_output,
         )
         self._driver = LocalDriver(state, LocalStore(settings.folder), reader, writer, rng)

@@ -34,6 +34,8 @@ class LocalStore:
             return [], []
         try:
             document = json.loads(self._path.read_bytes())
+            if not isinstance(document, dict):
+                raise ValueError("not a JSON object")
             if document.get("version") != VERSION:
                 raise RostraError(f"{self._path}: version {document.get('version')} is not one that this rostra reads")
             services = [service_from_proto(json_format.ParseDict(each, catalog_pb2.Service())) for each in document["services"]]

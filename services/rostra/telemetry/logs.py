@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,8 +138,35 @@ def _file_handler(file: str, rotate_bytes: int, rotate_duration_s: float, rotate
     path = Path(file)
     if file.endswith("/") or path.is_dir():
         path = path / "rostra.log"
-    if rotate_bytes > 0:
-        return logging.handlers.RotatingFileHandler(path, maxBytes=rotate_bytes, backupCount=max(1, rotate_max_files))
-    return logging.handlers.TimedRotatingFileHandler(
-        path, when="S", interval=max(1, int(rotate_duration_s or 86400)), backupCount=max(0, rotate_max_files), utc=True
-    )
+    return RotatingFile(path, rotate_bytes, rotate_duration_s, rotate_max_files)
+
+
+class RotatingFile(logging.handlers.BaseRotatingHandler):
+    """A log file that is set aside when it has ``max_bytes`` (0: no limit) or is ``max_age_s`` old, under its name with the time added.
+
+    ``max_files`` older ones are kept: 0 keeps all, -1 none, as Consul's ``log_rotate_max_files``.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, max_age_s: float, max_files: int) -> None:
+        super().__init__(path, "a", encoding="utf-8")
+        self._path = path
+        self._max_bytes = max_bytes
+        self._max_age_s = max_age_s
+        self._max_files = max_files
+        self._opened_at = time.time()
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802
+        if self._max_age_s > 0 and record.created - self._opened_at >= self._max_age_s:
+            return True
+        return self._max_bytes > 0 and self.stream.tell() + len(self.format(record)) >= self._max_bytes
+
+    def doRollover(self) -> None:  # noqa: N802
+        self.stream.close()
+        self._path.rename(self._path.with_name(f"{self._path.stem}-{time.time_ns()}{self._path.suffix}"))
+        if self._max_files:
+            kept = self._max_files if self._max_files > 0 else 0
+            older = sorted(self._path.parent.glob(f"{self._path.stem}-*{self._path.suffix}"))
+            for path in older[: len(older) - kept]:
+                path.unlink(missing_ok=True)
+        self._opened_at = time.time()
+        self.stream = self._open()

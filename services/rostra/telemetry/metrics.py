@@ -68,10 +68,8 @@ class MetricsDoor:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
                 status, content_type, body = self._answer(head.split(b" ", 2)[1].split(b"?")[0])
-                writer.write(
-                    f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-                    + body
-                )
+                headers = f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close"
+                writer.write(f"HTTP/1.1 {status}\r\n{headers}\r\n\r\n".encode() + body)
                 await writer.drain()
         except (TimeoutError, OSError, IndexError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # not a request, or nobody there to answer

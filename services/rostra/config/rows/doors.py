@@ -32,9 +32,9 @@ LIMITS = (
 )  # fmt: skip
 
 HTTP = (
-    Key(REFUSED, "http_config.block_endpoints", STRINGS, (), "Path prefixes that are answered with 403.", field="http.block_endpoints"),
-    Key(REFUSED, "http_config.response_headers", Kind.MAP, {}, "Headers that each answer carries.", field="http.response_headers"),
-    Key(REFUSED, "http_config.allow_write_http_from", Kind.NETWORKS, (), "Networks that may write; repeatable.",
+    Key(WORKS, "http_config.block_endpoints", STRINGS, (), "Path prefixes that are answered with 403.", field="http.block_endpoints"),
+    Key(WORKS, "http_config.response_headers", Kind.MAP, {}, "Headers that each answer carries.", field="http.response_headers"),
+    Key(WORKS, "http_config.allow_write_http_from", Kind.NETWORKS, (), "Networks that may write; repeatable.",
         flags=("allow-write-http-from",), field="http.allow_write_http_from"),
     Key(HARMLESS, "http_config.use_cache", BOOL, True, "?cached is obeyed.", note="every read comes from the agent's own view"),
     Key(WORKS, "http_config.max_header_bytes", INT, 65536, "Bytes of a request's head.", field="http.max_header_bytes", minimum=1024,

@@ -50,5 +50,5 @@ LOGS = (
         flags=("log-rotate-max-files",), field="logs.rotate_max_files", minimum=-1),
     Key(REFUSED, "enable_syslog", BOOL, False, "Log to syslog too.", flags=("syslog",), field="logs.syslog", note=NO_SYSLOG),
     Key(HARMLESS, "syslog_facility", STRING, "LOCAL0", "Facility of those lines.", field="logs.syslog_facility", note=NO_SYSLOG),
-    Key(REFUSED, "pid_file", STRING, "", "File for the process ID.", flags=("pid-file",), field="logs.pid_file"),
+    Key(WORKS, "pid_file", STRING, "", "File for the process ID.", flags=("pid-file",), field="logs.pid_file"),
 )  # fmt: skip
