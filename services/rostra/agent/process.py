@@ -78,7 +78,7 @@ class Process:
         """Makes ``run`` stop the roles and return."""
         self._stopping.set()
 
-    async def run(self, on_started: Callable[[], None] = lambda: None) -> int:
+    async def run(self, on_started: Callable[[], object] = lambda: None) -> int:
         """Returns the exit code. Raises ``RostraError`` when something could not start; what had started is stopped."""
         try:
             await self._start()

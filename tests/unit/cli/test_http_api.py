@@ -217,9 +217,9 @@ def test_https_checks_the_certificate_against_authority_and_name(tls_agent: tupl
     assert api(f"https://{address}", ca_file=file, tls_server_name="server.dc1.rostra").get("/v1/x", DOING, list) == ["secure"]
     variables = {"CONSUL_HTTP_SSL": "true", "CONSUL_CACERT": file, "CONSUL_TLS_SERVER_NAME": "server.dc1.rostra"}
     assert api(address, variables).get("/v1/x", DOING, list) == ["secure"]
-    for wrong in ({"tls_server_name": "server.dc1.rostra"}, {"ca_file": file}):
+    for authority, name in (("", "server.dc1.rostra"), (file, ""), (file, "server.dc2.rostra")):
         with pytest.raises(Unavailable, match="certificate that fits -ca-file and -tls-server-name"):
-            api(f"https://{address}", **wrong).get("/v1/x", DOING, list)
+            api(f"https://{address}", ca_file=authority, tls_server_name=name).get("/v1/x", DOING, list)
 
 
 def test_https_is_not_checked_where_the_variable_says_so(tls_agent: tuple[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -168,12 +169,13 @@ def test_a_bad_check_changes_nothing(definition: CheckDefinition, error: type[Ex
 
 def test_unknown_things_are_not_found() -> None:
     local = state()
-    for act in (
+    acts: list[Callable[[], None]] = [
         lambda: local.deregister_service("no"),
         lambda: local.deregister_check("no"),
         lambda: local.update_ttl("no", HealthStatus.PASSING, "", 0.0),
         lambda: local.set_maintenance("no", enable=True, reason="", now=0.0),
-    ):
+    ]
+    for act in acts:
         with pytest.raises(NotFound):
             act()
 

@@ -1,0 +1,228 @@
+"""A hub with a simple inside: the real catalog state in this process, views reloaded after each write. No stream, no leader to ask."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+
+from rostra.catalog.entries import normalized, topic_entries
+from rostra.catalog.rules import check_command
+from rostra.catalog.state import CatalogState
+from rostra.clients.agent import AgentDescription, LocalCheck
+from rostra.errors import NoLeader, NotFound, RostraError
+from rostra.model.catalog import Check, Command, HealthStatus, Node, Registration, Service
+from rostra.model.consistency import Consistency, Contact
+from rostra.model.coordinates import Coordinate
+from rostra.model.identity import Identity
+from rostra.model.members import Member, MemberStatus
+from rostra.model.topics import NODES, SERVICES, Topic, TopicKind
+from rostra.views.barriers import Barrier
+from rostra.views.reader import Reading
+from rostra.views.view import View
+
+NODE_ID = "5a1c0d52-91d4-4c0f-9d0e-0d9b1a4a2f11"
+
+
+class SmallHub:
+    """Reader and writer. ``leader`` False: nothing but stale reads is answered. ``hold_barriers`` leaves barriers open."""
+
+    def __init__(self) -> None:
+        self.state = CatalogState()
+        self.leader = True
+        self.failure: RostraError | None = None
+        self.hold_barriers = False
+        self.held: list[asyncio.Future[Barrier]] = []
+        self.views: dict[Topic, View] = {}
+        self.listeners: set[Callable[[], None]] = set()
+        self.barriers = 0
+        self.commands: list[Command] = []
+
+    @property
+    def contact(self) -> Contact:
+        return Contact(self.leader, 0, self.state.applied_index, "n1" if self.leader else "", "127.0.0.1:8300" if self.leader else "")
+
+    def apply(self, command: Command) -> int:
+        index = self.state.applied_index + 1
+        applied = self.state.apply(index, 1, index, command)
+        if applied.outcome.error is not None:
+            raise applied.outcome.error
+        for topic in self.views:
+            self._load(topic)
+        for listener in tuple(self.listeners):
+            listener()
+        return index
+
+    def register(self, node: str, service: str = "", **given: object) -> int:
+        """A node, and a service on it."""
+        made = Service(service, service, **given) if service else None  # type: ignore[arg-type]
+        return self.apply(Registration(Node(node, "127.0.0.1"), service=made))
+
+    def _load(self, topic: Topic) -> View:
+        known = normalized(topic)
+        view = self.views.setdefault(topic, View(topic))
+        entries = topic_entries(self.state, known)
+        index = self.state.topics.of(known)
+        if not entries and topic.kind is TopicKind.SERVICE:
+            index = max(index, self.state.topics.of(SERVICES))
+        if not entries and topic.kind is TopicKind.NODE:
+            index = max(index, self.state.topics.of(NODES))
+        if not view.cluster_id or index > view.index:
+            view.load("cluster", index, entries)
+        return view
+
+    def peek(self, topics: Sequence[Topic], barrier: Barrier | None = None) -> Reading | None:
+        views = tuple(self.views.get(topic) or self._load(topic) for topic in topics)
+        return Reading(views, self.contact, barrier.consistency if barrier else Consistency.STALE)
+
+    def barrier(self, consistency: Consistency) -> asyncio.Future[Barrier]:
+        self.barriers += 1
+        future: asyncio.Future[Barrier] = asyncio.get_running_loop().create_future()
+        if not self.leader:
+            raise NoLeader
+        if self.hold_barriers:
+            self.held.append(future)
+        else:
+            future.set_result(Barrier(consistency, self.state.applied_index, 0, 0))
+        return future
+
+    async def read(self, topics: Sequence[Topic], consistency: Consistency, *, timeout_s: float | None = None) -> Reading:
+        barrier = None if consistency is Consistency.STALE else await asyncio.shield(self.barrier(consistency))
+        reading = self.peek(topics, barrier)
+        assert reading is not None
+        return reading
+
+    async def wait(self, topics: Sequence[Topic], changed: Callable[[Reading], bool], *, timeout_s: float) -> Reading:
+        done = asyncio.Event()
+
+        def look() -> None:
+            reading = self.peek(topics)
+            if reading is not None and changed(reading):
+                done.set()
+
+        self.listeners.add(look)
+        look()
+        try:
+            await asyncio.wait_for(done.wait(), timeout_s)
+        except TimeoutError:
+            pass
+        finally:
+            self.listeners.discard(look)
+        reading = self.peek(topics)
+        assert reading is not None
+        return reading
+
+    async def write(self, command: Command, *, request_id: bytes = b"", timeout_s: float | None = None) -> int:
+        if self.failure is not None:
+            raise self.failure
+        if not self.leader:
+            raise NoLeader
+        check_command(command)
+        self.commands.append(command)
+        return self.apply(command)
+
+    async def caught_up(self, index: int, *, timeout_s: float) -> bool:
+        return True
+
+
+class SmallGossip:
+    """A pool whose members are a list."""
+
+    def __init__(self) -> None:
+        tags = {"role": "rostra", "dc": "dc1", "id": NODE_ID, "port": "8300", "build": "0.1.0", "vsn": "2"}
+        self.pools = {
+            "lan": [Member("n1", "127.0.0.1", 8301, tags, MemberStatus.ALIVE, 1)],
+            "wan": [Member("n1.dc1", "127.0.0.1", 8302, tags, MemberStatus.ALIVE, 1)],
+        }
+        self.coordinates: dict[str, Coordinate] = {}
+        self.joined: list[tuple[Sequence[str], str]] = []
+        self.forced: list[tuple[str, bool, str]] = []
+
+    async def list_members(self, pool: str = "lan") -> tuple[Sequence[Member], bool]:
+        return self.pools[pool], True
+
+    async def join(self, addresses: Sequence[str], pool: str = "lan") -> int:
+        self.joined.append((addresses, pool))
+        return len(addresses)
+
+    async def force_leave(self, name: str, prune: bool = False, pool: str = "lan") -> None:
+        if name not in {member.name for member in self.pools[pool]}:
+            raise NotFound(f"no member {name}")
+        self.forced.append((name, prune, pool))
+
+    async def list_coordinates(self, pool: str = "lan") -> Mapping[str, Coordinate]:
+        return self.coordinates
+
+
+class SmallAgent:
+    """A node's own services and checks, in two dictionaries; TTL checks are those that a test names."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, Service] = {}
+        self.checks: dict[str, Check] = {}
+        self.ttl: set[str] = set()
+        self.calls: list[tuple[object, ...]] = []
+
+    async def get_self(self) -> AgentDescription:
+        identity = Identity("n1", NODE_ID, "dc1", server=True)
+        return AgentDescription(identity, "0.1.0", '{"node_name":"n1","node_meta":{"rack":"7"}}', {"agent": {"checks": "0"}})
+
+    async def list_services(self) -> Sequence[Service]:
+        return [self.services[key] for key in sorted(self.services)]
+
+    async def list_checks(self) -> Sequence[Check]:
+        return [self.checks[key] for key in sorted(self.checks)]
+
+    async def register_service(
+        self, service: Service, checks: Sequence[LocalCheck] = (), *, replace_existing_checks: bool = False, token: str = ""
+    ) -> None:
+        self.services[service.id] = service
+        self.calls.append(("register_service", service, tuple(checks), replace_existing_checks, token))
+
+    async def deregister_service(self, service_id: str) -> None:
+        if self.services.pop(service_id, None) is None:
+            raise NotFound(f"no service {service_id}")
+
+    async def register_check(self, check: LocalCheck, *, token: str = "") -> None:
+        if check.service_id and check.service_id not in self.services:
+            raise NotFound("no service")
+        self.checks[check.check_id or check.name] = Check("n1", check.check_id or check.name, check.name, check.status)
+        self.calls.append(("register_check", check, token))
+
+    async def deregister_check(self, check_id: str) -> None:
+        if self.checks.pop(check_id, None) is None:
+            raise NotFound(f"no check {check_id}")
+
+    async def update_ttl(self, check_id: str, status: HealthStatus, output: str) -> None:
+        if check_id not in self.ttl:
+            raise NotFound("no TTL check")
+        self.calls.append(("update_ttl", check_id, status, output))
+
+    async def set_maintenance(self, enable: bool, reason: str = "", service_id: str = "") -> None:
+        if service_id and service_id not in self.services:
+            raise NotFound("no service")
+        self.calls.append(("set_maintenance", enable, reason, service_id))
+
+    async def leave(self) -> None:
+        self.calls.append(("leave",))
+
+    async def reload(self) -> tuple[Sequence[str], Sequence[str]]:
+        self.calls.append(("reload",))
+        return (), ()
+
+    async def stream_logs(self, level: str = "info", *, json: bool = False) -> AsyncIterator[str]:
+        yield f"[{level}] agent: hello"
+
+
+class SmallRaft:
+    """One server, which leads as long as the hub says so."""
+
+    def __init__(self, hub: SmallHub) -> None:
+        self._hub = hub
+
+    async def leader_address(self) -> str:
+        return self._hub.contact.leader_address
+
+    async def peers(self) -> Sequence[str]:
+        return ["127.0.0.1:8300"]
+
+

@@ -1,0 +1,1 @@
+"""Views: the publisher, the hub and their cores."""

@@ -1,0 +1,168 @@
+"""A hub whose catalogs die, lag, fall silent or lose the leader."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from rostra.model.consistency import Consistency
+from rostra.model.topics import NODES, SERVICES
+from rostra.views.hub import Hub
+from rostra.views.limits import HubLimits
+
+from .conftest import World, until
+from .fake_catalog import FakeCluster, service_topic
+
+WEB = service_topic("web")
+DEFAULT, STALE = Consistency.DEFAULT, Consistency.STALE
+
+
+async def settled(hub: Hub) -> None:
+    """On a stream, every topic live."""
+    await until(lambda: hub.stats()["views"]["topics"] == hub.stats()["views"]["live_topics"])
+
+
+async def test_after_a_break_the_views_are_resumed_without_a_new_snapshot(world: World) -> None:
+    catalog = await world.add_catalog()
+    world.cluster.register("n1", "web")
+    hub = await world.add_hub()
+    view = (await hub.read([WEB], DEFAULT)).views[0]
+    catalog.die()
+    await until(lambda: not catalog.watched)
+    index = world.cluster.register("n2", "web")
+    assert len(view) == 1
+    snapshots = catalog.snapshots
+    catalog.revive()
+    reading = await hub.read([WEB], DEFAULT)
+    assert reading.views[0] is view
+    assert (len(view), view.index, catalog.snapshots) == (2, index, snapshots)
+
+
+async def test_a_gap_that_the_ring_does_not_bridge_is_closed_by_a_snapshot(world: World) -> None:
+    catalog = await world.add_catalog()
+    world.cluster.register("n1", "web")
+    hub = await world.add_hub()
+    view = (await hub.read([WEB], DEFAULT)).views[0]
+    catalog.die()
+    await until(lambda: not catalog.watched)
+    world.cluster.deregister("n1", "web")
+    world.cluster.register("n2", "web")
+    catalog.ring_floor = 1000
+    catalog.revive()
+    await hub.read([WEB], DEFAULT)
+    assert [entry.key for entry in view.entries()] == ["n2\0web"]
+
+
+async def test_a_hub_whose_catalog_dies_moves_to_another_within_a_second(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    world.cluster.register("n1", "web")
+    hub = await world.add_hub()
+    view = (await hub.read([WEB], DEFAULT)).views[0]
+    first, second = world.serving(), world.other()
+    started = time.monotonic()
+    await first.stop()
+    index = world.cluster.register("n2", "web")
+    assert (await hub.read([WEB], DEFAULT)).views[0] is view
+    assert time.monotonic() - started < 1.0
+    assert view.index == index
+    assert second.watched
+    assert second.snapshots == 0, "resumed on the other catalog too"
+
+
+async def test_a_view_never_goes_back_on_a_catalog_that_lags_and_a_default_read_waits_for_it(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    world.cluster.register("n1", "web")
+    hub = await world.add_hub()
+    lagging = world.other()
+    lagging.frozen = True
+    index = world.cluster.register("n2", "web")
+    view = (await hub.read([WEB], DEFAULT)).views[0]
+    assert view.index == index
+    lagging.ring_floor = 1000
+    world.serving().die()
+    await until(lambda: lagging.watched)
+    await settled(hub)
+    assert (await hub.read([WEB], STALE)).views[0].index == index
+    last = world.cluster.register("n3", "web")
+    read = asyncio.create_task(hub.read([WEB], DEFAULT))
+    await until(lambda: bool(lagging.barriers))
+    assert not read.done()
+    lagging.thaw()
+    assert (await read).views[0].index == last
+    assert len(view) == 3
+
+
+async def test_a_barrier_of_the_old_stream_does_not_vouch_for_the_new_one(world: World) -> None:
+    catalog = await world.add_catalog()
+    await world.add_catalog()
+    world.cluster.register("n1", "web")
+    hub = await world.add_hub()
+    barrier = await asyncio.shield(hub.barrier(DEFAULT))
+    assert hub.peek([NODES], barrier) is not None
+    catalog = world.serving()
+    catalog.die()
+    await until(lambda: not catalog.watched)
+    await until(lambda: hub.stats()["views"]["upstream"] not in ("", catalog.name))
+    await settled(hub)
+    assert hub.peek([NODES], barrier) is None
+
+
+async def test_reads_under_way_are_asked_again_of_the_next_catalog(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    hub = await world.add_hub()
+    first, second = world.serving(), world.other()
+    first.barrier_gate.clear()
+    read = asyncio.create_task(hub.read([NODES], DEFAULT))
+    await until(lambda: bool(first.barriers))
+    first.die()
+    await read
+    assert len(second.barriers) == 1
+
+
+async def test_a_catalog_that_is_cut_off_from_the_leader_is_left_for_one_that_is_not(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    hub = await world.add_hub(limits=HubLimits(patience_s=0.1))
+    first, second = world.serving(), world.other()
+    first.cut_off = True
+    await hub.read([NODES], DEFAULT)
+    assert second.watched
+
+
+async def test_a_catalog_that_falls_silent_is_taken_for_dead(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    await world.add_hub(limits=HubLimits(silence_s=0.2))
+    first, second = world.serving(), world.other()
+    first.silent = True
+    await until(lambda: second.watched)
+    assert not first.watched
+
+
+async def test_without_a_stream_no_leader_is_known_and_the_last_contact_grows(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    assert hub.contact.known_leader
+    assert hub.contact.last_contact_ms == 0
+    catalog.die()
+    await until(lambda: hub.contact.last_contact_ms > 20)
+    assert not hub.contact.known_leader
+    assert len((await hub.read([NODES, SERVICES], STALE)).views) == 2
+
+
+async def test_a_new_cluster_replaces_the_views_whatever_their_index(world: World) -> None:
+    catalog = await world.add_catalog()
+    world.cluster.register("n1", "web")
+    hub = await world.add_hub()
+    view = (await hub.read([WEB], DEFAULT)).views[0]
+    fresh = FakeCluster(cluster_id="0c6a3b1e-0000-4000-8000-000000000002", index=1, catalogs=[catalog])
+    fresh.register("n9", "web")
+    catalog.cluster, catalog.applied = fresh, fresh.index
+    catalog.break_streams()
+    await until(lambda: view.cluster_id == fresh.cluster_id)
+    assert (await hub.read([WEB], DEFAULT)).views[0] is view
+    assert [entry.key for entry in view.entries()] == ["n9\0web"]
+    assert view.index == 2

@@ -1,0 +1,162 @@
+"""Writes through a hub: batches, retries with the same request ID, and honest fates."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rostra.errors import BadRequest, Busy, NoLeader, NoServers, NotReady, UnknownOutcome
+from rostra.model.catalog import Deregistration, Node, Registration, Service
+from rostra.model.consistency import Consistency
+from rostra.model.topics import NODES
+from rostra.views.limits import HubLimits
+
+from .conftest import World, until
+from .fake_catalog import NOT_READY, service_topic
+
+WEB = service_topic("web")
+
+
+def registration(node: str, service: str = "web") -> Registration:
+    return Registration(Node(node, "127.0.0.1"), service=Service(service, service))
+
+
+async def test_a_write_that_returned_is_in_this_process_s_views(world: World) -> None:
+    await world.add_catalog()
+    hub = await world.add_hub()
+    for number in range(5):
+        index = await hub.write(registration(f"n{number}"))
+        reading = hub.peek([NODES])
+        assert reading is not None
+        assert reading.views[0].index == index
+    assert await hub.caught_up(index, timeout_s=0.0)
+    await hub.write(Deregistration("n0", "web"))
+    assert len((await hub.read([WEB], Consistency.DEFAULT)).views[0]) == 4
+
+
+async def test_writes_of_one_turn_go_out_together_and_in_order(world: World) -> None:
+    await world.add_catalog()
+    hub = await world.add_hub()
+    indexes = await asyncio.gather(*(hub.write(registration(f"n{number}")) for number in range(300)))
+    assert indexes == sorted(indexes)
+    assert len(set(indexes)) == 300
+
+
+async def test_a_write_is_done_though_its_views_lag_for_good(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    catalog.frozen = True
+    index = await hub.write(registration("n1"))
+    assert not await hub.caught_up(index, timeout_s=0.01)
+
+
+async def test_a_write_whose_stream_breaks_is_sent_again_with_its_request_id_and_done_once(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    catalog.lose_results = 2
+    before = world.cluster.index
+    index = await hub.write(registration("n1"), request_id=b"0123456789abcdef")
+    assert catalog.request_ids == [b"0123456789abcdef"] * 3
+    assert index == world.cluster.index == before + 1
+
+
+async def test_a_write_moves_to_another_catalog_when_its_own_dies(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    hub = await world.add_hub()
+    first = world.serving()
+    first.write_gate.clear()
+    write = asyncio.create_task(hub.write(registration("n1")))
+    await asyncio.sleep(0.05)
+    await first.stop()
+    assert await write == world.cluster.index
+
+
+async def test_request_ids_are_drawn_at_random(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    await hub.write(registration("n1"))
+    await hub.write(registration("n1"))
+    assert len(set(catalog.request_ids)) == 2
+    assert {len(request_id) for request_id in catalog.request_ids} == {16}
+
+
+async def test_a_refusal_is_the_catalog_s_own_error(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    with pytest.raises(BadRequest) as caught:
+        await hub.write(Registration(Node("n1", "127.0.0.1")))
+    assert caught.value.field == "registration.service"
+    catalog.write_error = Busy("full", retry_after_s=0.5)
+    with pytest.raises(Busy) as busy:
+        await hub.write(registration("n1"))
+    assert busy.value.retry_after_s == 0.5
+
+
+async def test_a_write_that_no_catalog_took_says_no_leader(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub(hold_s=0.2)
+    catalog.write_error = NOT_READY
+    with pytest.raises(NoLeader):
+        await hub.write(registration("n1"))
+    assert len(catalog.request_ids) > 1, "it was tried again meanwhile"
+
+
+async def test_a_write_that_waits_for_a_leader_is_done_when_one_comes(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    world.cluster.leader = False
+    write = asyncio.create_task(hub.write(registration("n1")))
+    await until(lambda: bool(catalog.request_ids))
+    world.cluster.leader = True
+    assert await write == world.cluster.index
+
+
+async def test_a_write_whose_fate_was_not_learned_in_time_is_never_reported_as_done(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub(hold_s=0.2)
+    catalog.write_gate.clear()
+    with pytest.raises(UnknownOutcome):
+        await hub.write(registration("n1"))
+
+
+async def test_a_write_without_any_server_says_so(world: World) -> None:
+    hub = await world.add_hub(hold_s=0.05)
+    with pytest.raises(NoServers):
+        await hub.write(registration("n1"))
+
+
+async def test_writes_under_way_are_bounded(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub(limits=HubLimits(max_pending_writes=2))
+    catalog.write_gate.clear()
+    writes = [asyncio.create_task(hub.write(registration(f"n{number}"))) for number in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy):
+        await hub.write(registration("n3"))
+    catalog.write_gate.set()
+    await asyncio.gather(*writes)
+    await hub.write(registration("n3"))
+
+
+async def test_a_write_over_the_message_limit_is_refused_here(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    with pytest.raises(BadRequest):
+        await hub.write(Registration(Node("n1", "127.0.0.1", meta={"key": "x" * (1 << 20)})))
+    assert catalog.request_ids == []
+    await hub.write(registration("n1"))
+
+
+async def test_a_hub_that_stops_tells_its_writers_what_is_known(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    catalog.write_gate.clear()
+    write = asyncio.create_task(hub.write(registration("n1")))
+    await asyncio.sleep(0.05)
+    await world.close_hubs()
+    with pytest.raises(UnknownOutcome):
+        await write
+    with pytest.raises(NotReady):
+        await hub.write(registration("n1"))
