@@ -179,9 +179,8 @@ def main() -> int:
                 measure("rostra, six processes", commands, http, rostra_command(), options.idle)
             )
     medians = {name: {what: statistics.median(each[what] for each in taken) for what in taken[0]} for name, taken in samples.items()}
-    print(
-        f"\nMedians of {options.rounds} alternating rounds; Python {platform.python_version()}, {platform.machine()}, {psutil.cpu_count()} cores\n"
-    )
+    machine = f"Python {platform.python_version()}, {platform.machine()}, {psutil.cpu_count()} cores"
+    print(f"\nMedians of {options.rounds} alternating rounds; {machine}\n")
     names = list(medians)
     print("|", " | ".join(["", *names, "rostra / Consul"]), "|")
     print("|", " | ".join(["---"] * (len(names) + 2)), "|")

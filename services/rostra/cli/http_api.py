@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -87,21 +87,21 @@ class Api:
         """Ask for a change; it is done, or this raises."""
         self._answer("PUT", path, doing, query, b"" if body is None else json.dumps(body).encode())
 
-    def stream(self, path: str, doing: str, query: Query | None = None) -> Iterator[bytes]:
+    def stream(self, path: str, doing: str, query: Query | None = None) -> Generator[bytes, None, None]:
         """An endless answer as it comes; ends when the agent ends it."""
-        with self._explained(doing), self._agent.connect(timeout_s=None) as sock:
-            yield from self._ask(sock, "GET", path, doing, query).parts()
+        with self._explained(doing), self._agent.connect(timeout_s=None) as connection:
+            yield from self._ask(connection, "GET", path, doing, query).parts()
 
     def _answer(self, method: str, path: str, doing: str, query: Query | None, body: bytes | None = None) -> bytes:
-        with self._explained(doing), self._agent.connect(timeout_s=TIMEOUT_S) as sock:
-            return self._ask(sock, method, path, doing, query, body).read()
+        with self._explained(doing), self._agent.connect(timeout_s=TIMEOUT_S) as connection:
+            return self._ask(connection, method, path, doing, query, body).read()
 
     def _ask(
-        self, sock: socket.socket, method: str, path: str, doing: str, query: Query | None, body: bytes | None = None
+        self, connection: http_wire.Connection, method: str, path: str, doing: str, query: Query | None, body: bytes | None = None
     ) -> http_wire.Response:
         text = urlencode({**self._scope, **(query or {})}, doseq=True)
         target = self._agent.prefix + path + (f"?{text}" if text else "")
-        response = http_wire.exchange(sock, method, target, self._headers, body)
+        response = connection.exchange(method, target, self._headers, body)
         if response.status != OK:
             raise Refused(doing, response.status, response.read().decode(errors="replace"))
         return response
@@ -162,18 +162,21 @@ class _Agent:
             self._context.verify_mode = ssl.CERT_NONE
         self._server_name = server_name
 
-    def connect(self, timeout_s: float | None) -> socket.socket:
+    def connect(self, timeout_s: float | None) -> http_wire.Connection:
         if self.socket_path:
             plain = socket.socket(socket.AF_UNIX)
             plain.settimeout(timeout_s)
-            plain.connect(self.socket_path)
+            try:
+                plain.connect(self.socket_path)
+            except OSError:
+                plain.close()
+                raise
         else:
             plain = socket.create_connection((self.host, self.port), timeout_s)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._context is None:
-            return plain
-        wrapped: socket.socket = self._context.wrap_socket(plain, server_hostname=self._server_name or self.host)
-        return wrapped
+            return http_wire.Connection(plain)
+        return http_wire.Connection(self._context.wrap_socket(plain, server_hostname=self._server_name or self.host))
 
     def advice(self, error: OSError) -> str:
         """What to check, by what happened."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping
 from io import BufferedReader
+from typing import Self
 
 LINE_SIZE_MAX = 65536
 HEADERS_MAX = 100
@@ -53,14 +54,28 @@ class Response:
             yield part
 
 
-def exchange(sock: socket.socket, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
-    """Send one request; its response, of which the head has come. The caller closes the socket."""
-    fields = {**headers, "Connection": "close"}
-    if body is not None:
-        fields["Content-Length"] = str(len(body))
-    head = "".join([f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields.items()), "\r\n"])
-    sock.sendall(head.encode("latin-1") + (body or b""))
-    return Response(sock.makefile("rb"))
+class Connection:
+    """A connected socket, for one request; leaving the context closes it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._reader = sock.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+        self._sock.close()
+
+    def exchange(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+        """Send the request; its response, of which the head has come."""
+        fields = {**headers, "Connection": "close"}
+        if body is not None:
+            fields["Content-Length"] = str(len(body))
+        head = "".join([f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields.items()), "\r\n"])
+        self._sock.sendall(head.encode("latin-1") + (body or b""))
+        return Response(self._reader)
 
 
 def _read_head(reader: BufferedReader) -> tuple[int, dict[str, str]]:

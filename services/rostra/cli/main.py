@@ -83,7 +83,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     group = [command for command in CLIENTS if command.startswith(f"{first} ")]
     if first in SERVERS and (len(words) == 1 or not group):
         return _run_server(first, rest, group)
-    return _no_command(words, group, asks_for_help=any(argument in HELP_FLAGS for argument in arguments))
+    return _no_command(words or [first], group, asks_for_help=any(argument in HELP_FLAGS for argument in arguments))
 
 
 def _leading_words(arguments: Sequence[str]) -> list[str]:
@@ -117,7 +117,7 @@ def _no_command(words: Sequence[str], group: Sequence[str], *, asks_for_help: bo
         print(usage, file=sys.stdout if asks_for_help else sys.stderr)
         return exits.OK if asks_for_help else exits.FAILED
     known = group or {command.split()[0] for command in (*CLIENTS, *SERVERS)}
-    written = written if group else (*words, "")[0]
+    written = written if group else words[0]
     help_of = f"rostra {words[0]} -h" if group else "rostra -h"
     complain(f'rostra: there is no command "{written}"{did_you_mean(written, known)}; {help_of} lists them')
     return exits.FAILED if group else exits.NO_COMMAND

@@ -113,9 +113,10 @@ class Progress:
     def heartbeat_answered(self, round_: int) -> None:
         """The answer brought no news, so what was sent before that round may be lost: a probe is tried again, and
         behind a pipeline an empty append asks whether it arrived (a slow disk delays its acknowledgement as well)."""
+        if round_ <= self.last_append_round:
+            return
         self._probe_outstanding = False
-        if self.state is PeerState.REPLICATE and self.match_index + 1 < self.next_index and round_ > self.last_append_round:
-            self.verify = True
+        self.verify = self.state is PeerState.REPLICATE and self.match_index + 1 < self.next_index
 
     def become_probe(self, next_index: int, round_: int, *, wait: bool = False) -> None:
         """Go back to one append at a time; ``round_`` is the last one sent. ``wait``: not before the next sign of life."""

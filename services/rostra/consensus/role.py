@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Mapping
@@ -65,10 +66,23 @@ class ConsensusRole:
             log.info("cluster bootstrapped", extra={"cluster": cluster_id})
 
     async def run(self) -> None:
-        await self.consensus.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._report_leaders(), name="consensus: report leaders")
+            await self.consensus.run()
 
     async def stop(self) -> None:
         """The store closes with ``run``."""
+
+    async def _report_leaders(self) -> None:
+        """What an operator looks for in the log: who leads."""
+        elected, led = "", False
+        async for leadership in self.consensus.watch_leadership():
+            if leadership.is_leader != led:
+                led = leadership.is_leader
+                log.info("cluster leadership acquired" if led else "cluster leadership lost", extra={"term": leadership.term})
+            if leadership.leader_name and leadership.leader_name != elected and (led or leadership.leader_name != self._identity.name):
+                elected = leadership.leader_name
+                log.info("New leader elected: %s", elected, extra={"term": leadership.term})
 
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         return {"raft": self.consensus.stats()}

@@ -59,8 +59,8 @@ class MemoryStore:
 
     blocks = False
 
-    def __init__(self) -> None:
-        self._store_id = str(uuid.uuid4())
+    def __init__(self, store_id: str = "") -> None:
+        self._store_id = store_id or str(uuid.uuid4())
         self._hard_state = HardState()
         self._base = (0, 0, 0)
         self._entries: list[Entry] = []

@@ -26,13 +26,11 @@ class StorageThread:
         on_completed: Callable[[int], None],
         on_full: Callable[[StorageFull | None], None],
         on_failed: Callable[[BaseException], None],
-        full_retry_s: float = FULL_RETRY_S,
     ) -> None:
         self._store = store
         self._on_completed = on_completed
         self._on_full = on_full
         self._on_failed = on_failed
-        self._full_retry_s = full_retry_s
         self._queue: SimpleQueue[Write | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consensus-storage", daemon=True)
@@ -83,7 +81,7 @@ class StorageThread:
                 if not full:
                     full = True
                     self._on_full(error)
-                if self._stopping.wait(self._full_retry_s):
+                if self._stopping.wait(FULL_RETRY_S):
                     return False
                 continue
             if full:

@@ -11,6 +11,7 @@ from rostra.gossip.membership import NameClaimed, NodeSuspected, Refuted
 from rostra.gossip.serf import KeysChanged, NameLost
 from rostra.gossip.wire.serf_messages import UserEvent
 from rostra.model.members import MemberChange, MemberChangeKind
+from rostra.model.servers import is_server
 
 _log = logging.getLogger("rostra.gossip")
 
@@ -31,6 +32,9 @@ def log_event(pool: str, own_name: str, event: CoreEvent) -> None:
             level = logging.WARNING if kind is MemberChangeKind.FAILED else logging.INFO
             address = f"{member.address}:{member.port}"
             _log.log(level, _CHANGES[kind], extra={"pool": pool, "member": member.name, "address": address})
+            if kind in (MemberChangeKind.JOINED, MemberChangeKind.RETURNED) and is_server(member.tags, member.tags.get("dc", "")):
+                where = {"server": member.name, "address": f"{member.address}:{member.tags['port']}", "datacenter": member.tags["dc"]}
+                _log.info("adding %s server", pool.upper(), extra=where)
         case LeaveProgress(step=step):
             _log.info("leaving: %s", step.value, extra={"pool": pool, "member": own_name})
         case NodeSuspected(node=node, accuser=accuser):

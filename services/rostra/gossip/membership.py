@@ -2,8 +2,8 @@
 (Dadgar 2018), and memberlist's rules for addresses, leaving and forgetting (gossip-wire section 9).
 
 News about a member are ordered by its incarnation, which only the member itself raises; at equal incarnation a worse state wins:
-alive < suspect < dead < left. So stale news never undo newer ones, and the order in which alive, dead and left arrive does not matter.
-One exception is the wire's: a suspicion never brings a dead member back, only the member itself does.
+alive < suspect < dead < left. So stale news never undo newer ones, and the order in which they arrive does not matter, with one exception
+of the wire's: a suspicion never brings a dead member back, only the member itself does.
 """
 
 from __future__ import annotations
@@ -207,12 +207,15 @@ class Membership:
         if known is None or message.incarnation < known.incarnation:
             return
         self._check_incarnation(message.incarnation)
-        if (suspicion := self._suspicions.get(known.name)) is not None:
+        if known.state.is_gone:
+            return
+        suspicion = self._suspicions.get(known.name)
+        if suspicion is not None and message.incarnation == known.incarnation:
             if suspicion.confirm(message.accuser):
                 self._broadcasts.add(encode_message(message), known.name)
             return
-        if known.state is not NodeState.ALIVE:
-            return
+        # A suspicion at a higher incarnation than the one that is running: the member has refuted that one, though we did not hear it.
+        # memberlist counts it as a confirmation; a new suspicion with its full time is fairer, and independent of the order of arrival.
         if known.name == self._name:
             self._refute(message.incarnation)
             return

@@ -161,7 +161,7 @@ class SerfLayer:
     def on_node_event(self, event: NodeEvent, now: float) -> None:
         match event:
             case NodeJoined(node=node):
-                self.members.on_joined(node)
+                self.members.on_joined(node, now)
             case NodeUpdated(node=node, meta_changed=meta_changed):
                 self.members.on_updated(node, tell=meta_changed)
             case NodeGone(node=node):
@@ -181,11 +181,8 @@ class SerfLayer:
 
     def on_message(self, payload: bytes, now: float) -> None:
         match decode_serf(payload):
-            case JoinIntent() as intent:
-                if self.members.on_join_intent(intent, now):
-                    self._broadcast_intent(payload)
-            case LeaveIntent() as intent:
-                if self._on_leave_intent(intent, now):
+            case JoinIntent() | LeaveIntent() as intent:
+                if self._on_intent(intent, now):
                     self._broadcast_intent(payload)
             case UserEvent() as event:
                 self._on_user_event(event, payload)
@@ -215,21 +212,21 @@ class SerfLayer:
         self.queries.clock.witness(state.query_ltime - 1)
         left = set(state.left_members)
         for name, ltime in state.status_ltimes.items():
-            if name in left:
-                self._on_leave_intent(LeaveIntent(ltime=ltime + 1, node=name), now)
-            else:
-                self.members.on_join_intent(JoinIntent(ltime=ltime, node=name), now)
+            self._on_intent(LeaveIntent(ltime=ltime + 1, node=name) if name in left else JoinIntent(ltime=ltime, node=name), now)
         self._events += self.members.take_changes()
         if ignore_old_events:
             self.events.ignore_before(state.event_ltime)
         self._events += self.events.receive_past(state.events)
 
-    def _on_leave_intent(self, intent: LeaveIntent, now: float) -> bool:
-        if not self.members.must_contradict(intent):
-            return self.members.on_leave_intent(intent, now)
-        self.members.clock.witness(intent.ltime)
-        self.announce_join(now)
-        return False
+    def _on_intent(self, intent: JoinIntent | LeaveIntent, now: float) -> bool:
+        """True when it is news, to be passed on."""
+        if self.members.must_contradict(intent):
+            self.members.clock.witness(intent.ltime)
+            self.announce_join(now)
+            return False
+        if isinstance(intent, JoinIntent):
+            return self.members.on_join_intent(intent, now)
+        return self.members.on_leave_intent(intent, now)
 
     def _on_user_event(self, event: UserEvent, payload: bytes) -> None:
         if self.events.receive(event):
@@ -397,7 +394,8 @@ class SerfLayer:
 
     def reap(self, now: float) -> list[str]:
         """Erase the records of members long gone. Returns their names."""
-        erased = self.members.tick(now)
+        nodes = self._membership.nodes
+        erased = self.members.tick(now, lambda name: name in nodes and nodes[name].state is NodeState.ALIVE)
         self._events += self.members.take_changes()
         return erased
 

@@ -6,8 +6,9 @@ A member that leaves says so twice: by an intent, ordered by a Lamport clock, an
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -28,7 +29,8 @@ _GONE: Final = (MemberStatus.FAILED, MemberStatus.LEFT)
 class _Record:
     member: Member
     address: Address
-    gone_at: float = 0.0
+    since: float
+    """When the status last changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class SerfMembers:
 
     # What memberlist's layer reports
 
-    def on_joined(self, node: Node) -> None:
+    def on_joined(self, node: Node, now: float) -> None:
         """The member is alive; it is new, or it was gone."""
         known = self._records.get(node.name)
         if known is None:
@@ -90,16 +92,16 @@ class SerfMembers:
             if (intent := self._recent_intents.pop(node.name, None)) is not None:
                 ltime = intent.ltime
                 status = MemberStatus.LEAVING if intent.leaves else MemberStatus.ALIVE
-            self._put(node, status, ltime, MemberChangeKind.JOINED)
+            self._put(node, status, ltime, now, MemberChangeKind.JOINED)
             return
         returned = known.member.status is MemberStatus.FAILED
         kind = MemberChangeKind.RETURNED if returned else MemberChangeKind.JOINED
-        self._put(node, MemberStatus.ALIVE, known.member.status_ltime, kind)
+        self._put(node, MemberStatus.ALIVE, known.member.status_ltime, now, kind)
 
     def on_updated(self, node: Node, *, tell: bool) -> None:
         """The member said something new of itself; ``tell`` unless it is only a new incarnation."""
         if (known := self._records.get(node.name)) is not None:
-            self._put(node, known.member.status, known.member.status_ltime, MemberChangeKind.UPDATED if tell else None)
+            self._put(node, known.member.status, known.member.status_ltime, known.since, MemberChangeKind.UPDATED if tell else None)
 
     def on_gone(self, node: Node, now: float) -> None:
         """The member is dead. Whether it left or failed is told by what was known before."""
@@ -109,12 +111,12 @@ class SerfMembers:
         left = known.member.status is MemberStatus.LEAVING
         status = MemberStatus.LEFT if left else MemberStatus.FAILED
         kind = MemberChangeKind.LEFT if left else MemberChangeKind.FAILED
-        self._put(node, status, known.member.status_ltime, kind, gone_at=now)
+        self._put(node, status, known.member.status_ltime, now, kind)
 
     # Intents
 
     def on_join_intent(self, intent: JoinIntent, now: float) -> bool:
-        """True when it is news, to be passed on."""
+        """True when it is news, to be passed on. Ask ``must_contradict`` first."""
         self.clock.witness(intent.ltime)
         known = self._records.get(intent.node)
         if known is None:
@@ -122,13 +124,13 @@ class SerfMembers:
         if intent.ltime <= known.member.status_ltime:
             return False
         if known.member.status is MemberStatus.LEAVING:
-            self._set(known, MemberStatus.ALIVE, intent.ltime, MemberChangeKind.UPDATED)
+            self._set(known, MemberStatus.ALIVE, intent.ltime, now, MemberChangeKind.UPDATED)
         else:
-            self._set(known, known.member.status, intent.ltime, None)
+            self._set(known, known.member.status, intent.ltime, known.since)
         return True
 
     def on_leave_intent(self, intent: LeaveIntent, now: float) -> bool:
-        """True when it is news, to be passed on. About ourselves it is contradicted with ``contradict_leave`` unless we are leaving."""
+        """True when it is news, to be passed on. Ask ``must_contradict`` first."""
         self.clock.witness(intent.ltime)
         known = self._records.get(intent.node)
         if known is None:
@@ -137,11 +139,11 @@ class SerfMembers:
             return False
         match known.member.status:
             case MemberStatus.ALIVE:
-                self._set(known, MemberStatus.LEAVING, intent.ltime, MemberChangeKind.LEAVING)
+                self._set(known, MemberStatus.LEAVING, intent.ltime, now, MemberChangeKind.LEAVING)
             case MemberStatus.FAILED:
-                self._set(known, MemberStatus.LEFT, intent.ltime, MemberChangeKind.LEFT)
+                self._set(known, MemberStatus.LEFT, intent.ltime, known.since, MemberChangeKind.LEFT)
             case MemberStatus.LEAVING | MemberStatus.LEFT:
-                self._set(known, known.member.status, intent.ltime, None)
+                self._set(known, known.member.status, intent.ltime, known.since)
         if intent.prune:
             delay_s = 0.0
             if known.member.status in (MemberStatus.ALIVE, MemberStatus.LEAVING):  # let its own goodbye come first
@@ -149,30 +151,31 @@ class SerfMembers:
             self._prune_after[intent.node] = now + delay_s
         return True
 
-    def must_contradict(self, intent: LeaveIntent) -> bool:
-        """Does someone say that we leave, which we do not?"""
+    def must_contradict(self, intent: JoinIntent | LeaveIntent) -> bool:
+        """Does the pool know something later of us than we said in this life? It may believe that we leave, also when it only passes on
+        the time and not the intent, as push-pulls do. (Serf contradicts leave intents only, and can be left with a living member that
+        some take for leaving.)"""
         known = self._records.get(self._local_name)
         return intent.node == self._local_name and not self.is_leaving and known is not None and intent.ltime > known.member.status_ltime
 
     # What time brings
 
-    def tick(self, now: float) -> list[str]:
-        """Erase who is to be pruned and who has been gone for long enough. Returns the names erased."""
+    def tick(self, now: float, is_alive: Callable[[str], bool]) -> list[str]:
+        """Erase who is to be pruned and who has been gone for long enough. Returns the names erased. ``is_alive``: what memberlist's
+        layer says of a name."""
         intents = self._recent_intents
         for name in [name for name, intent in intents.items() if now - intent.heard_at > self._timing.recent_intent_timeout_s]:
             del intents[name]
-        erased = []
         for name, record in list(self._records.items()):
-            if record.member.status not in _GONE or name == self._local_name:
-                continue
-            failed = record.member.status is MemberStatus.FAILED
-            kept_s = self._timing.reconnect_timeout_s if failed else self._timing.tombstone_timeout_s
-            if now - record.gone_at > kept_s or self._prune_after.get(name, now + 1) <= now:
-                self._erase(record)
-                erased.append(name)
+            if record.member.status is MemberStatus.LEAVING and is_alive(name) and now - record.since > self._leaving_max_s:
+                # It would be gone by now. What it said was said in a former life, and its present one used the same Lamport time.
+                self._set(record, MemberStatus.ALIVE, record.member.status_ltime, now, MemberChangeKind.UPDATED)
+        expired = [record for record in self._records.values() if self._is_expired(record, now)]
+        for record in expired:
+            self._erase(record)
         for name in [name for name in self._prune_after if self._is_back(name)]:
             del self._prune_after[name]
-        return erased
+        return [record.member.name for record in expired]
 
     def choose_failed(self) -> Address | None:
         """A failed member to try again, with a probability that keeps the whole pool's attempts in proportion."""
@@ -193,23 +196,34 @@ class SerfMembers:
         self._recent_intents[name] = intent
         return True
 
+    @property
+    def _leaving_max_s(self) -> float:
+        """Twice what a member takes at most from its intent to its end."""
+        return 2 * (2 * self._timing.broadcast_timeout_s + self._timing.leave_propagate_delay_s)
+
+    def _is_expired(self, record: _Record, now: float) -> bool:
+        name, status = record.member.name, record.member.status
+        if status not in _GONE or name == self._local_name:
+            return False
+        kept_s = self._timing.reconnect_timeout_s if status is MemberStatus.FAILED else self._timing.tombstone_timeout_s
+        return now - record.since > kept_s or self._prune_after.get(name, math.inf) <= now
+
     def _is_back(self, name: str) -> bool:
         record = self._records.get(name)
         return record is None or record.member.status is MemberStatus.ALIVE
 
-    def _put(self, node: Node, status: MemberStatus, ltime: int, kind: MemberChangeKind | None, *, gone_at: float = 0.0) -> None:
-        member = Member(
-            node.name, node.address.host, node.address.port, decode_tags(node.meta), status, node.incarnation, ltime, *node.versions
-        )
-        self._records[node.name] = _Record(member, node.address, gone_at)
-        if kind is not None:
-            self._changes.append(MemberChange(kind, member))
+    def _put(self, node: Node, status: MemberStatus, ltime: int, since: float, kind: MemberChangeKind | None) -> None:
+        tags, address = decode_tags(node.meta), node.address
+        member = Member(node.name, address.host, address.port, tags, status, node.incarnation, ltime, *node.versions)
+        self._keep(_Record(member, address, since), kind)
 
-    def _set(self, known: _Record, status: MemberStatus, ltime: int, kind: MemberChangeKind | None) -> None:
-        member = replace(known.member, status=status, status_ltime=ltime)
-        self._records[member.name] = replace(known, member=member)
+    def _set(self, known: _Record, status: MemberStatus, ltime: int, since: float, kind: MemberChangeKind | None = None) -> None:
+        self._keep(replace(known, member=replace(known.member, status=status, status_ltime=ltime), since=since), kind)
+
+    def _keep(self, record: _Record, kind: MemberChangeKind | None) -> None:
+        self._records[record.member.name] = record
         if kind is not None:
-            self._changes.append(MemberChange(kind, member))
+            self._changes.append(MemberChange(kind, record.member))
 
     def _erase(self, record: _Record) -> None:
         del self._records[record.member.name]

@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 from rostra.errors import RostraError
 from rostra.local.core import LocalState, Step
 from rostra.local.storage import LocalStore
-from rostra.model.catalog import Check, Service
+from rostra.model.catalog import Check, Registration, Service
 from rostra.model.consistency import Consistency
 from rostra.model.topics import NODES, Topic, TopicKind
 from rostra.views.reader import Reader, Writer
@@ -44,6 +44,7 @@ class LocalDriver:
         self._rng = rng
         self._changed = asyncio.Event()
         self._failures = 0
+        self._pushed: set[str] = set()
         self._defined: set[str] = set()
         self._defined_checks: set[str] = set()
 
@@ -109,6 +110,7 @@ class LocalDriver:
             count = len(nodes)
             for step in self.state.plan(node.values(), asyncio.get_running_loop().time()):
                 await self._push(step)
+            self._report_own()
         except RostraError as error:
             self._failures += 1
             level = logging.DEBUG if self._failures <= len(FIRST_RETRIES_S) else logging.WARNING
@@ -119,6 +121,12 @@ class LocalDriver:
         self.synced = True
         return full_sync_interval_s(count) * self._rng.uniform(1.0, 1.5)
 
+    def _report_own(self) -> None:
+        """The node's own services are often registered by the leader first; an operator is told that they are there all the same."""
+        if not self.synced:
+            for service_id in self.state.own_services().keys() - self._pushed:
+                log.info("synced service '%s'", service_id)
+
     async def _push(self, step: Step) -> None:
         try:
             await self._writer.write(step.command)
@@ -126,6 +134,8 @@ class LocalDriver:
             _PUSHES.labels("failed").inc()
             raise
         _PUSHES.labels("done").inc()
+        if isinstance(step.command, Registration) and step.command.service is not None:
+            self._pushed.add(step.command.service.id)
         log.info("synced %s", step.action)
 
 

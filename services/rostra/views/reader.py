@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 from rostra.model.catalog import Command
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.topics import Topic
+from rostra.views.barriers import Barrier
 from rostra.views.view import View
 
 
@@ -44,6 +46,21 @@ class Reader(Protocol):
 
     async def wait(self, topics: Sequence[Topic], changed: Callable[[Reading], bool], *, timeout_s: float) -> Reading:
         """The views as soon as ``changed`` says so of them, or as they are after ``timeout_s``."""
+        ...
+
+
+class BarrierReader(Reader, Protocol):
+    """A ``Reader`` whose default and consistent reads come in two halves, so that one callback answers all reads of a batch."""
+
+    def barrier(self, consistency: Consistency) -> asyncio.Future[Barrier]:
+        """The barrier that a default or consistent read arriving now waits for; all reads of a batch get the same future, so
+        await it through ``asyncio.shield`` or add a callback, and never cancel it. Fails with ``NoLeader`` after the hold time,
+        and raises it at once while there is known to be no leader."""
+        ...
+
+    def peek(self, topics: Sequence[Topic], barrier: Barrier | None = None) -> Reading | None:
+        """With a barrier that was reached: the views if it covers them all, else None, and ``read`` is the way. Topics that
+        are not subscribed yet are from here on."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from rostra.cli import exits
 from rostra.version import VERSION
 
-from .conftest import FakeAgent, Rostra
+from .conftest import FakeAgent, Outcome, Rostra
 
 
 def asked(agent: FakeAgent) -> list[tuple[str, str, dict[str, list[str]]]]:
@@ -83,6 +84,15 @@ def test_monitor_hands_on_the_log_and_fails_when_the_agent_ends_it(rostra: Rostr
     outcome = rostra("monitor", "-log-level=debug", "-log-json")
     assert (outcome.code, outcome.out) == (exits.FAILED, "[INFO] one\n[INFO] two\n")
     assert asked(agent)[0][2] == {"loglevel": ["debug"], "logjson": ["true"]}
+
+
+def test_ctrl_c_is_the_way_to_end_the_monitor(rostra: Rostra, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> Iterator[bytes]:
+        yield b"one\n"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rostra.cli.commands.monitor.Api.stream", interrupted)
+    assert rostra("monitor") == Outcome(exits.OK, "one\n", "")
 
 
 def node(name: str, **fields: object) -> dict[str, object]:

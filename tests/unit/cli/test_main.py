@@ -121,7 +121,7 @@ def test_ctrl_c_ends_a_command_quietly(rostra: Rostra, monkeypatch: pytest.Monke
     assert rostra("keygen").code == exits.INTERRUPTED
 
 
-def run_apart(code: str, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+def run_apart(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *arguments], text=True, capture_output=True, check=False, timeout=30)
 
 

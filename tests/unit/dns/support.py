@@ -119,7 +119,7 @@ class Catalog:
                 names = sorted({instance.service.name for instance in self.instances.values()})
                 return [Entry(name, self.index, self._summary(name)) for name in names]
             case TopicKind.SERVICE:
-                chosen = [instance for instance in self.instances.values() if instance.service.name.lower() == topic.name]
+                chosen = [instance for instance in self.instances.values() if instance.service.name == topic.name]
                 return [Entry(instance_key(one.node.name, one.service.id), self.index, one) for one in chosen]
             case _:
                 raise AssertionError(topic)

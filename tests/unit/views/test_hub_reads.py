@@ -27,13 +27,6 @@ def names(view: View) -> list[str]:
     return [entry.key.partition("\0")[0] for entry in view.entries()]
 
 
-def has(count: int) -> object:
-    def enough(reading: Reading) -> bool:
-        return len(reading.views[0]) == count
-
-    return enough
-
-
 async def test_a_hub_is_the_reader_and_writer_of_dns_and_gateway(world: World) -> None:
     await world.add_catalog()
     hub = await world.add_hub()
@@ -341,9 +334,11 @@ async def test_a_hub_that_stops_refuses_all_who_wait(world: World) -> None:
     hub: Hub = await world.add_hub()
     catalog.barrier_gate.clear()
     read = asyncio.create_task(hub.read([NODES], DEFAULT))
+    wait = asyncio.create_task(hub.wait([NODES], lambda _: False, timeout_s=30))
     await until(lambda: len(catalog.barriers) == 1)
     await world.close_hubs()
-    with pytest.raises(NotReady):
-        await read
+    for waiting in (read, wait):
+        with pytest.raises(NotReady):
+            await waiting
     with pytest.raises(NotReady):
         await hub.read([NODES], DEFAULT)

@@ -37,13 +37,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _nodes(options: Namespace) -> list[Node]:
-    """The API's nodes, or one entry for each node among the service's instances."""
+    """The API's nodes, or the instances of the service, each with its node: a node that runs two is listed twice, as in Consul."""
     query: dict[str, str | Sequence[str]] = {name: value for name in ("filter", "near") if (value := getattr(options, name))}
     if options.node_meta:
         query["node-meta"] = [f"{key}:{value}" for key, value in options.node_meta]
     path = path_of("catalog", "service", options.service) if options.service else "/v1/catalog/nodes"
-    entries = Api(options).get(path, "listing nodes", list, query)
-    return list({entry["Node"]: entry for entry in reversed(entries)}.values())[::-1]
+    nodes: list[Node] = Api(options).get(path, "listing nodes", list, query)
+    return nodes
 
 
 def _brief(nodes: Sequence[Node]) -> list[list[str]]:

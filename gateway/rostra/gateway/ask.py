@@ -1,0 +1,143 @@
+"""A request, taken apart as far as every handler needs it, and the parameters that all reads share.
+
+https://developer.hashicorp.com/consul/api-docs/features/consistency and …/features/blocking
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qs, unquote_to_bytes
+
+from rostra.config.durations import parse_duration
+from rostra.gateway.answer import HttpError
+from rostra.model.consistency import Consistency
+
+MAX_INDEX: Final = 2**64 - 1
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+READ_PARAMETERS: Final = ("dc", "stale", "consistent", "leader", "index", "wait", "filter", "pretty", "token")
+"""What every catalog and health read takes."""
+
+
+class Parameters:
+    """The query string. A name may come several times; without ``=`` it is there and empty."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, query: str = "") -> None:
+        self._values: Mapping[str, Sequence[str]] = parse_qs(query, keep_blank_values=True) if query else {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value."""
+        values = self._values.get(name)
+        return values[0] if values else default
+
+    def all(self, name: str) -> Sequence[str]:
+        """Every value, in order."""
+        return self._values.get(name, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request. ``tail`` is what follows the route's path, percent-decoded; header names are in lower case."""
+
+    method: str = "GET"
+    path: str = ""
+    tail: str = ""
+    parameters: Parameters = field(default_factory=Parameters)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    client: str = ""
+
+
+def decode_path(raw: bytes) -> str:
+    """The path with its percent-encoding undone once; ``%2F`` is a slash like any other, as in Consul."""
+    return unquote_to_bytes(raw).decode(errors="replace") if b"%" in raw else raw.decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How fresh a read must be, and whether it blocks. ``index`` 0 never blocks."""
+
+    consistency: Consistency
+    cached: bool
+    index: int
+    wait_s: float
+
+
+def read_options(parameters: Parameters, *, default_wait_s: float, max_wait_s: float) -> ReadOptions:
+    """What all reads share; 400 with Consul's texts for what contradicts itself or cannot be read."""
+    wait_s, index = _wait(parameters), _index(parameters)
+    stale, consistent, cached = ("stale" in parameters, "consistent" in parameters, "cached" in parameters)
+    if stale and consistent:
+        raise HttpError(400, "Cannot specify ?stale with ?consistent, conflicting semantics.")
+    if cached and consistent:
+        raise HttpError(400, "Cannot specify ?cached with ?consistent, conflicting semantics.")
+    _max_stale(parameters)
+    consistency = Consistency.STALE if stale else Consistency.CONSISTENT if consistent else Consistency.DEFAULT
+    return ReadOptions(consistency, cached, index, min(wait_s if wait_s > 0 else default_wait_s, max_wait_s))
+
+
+def _wait(parameters: Parameters) -> float:
+    text = parameters.get("wait")
+    try:
+        return parse_duration(text) if text else 0.0
+    except ValueError:
+        raise HttpError(400, "Invalid wait time") from None
+
+
+def _index(parameters: Parameters) -> int:
+    text = parameters.get("index")
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= 20 and int(text) <= MAX_INDEX):
+        raise HttpError(400, "Invalid index")
+    return int(text)
+
+
+def _max_stale(parameters: Parameters) -> None:
+    """Taken and not needed: a view is at most one message behind, and LastContact says so."""
+    text = parameters.get("max_stale")
+    try:
+        if text:
+            parse_duration(text)
+    except ValueError:
+        raise HttpError(400, f'Invalid max_stale value "{text}"') from None
+
+
+def is_passing_only(parameters: Parameters) -> bool:
+    """``?passing`` alone means yes (https://developer.hashicorp.com/consul/api-docs/health#passing)."""
+    if "passing" not in parameters:
+        return False
+    text = parameters.get("passing")
+    if text and text not in _TRUE | _FALSE:
+        raise HttpError(400, "Invalid value for ?passing")
+    return not text or text in _TRUE
+
+
+def required_flag(parameters: Parameters, name: str) -> bool:
+    """A flag that must be given (``enable`` of maintenance)."""
+    text = parameters.get(name)
+    if not text:
+        raise HttpError(400, f"Missing value for {name}")
+    if text not in _TRUE | _FALSE:
+        raise HttpError(400, f'Invalid value for {name}: "{text}"')
+    return text in _TRUE
+
+
+def node_meta(parameters: Parameters) -> tuple[tuple[str, str], ...]:
+    """``node-meta=KEY:VALUE``, repeatable; all must hold."""
+    pairs = (text.partition(":") for text in parameters.all("node-meta"))
+    return tuple((key, value) for key, _, value in pairs)
+
+
+def check_datacenter(name: str, own: str) -> None:
+    """Another datacenter is not reachable from here yet."""
+    if name and name.lower() != own.lower():
+        raise HttpError(500, "No path to datacenter")

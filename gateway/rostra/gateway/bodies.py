@@ -1,0 +1,70 @@
+"""JSON bodies of writes. As with Consul, the case of names does not matter, null is the same as nothing, and a field that is not known
+is refused by name; an agent's bodies may also be written in snake case, as its configuration is. Unlike Consul's, a body ends where its
+JSON ends."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from rostra.gateway.answer import HttpError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_CONVERSION_HINT: Final = "Request decode failed: "
+
+
+def decode_body(body: bytes, kind: type[T]) -> T:
+    """``body`` as a ``kind``; raises 400 that names the field. A kind with ``forbid_unknown_fields`` takes no other fields."""
+    if not body.strip():
+        raise HttpError(400, _CONVERSION_HINT + "EOF")
+    try:
+        raw = msgspec.json.decode(body)
+        body.decode()
+    except msgspec.DecodeError as error:
+        text = "unexpected EOF" if "truncated" in str(error) else str(error)
+        raise HttpError(400, _CONVERSION_HINT + text) from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise HttpError(400, _CONVERSION_HINT + ("not UTF-8" if isinstance(error, UnicodeDecodeError) else "nested too deeply")) from None
+    if raw is None:
+        raw = {}
+    try:
+        return msgspec.convert(_canonical(raw, kind), kind)
+    except msgspec.ValidationError as error:
+        raise HttpError(400, _CONVERSION_HINT + str(error).replace(" - at `$.", " at `").replace(" - at `$`", "")) from None
+
+
+@lru_cache
+def _fields(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Any]]:
+    """Each field by its name in small letters: its own spelling, and its type."""
+    return {field.encode_name.lower(): (field.encode_name, field.type) for field in msgspec.structs.fields(kind)}
+
+
+def _canonical(value: object, kind: Any) -> object:
+    """``value`` with the names that ``kind`` has, without nulls; what does not fit is left for the conversion to refuse."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _canonical(value, next(part for part in typing.get_args(kind) if part is not type(None) and part is not msgspec.UnsetType))
+    if origin is typing.Annotated:
+        return _canonical(value, typing.get_args(kind)[0])
+    if isinstance(value, list) and typing.get_args(kind):
+        return [_canonical(item, typing.get_args(kind)[0]) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        inner = typing.get_args(kind)[1:2]
+        return {key: _canonical(item, inner[0]) if inner else item for key, item in value.items() if item is not None}
+    fields, found = _fields(kind), {}
+    for key, item in value.items():
+        field = fields.get(key.lower().replace("_", "") if getattr(kind, "snake_case", False) else key.lower())
+        if field is None:
+            if kind.__struct_config__.forbid_unknown_fields:
+                raise HttpError(400, f'{_CONVERSION_HINT}json: unknown field "{key}"')
+        elif item is not None:
+            found[field[0]] = _canonical(item, field[1])
+    return found

@@ -1,0 +1,110 @@
+"""The reads of ``/v1/catalog`` and ``/v1/health``: parse, and say which lookup it is. https://developer.hashicorp.com/consul/api-docs"""
+
+from __future__ import annotations
+
+from rostra.gateway import lookups
+from rostra.gateway.answer import Answer, HttpError, json_answer
+from rostra.gateway.ask import Ask, ReadOptions, check_datacenter, is_passing_only, node_meta, read_options
+from rostra.gateway.encoding import encode_json, indent_json
+from rostra.gateway.filters import compile_filter
+from rostra.gateway.fragments import Fragments
+from rostra.gateway.lookups import Lookup, Match
+from rostra.gateway.reads import Read, Reads
+from rostra.gateway.settings import GatewaySettings
+from rostra.model.catalog import Check, Node, Service, ServiceInstance, ServiceSummary
+from rostra.model.topics import SERVICES
+
+
+class CatalogReads:
+    """Each method is an endpoint. Those that give a ``Read`` look at nothing but the request."""
+
+    def __init__(self, reads: Reads, settings: GatewaySettings) -> None:
+        self._reads = reads
+        self._settings = settings
+        self._fragments = Fragments(settings.datacenter)
+
+    def nodes(self, ask: Ask) -> Read:
+        options = self._options(ask)
+        return self._prepare(ask, options, lookups.nodes(self._fragments, node_meta(ask.parameters)), Node)
+
+    async def services(self, ask: Ask) -> Answer:
+        """With ``node-meta`` it takes two steps: tags are known by service, nodes by instance."""
+        options, meta = self._options(ask), node_meta(ask.parameters)
+        lookup = lookups.services()
+        if meta:
+            reading = await self._reads.reader.read((SERVICES,), options.consistency)
+            names = [value.name for value in reading.views[0].values() if isinstance(value, ServiceSummary)]
+            lookup = lookups.services_on(names, meta)
+        return await self._reads.answer(self._prepare(ask, options, lookup, ServiceSummary, cacheable=True))
+
+    def services_read(self, ask: Ask) -> Read | None:
+        """The same in one step, where it can be."""
+        if ask.parameters.all("node-meta"):
+            return None
+        return self._prepare(ask, self._options(ask), lookups.services(), ServiceSummary, cacheable=True)
+
+    def service(self, ask: Ask) -> Read:
+        options, name = self._options(ask), required(ask.tail, "service name")
+        tags, meta = tuple(ask.parameters.all("tag")), node_meta(ask.parameters)
+        lookup = lookups.service(self._fragments, name, tags, meta)
+        return self._prepare(ask, options, lookup, ServiceInstance, cacheable=True)
+
+    def node(self, ask: Ask) -> Read:
+        options, name = self._options(ask), required(ask.tail, "node name")
+        return self._prepare(ask, options, lookups.node_services(self._fragments, name, as_list=False), Service)
+
+    def node_services(self, ask: Ask) -> Read:
+        options, name = self._options(ask), required(ask.tail, "node name")
+        return self._prepare(ask, options, lookups.node_services(self._fragments, name, as_list=True), Service)
+
+    async def datacenters(self, ask: Ask) -> Answer:
+        """The own one: there is no other yet."""
+        return render_json(ask, [self._settings.datacenter], self._settings)
+
+    def health_node(self, ask: Ask) -> Read:
+        options, name = self._options(ask), required(ask.tail, "node name")
+        return self._prepare(ask, options, lookups.node_checks(name), Check)
+
+    def health_checks(self, ask: Ask) -> Read:
+        options, name = self._options(ask), required(ask.tail, "service name")
+        return self._prepare(ask, options, lookups.service_checks(name, node_meta(ask.parameters)), Check)
+
+    def health_service(self, ask: Ask) -> Read:
+        options, name = self._options(ask), required(ask.tail, "service name")
+        tags, meta, passing = tuple(ask.parameters.all("tag")), node_meta(ask.parameters), is_passing_only(ask.parameters)
+        lookup = lookups.health_service(self._fragments, name, tags, meta, passing=passing)
+        return self._prepare(ask, options, lookup, ServiceInstance, cacheable=True)
+
+    def health_state(self, ask: Ask) -> Read:
+        options, state = self._options(ask), required(ask.tail, "check state")
+        return self._prepare(ask, options, lookups.state_checks(state, node_meta(ask.parameters)), Check)
+
+    def _options(self, ask: Ask) -> ReadOptions:
+        settings = self._settings
+        options = read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
+        check_datacenter(ask.parameters.get("dc"), settings.datacenter)
+        return options
+
+    def _prepare(self, ask: Ask, options: ReadOptions, lookup: Lookup, kind: type, *, cacheable: bool = False) -> Read:
+        text = ask.parameters.get("filter")
+        match: tuple[str, Match] | None = (text, compile_filter(text, kind)) if text else None
+        near = ask.parameters.get("near") if lookup.nearness else ""
+        return self._reads.prepare(lookup, options, match=match, pretty=is_pretty(ask, self._settings), cacheable=cacheable, near=near)
+
+
+def required(name: str, what: str) -> str:
+    """A name in the path; 400 with Consul's text without one."""
+    if not name:
+        raise HttpError(400, f"Missing {what}")
+    return name
+
+
+def is_pretty(ask: Ask, settings: GatewaySettings) -> bool:
+    """``?pretty`` counts whatever its value; a development agent always answers so."""
+    return settings.pretty or "pretty" in ask.parameters
+
+
+def render_json(ask: Ask, value: object, settings: GatewaySettings, *, status: int = 200) -> Answer:
+    """A value that is not a catalog read."""
+    body = encode_json(value)
+    return json_answer(indent_json(body) if is_pretty(ask, settings) else body, status=status)

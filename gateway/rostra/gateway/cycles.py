@@ -1,0 +1,180 @@
+"""One request and its answer, from the parsed head to the last byte: by the application, or by the protocol itself for catalog reads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from rostra.errors import RostraError
+from rostra.gateway.answer import Answer, encode, encode_head, error_answer
+from rostra.gateway.reads import Read
+from rostra.model.consistency import Consistency
+
+if TYPE_CHECKING:
+    from rostra.gateway.parking import Parked
+    from rostra.gateway.protocol import HttpProtocol
+    from rostra.views.barriers import Barrier
+    from rostra.views.reader import Reading
+
+
+class RouteCycle(RequestResponseCycle):
+    """A request that the application answers. What it sends is encoded like every other answer."""
+
+    def __init__(self, protocol: HttpProtocol, **given: Any) -> None:
+        super().__init__(**given)
+        self._protocol = protocol
+        self._start: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._chunked = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self.response_started, self.waiting_for_100_continue = True, False
+            self._start = (message["status"], list(message.get("headers", ())))
+            return
+        assert message["type"] == "http.response.body"
+        body, more = message.get("body", b""), message.get("more_body", False)
+        parts: list[bytes] = []
+        if self._start is not None:
+            (status, headers), self._start, self._chunked = self._start, None, more
+            close = not self.keep_alive
+            parts.append(encode_head(status, headers, self._protocol.door.date.now(), None if more else len(body), close=close))
+        if self._chunked:
+            parts.append(b"%x\r\n%b\r\n" % (len(body), body) if body else b"")
+            parts.append(b"" if more else b"0\r\n\r\n")
+        else:
+            parts.append(body)
+        self.transport.write(b"".join(parts))
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            self.on_response()
+
+
+class ReadCycle:
+    """A catalog read that the protocol answers: at once, when a barrier is reached, or when the answer changes."""
+
+    __slots__ = ("_cancel", "_may_block", "_parked", "_protocol", "_read", "_refusal", "disconnected", "keep_alive", "response_complete")
+
+    def __init__(self, protocol: HttpProtocol, read: Read | None, refusal: Answer | None, *, keep_alive: bool) -> None:
+        self._protocol = protocol
+        self._read = read
+        self._refusal = refusal
+        self._parked: Parked | None = None
+        self._cancel: Callable[[], object] | None = None
+        self._may_block = read is not None and read.options.index > 0
+        self.keep_alive = keep_alive
+        self.response_complete = False
+        self.disconnected = False
+
+    def start(self) -> None:
+        """Called once, when no earlier request of the connection is under way."""
+        read, reads = self._read, self._protocol.door.reads
+        if read is None:
+            assert self._refusal is not None
+            self._finish(self._refusal)
+        elif read.near:
+            self._slowly()
+        elif read.consistency is Consistency.STALE:
+            self._answer_from(reads.reader.peek(read.topics))
+        else:
+            self._await_barrier()
+
+    def cancel(self) -> None:
+        """The client is gone."""
+        self.disconnected = True
+        if self._parked is not None:
+            self._parked.leave()
+        if self._cancel is not None:
+            self._cancel()
+
+    def _await_barrier(self) -> None:
+        assert self._read is not None
+        try:
+            barrier = self._protocol.door.reads.reader.barrier(self._read.consistency)
+        except RostraError as error:
+            self._finish(self._protocol.door.reads.failed(error))
+            return
+        barrier.add_done_callback(self._reached)
+
+    def _reached(self, future: asyncio.Future[Barrier]) -> None:
+        if self.disconnected or self.response_complete:
+            return
+        read, reads = self._read, self._protocol.door.reads
+        assert read is not None
+        if future.cancelled():
+            self._slowly()
+            return
+        error = future.exception()
+        if error is not None:
+            self._finish(reads.failed(error) if isinstance(error, RostraError) else error_answer(RostraError(str(error))))
+            return
+        self._answer_from(reads.reader.peek(read.topics, future.result()))
+
+    def _answer_from(self, reading: Reading | None) -> None:
+        read = self._read
+        assert read is not None
+        if reading is None:
+            self._slowly()
+        elif self._may_block and not read.results.refresh(reading.views).is_due(read.options.index):
+            self._park()
+        else:
+            self._finish_read(read, reading)
+
+    def _park(self) -> None:
+        assert self._read is not None
+        try:
+            self._parked = self._protocol.door.parking.park(self._read, self._due)
+        except RostraError as error:
+            self._finish(error_answer(error))
+
+    def _due(self, reading: Reading | None) -> None:
+        """The answer changed, or (with no reading) the time is up: then it is made fresh once more."""
+        self._parked = None
+        assert self._read is not None
+        if reading is not None:
+            self._finish_read(self._read, reading)
+        else:
+            self._may_block = False
+            self.start()
+
+    def _slowly(self) -> None:
+        """The way that may wait at several places: a task."""
+        assert self._read is not None
+        task = self._protocol.door.spawn(self._protocol.door.reads.answer(self._read))
+        self._cancel = task.cancel
+        task.add_done_callback(self._slow_done)
+
+    def _slow_done(self, task: asyncio.Task[Answer]) -> None:
+        if self.disconnected or task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._finish(task.result())
+        else:
+            self._finish(error_answer(error if isinstance(error, RostraError) else RostraError("internal error")))
+
+    def _finish_read(self, read: Read, reading: Reading) -> None:
+        door = self._protocol.door
+        if self.keep_alive:
+            self._write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
+        else:
+            self._finish(door.reads.now(read, reading))
+
+    def _finish(self, answer: Answer) -> None:
+        door = self._protocol.door
+        if door.rules.headers:
+            answer = Answer(answer.status, (*answer.headers, *door.rules.headers), answer.body)
+        self._write(encode(answer, door.date.now(), close=not self.keep_alive))
+
+    def _write(self, encoded: bytes) -> None:
+        self.response_complete = True
+        self._protocol.transport.write(encoded)
+        self._protocol.on_response_complete()

@@ -1,0 +1,334 @@
+"""One HTTP connection: uvicorn's httptools protocol with our limits, and with catalog reads answered in place (DESIGN section 5).
+
+A request takes one of three ways, which answer the same bytes: a head that is known whole from the memo; a catalog read after the full
+parse; anything else through the application. The memo is filled by the full parse alone, with heads of reads without a body and without
+an index on a connection that stays open, and used only when a chunk is exactly one known head and nothing is under way.
+
+Answers go out in the order of the requests. While a client does not take what it was sent, no further request of it is begun or read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from rostra.errors import RostraError
+from rostra.gateway import metrics
+from rostra.gateway.answer import encode, error_answer, text_answer
+from rostra.gateway.app import clean_path
+from rostra.gateway.ask import Ask, Parameters, decode_path
+from rostra.gateway.cycles import ReadCycle, RouteCycle
+from rostra.model.consistency import Consistency
+
+if TYPE_CHECKING:
+    from rostra.gateway.door import Door
+    from rostra.gateway.reads import Read
+
+Cycle = RouteCycle | ReadCycle
+
+MEMO_HEAD_BYTES: Final = 2048
+"""Longer heads are not worth remembering."""
+MESSAGE_SLACK_BYTES: Final = 64 * 1024
+"""What a body in chunks may take beyond its own bytes."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """See the module. ``door`` is what all connections share."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(config=door.config, server_state=door.state, app_state={})
+        self.door = door
+        self.access_log = False
+        self.peer = ""
+        self.refused = False
+        self.quiet_since = 0.0
+        self.active = True
+        self._queue: deque[Cycle] = deque()
+        self._current: Cycle | None = None
+        self._in_message = False
+        self._in_body = False
+        self._message_bytes = 0
+        self._body_bytes = 0
+        self._begun = 0
+        self._memorable: list[Read] = []
+        self._starting = False
+
+    # The connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=self.door.limits.write_buffer_bytes)
+        self.peer = self.client[0] if self.client else ""
+        if not self.door.enter(self):
+            self._refuse("connections", 429, "Too many connections of this address")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.door.leave(self)
+        for cycle in (self._current, *self._queue):
+            if isinstance(cycle, ReadCycle):
+                cycle.cancel()
+            elif cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self._current, self.cycle = None, None  # type: ignore[assignment]
+        self._queue.clear()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Ends the connection: at once when nothing is under way, else after the answer that is."""
+        if self._current is None and not self._queue:
+            self.transport.close()
+        else:
+            for cycle in (self._current, *self._queue):
+                if cycle is not None:
+                    cycle.keep_alive = False
+
+    # Bytes in
+
+    def data_received(self, data: bytes) -> None:
+        if self.refused:
+            return
+        self.active = True
+        if self._current is None and not self._in_message and not self._queue:
+            known = self.door.memo.get(data)
+            if known is not None and not self.flow.write_paused:
+                self._answer_known(known)
+                return
+        idle, begun = not self._in_message and self._current is None, self._begun
+        self._memorable = []
+        self._message_bytes += len(data)
+        if self._parse(data):
+            self._check_size()
+            if idle and self._begun == begun + 1 and not self._in_message and len(data) <= MEMO_HEAD_BYTES:
+                for read in self._memorable:
+                    self.door.remember(bytes(data), read)
+
+    def _answer_known(self, read: Read) -> None:
+        """A head from the memo: on a connection that stays open, with nothing under way."""
+        door = self.door
+        door.from_memo += 1
+        if read.consistency is Consistency.STALE and not read.near:
+            reading = door.reads.reader.peek(read.topics)
+            if reading is not None:
+                self.transport.write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
+                return
+        self._current = cycle = ReadCycle(self, read, None, keep_alive=True)
+        cycle.start()
+
+    def _parse(self, data: bytes) -> bool:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._close_after_answers()  # what follows would be another protocol, which is not spoken here
+        except httptools.HttpParserError as error:
+            refusal = error.__context__
+            if isinstance(refusal, _Refused):
+                self._refuse(refusal.why, refusal.status, refusal.text)
+            else:
+                self._refuse("not_http", 400, "400 Bad Request")
+            return False
+        return True
+
+    def _check_size(self) -> None:
+        limits = self.door.limits
+        if not self._in_message:
+            self._message_bytes = 0
+        elif not self._in_body and self._message_bytes > limits.header_bytes:
+            self._refuse("header_bytes", 431, f"Request head too large, max size: {limits.header_bytes} bytes")
+        elif self._message_bytes > limits.header_bytes + 2 * limits.body_bytes + MESSAGE_SLACK_BYTES:
+            self._refuse("body_bytes", 413, f"Request body too large, max size: {limits.body_bytes} bytes")
+
+    def _refuse(self, why: str, status: int, text: str) -> None:
+        """Answers and ends the connection, whatever is under way."""
+        if self.refused:
+            return
+        self.refused = True
+        metrics.REFUSED.labels(why).inc()
+        if not any(cycle is not None and getattr(cycle, "response_started", False) for cycle in (self._current,)):
+            self.transport.write(encode(text_answer(status, text), self.door.date.now(), close=True))
+        self.transport.close()
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_message, self._in_body, self._body_bytes = True, False, 0
+        self._begun += 1
+        self.quiet_since = 0.0
+
+    def on_headers_complete(self) -> None:
+        self._in_body = True
+        self.quiet_since = 0.0
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        headers = dict(self.headers)
+        self._check_head(version, headers)
+        keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.refused
+        url = httptools.parse_url(self.url)
+        path, query = url.path or b"/", url.query or b""
+        if method == b"GET":
+            read = self._read_of(path, query, keep_alive=keep_alive, has_body=_has_body(headers))
+            if read is not None:
+                self._begin(read)
+                return
+        self._begin(self._route(method, path, query, version, keep_alive=keep_alive))
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._body_bytes > self.door.limits.body_bytes:
+            raise _Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
+        if isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
+            self.cycle.body += body
+            self.cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        self._in_message = self._in_body = False
+        self._message_bytes = 0
+        if isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+
+    def _check_head(self, version: str, headers: dict[bytes, bytes]) -> None:
+        if version == "1.1" and b"host" not in headers:
+            raise _Refused("not_http", 400, "400 Bad Request: missing required Host header")
+        if version not in ("1.0", "1.1"):
+            raise _Refused("not_http", 400, "400 Bad Request: unsupported protocol version")
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self.door.limits.body_bytes:
+            raise _Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
+
+    # Requests in order
+
+    def _read_of(self, path: bytes, query: bytes, *, keep_alive: bool, has_body: bool) -> ReadCycle | None:
+        """The request as a catalog read; None when the application has to look at it."""
+        name = decode_path(path)
+        found = self.door.table.find(name)
+        route = found[1].get("GET") if found is not None else None
+        if found is None or route is None or route.read is None or clean_path(name) != name or self.door.rules.is_blocked(name):
+            return None
+        ask = Ask(path=name, tail=name[len(found[0]) :], parameters=Parameters(query.decode("latin-1")))
+        try:
+            read = route.read(ask)
+        except RostraError as error:
+            return ReadCycle(self, None, error_answer(error), keep_alive=keep_alive)
+        if read is None:
+            return None
+        if keep_alive and not has_body and not read.options.index:
+            self._memorable.append(read)
+        return ReadCycle(self, read, None, keep_alive=keep_alive)
+
+    def _route(self, method: bytes, path: bytes, query: bytes, version: str, *, keep_alive: bool) -> RouteCycle:
+        self.scope["method"] = method.decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["raw_path"], self.scope["query_string"] = path, query
+        self.scope["path"] = unquote_to_bytes(path).decode(errors="replace")
+        return RouteCycle(
+            self,
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=[],
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+
+    def _begin(self, cycle: Cycle) -> None:
+        self.cycle = cycle  # type: ignore[assignment]
+        self._queue.append(cycle)
+        self._advance()
+
+    def on_response_complete(self) -> None:
+        """Called by the cycle that has sent its last byte."""
+        done, self._current = self._current, None
+        self.active = True
+        if done is not None and not done.keep_alive:
+            self.refused = True
+            self.transport.close()
+            return
+        self._advance()
+
+    def _advance(self) -> None:
+        """Starts the next request, in a loop and not by recursion: a chunk may hold thousands."""
+        if self._starting:
+            return
+        self._starting = True
+        try:
+            while self._queue and self._current is None and not self.flow.write_paused and not self.transport.is_closing():
+                self._current = cycle = self._queue.popleft()
+                if isinstance(cycle, ReadCycle):
+                    self.door.from_view += 1
+                    cycle.start()
+                else:
+                    self._start_asgi_task(cycle, self.app)
+        finally:
+            self._starting = False
+        if self._queue or self.flow.write_paused:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
+    def _close_after_answers(self) -> None:
+        self.refused = True
+        for cycle in (self._current, *self._queue):
+            if cycle is not None:
+                cycle.keep_alive = False
+
+    # Slow clients
+
+    def pause_writing(self) -> None:
+        self.flow.pause_writing()
+        self.flow.pause_reading()
+        self.quiet_since = 0.0
+
+    def resume_writing(self) -> None:
+        self.flow.resume_writing()
+        self.quiet_since = 0.0
+        self._advance()
+
+    def sweep(self, now: float) -> None:
+        """Ends the connection if it has been in one state for longer than that may last. Called about once a second."""
+        limits = self.door.limits
+        if self.flow.write_paused:
+            limit_s, ended = limits.write_timeout_s, ("write_timeout", 0, "")
+        elif self._in_message and not self._in_body:
+            limit_s, ended = limits.header_timeout_s, ("header_timeout", 408, "The head of the request took too long")
+        elif self._in_message:
+            limit_s, ended = limits.body_timeout_s, ("body_timeout", 408, "The body of the request took too long")
+        elif self._current is None:
+            limit_s, ended = limits.idle_timeout_s, ("idle_timeout", 0, "")
+            if self.active:
+                self.quiet_since, self.active = now, False
+        else:
+            return
+        if not self.quiet_since:
+            self.quiet_since = now
+        elif now - self.quiet_since >= limit_s:
+            why, status, text = ended
+            if status:
+                self._refuse(why, status, text)
+            elif why == "write_timeout":
+                metrics.REFUSED.labels(why).inc()
+                self.transport.abort()
+            else:
+                self.transport.close()
+
+
+class _Refused(Exception):
+    """Raised in the parser's callbacks, to end the connection with an answer."""
+
+    def __init__(self, why: str, status: int, text: str) -> None:
+        super().__init__(text)
+        self.why, self.status, self.text = why, status, text
+
+
+def _has_body(headers: dict[bytes, bytes]) -> bool:
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers

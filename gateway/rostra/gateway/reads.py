@@ -1,0 +1,199 @@
+"""How a read is answered: as fresh as asked, blocking if asked, with Consul's headers (DESIGN section 3, "Freshness").
+
+``Read`` is a request made ready; the protocol keeps it for requests that come again. Everything here but ``answer`` is synchronous,
+so that an answer that is at hand costs a look-up.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rostra.errors import Busy, RostraError
+from rostra.gateway import metrics
+from rostra.gateway.answer import Answer, Header, HttpError, encode, error_answer, json_answer
+from rostra.gateway.ask import ReadOptions
+from rostra.gateway.encoding import indent_json
+from rostra.gateway.lookups import Lookup, Match
+from rostra.gateway.nearness import distances_from
+from rostra.gateway.resultsets import ResultSet, ResultSets, Variant
+from rostra.gateway.settings import GatewaySettings
+from rostra.gateway.upstreams import GossipDoor
+from rostra.model.consistency import Consistency, Contact
+from rostra.views.reader import BarrierReader, Reading
+from rostra.views.view import View
+
+JITTER_FRACTION: Final = 1 / 16
+"""A blocking query waits up to this part longer, so that those that began together do not end together."""
+
+_CONSISTENCY: Final = {
+    Consistency.DEFAULT: b"leader",
+    Consistency.CONSISTENT: b"consistent",
+    Consistency.STALE: b"stale",
+}
+
+
+class Read:
+    """A catalog or health read, made ready. ``results`` is shared by all who ask the same."""
+
+    __slots__ = ("consistency", "is_cached", "lookup", "match", "near", "options", "pretty", "results", "topics", "variant")
+
+    def __init__(
+        self,
+        lookup: Lookup,
+        results: ResultSet,
+        options: ReadOptions,
+        *,
+        match: Match | None = None,
+        pretty: bool = False,
+        cacheable: bool = False,
+        near: str = "",
+    ) -> None:
+        self.lookup = lookup
+        self.topics = lookup.topics
+        self.results = results
+        self.options = options
+        self.match = match
+        self.pretty = pretty
+        self.near = near
+        self.is_cached = cacheable and options.cached
+        self.consistency = Consistency.STALE if self.is_cached else options.consistency
+        """What to ask of the views. ``cached`` is the view as it is: it is kept up to date in the background, as Consul's cache is
+        (https://developer.hashicorp.com/consul/api-docs/features/caching)."""
+        self.variant: Variant = (pretty, self.is_cached, options.consistency)
+        """What finished answers of the same results differ by."""
+
+
+def contact_headers(index: int, contact: Contact) -> tuple[Header, ...]:
+    """Index and freshness, spelled as Consul's server writes them."""
+    return (
+        (b"X-Consul-Index", b"%d" % index),
+        (b"X-Consul-Knownleader", b"true" if contact.known_leader else b"false"),
+        (b"X-Consul-Lastcontact", b"%d" % contact.last_contact_ms),
+    )
+
+
+def read_answer(read: Read, body: bytes, contact: Contact) -> Answer:
+    """The answer of a read that succeeded."""
+    headers: list[Header] = []
+    if read.is_cached:
+        headers += [(b"X-Cache", b"HIT"), (b"Age", b"%d" % (contact.last_contact_ms // 1000))]
+    headers.append((b"X-Consul-Effective-Consistency", _CONSISTENCY[read.options.consistency]))
+    return json_answer(body, headers=(*headers, *contact_headers(read.results.index, contact)))
+
+
+class Places:
+    """Room for blocking queries: a context of one place, or ``take`` and ``give_back``."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.taken = 0
+
+    def take(self) -> None:
+        """Raises ``Busy`` when all are taken."""
+        if self.taken >= self._limit:
+            metrics.REFUSED.labels("blocked_queries").inc()
+            raise Busy(f"Too many blocking queries (limit: {self._limit})", retry_after_s=1.0)
+        self.taken += 1
+
+    def give_back(self) -> None:
+        self.taken -= 1
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+
+class Reads:
+    """The read side of the gateway."""
+
+    def __init__(self, reader: BarrierReader, gossip: GossipDoor, settings: GatewaySettings) -> None:
+        self.reader = reader
+        self.places = Places(settings.limits.blocked_queries)
+        self._gossip = gossip
+        self._settings = settings
+        self._results = ResultSets()
+
+    def prepare(
+        self,
+        lookup: Lookup,
+        options: ReadOptions,
+        *,
+        match: tuple[str, Match] | None = None,
+        pretty: bool = False,
+        cacheable: bool = False,
+        near: str = "",
+    ) -> Read:
+        """A read made ready; ``match`` is a filter expression and what it means."""
+        text, predicate = match or ("", None)
+        render: Callable[[Sequence[View]], bytes] = lambda views: lookup.render(views, predicate)  # noqa: E731
+        results = self._results.get((lookup.topics, lookup.key, text), render)
+        return Read(lookup, results, options, match=predicate, pretty=pretty, cacheable=cacheable, near=near)
+
+    async def answer(self, read: Read) -> Answer:
+        """The answer, once it is due. Errors are answers too: they carry the same headers."""
+        try:
+            reading = await self.reader.read(read.topics, read.consistency)
+            results = read.results.refresh(reading.views)
+            if read.options.index and not results.is_due(read.options.index):
+                reading = await self._block(read)
+            return await self._finish(read, reading)
+        except HttpError as error:
+            raise error
+        except RostraError as error:
+            return self.failed(error)
+
+    def failed(self, error: RostraError) -> Answer:
+        """A read that failed; index 1 makes a client start over."""
+        refusal = error_answer(error)
+        return Answer(refusal.status, (*refusal.headers, *contact_headers(1, Contact())), refusal.body)
+
+    def now(self, read: Read, reading: Reading) -> Answer:
+        """The answer that the views give now."""
+        results = read.results.refresh(reading.views)
+        return read_answer(read, results.pretty() if read.pretty else results.body, reading.contact)
+
+    def finished(self, read: Read, reading: Reading, date: bytes, extra: tuple[Header, ...]) -> bytes:
+        """The same as bytes, for a connection that stays open. Those who ask the same get the same object, while nothing changed."""
+        results, contact = read.results.refresh(reading.views), reading.contact
+        kept = results.finished.get(read.variant)
+        if kept is not None and kept[0] is date and kept[1] == contact.last_contact_ms and kept[2] is contact.known_leader:
+            return kept[3]
+        answer = self.now(read, reading)
+        encoded = encode(Answer(answer.status, (*answer.headers, *extra), answer.body), date)
+        results.finished[read.variant] = (date, contact.last_contact_ms, contact.known_leader, encoded)
+        return encoded
+
+    def wait_s(self, read: Read) -> float:
+        """How long this read may block."""
+        return read.options.wait_s * (1 + random.random() * JITTER_FRACTION)
+
+    async def _block(self, read: Read) -> Reading:
+        """Waits until the answer is due; one that times out is made fresh once more (DESIGN section 3)."""
+        index, results = read.options.index, read.results
+        with self.places:
+            reading = await self.reader.wait(
+                read.topics, lambda seen: results.refresh(seen.views).is_due(index), timeout_s=self.wait_s(read)
+            )
+        if results.refresh(reading.views).is_due(index):
+            return reading
+        return await self.reader.read(read.topics, read.consistency)
+
+    async def _finish(self, read: Read, reading: Reading) -> Answer:
+        if not read.near:
+            return self.now(read, reading)
+        distance = await self._distance(read.near)
+        read.results.refresh(reading.views)
+        body = read.lookup.render(reading.views, read.match, distance)
+        return read_answer(read, indent_json(body) if read.pretty else body, reading.contact)
+
+    async def _distance(self, near: str) -> Callable[[str], float] | None:
+        """``_agent`` is this node. Without coordinates, or from a node that has none, lists keep their order, as in Consul."""
+        origin = self._settings.node_name if near == "_agent" else near
+        try:
+            return distances_from(origin, await self._gossip.list_coordinates())
+        except RostraError:
+            return None

@@ -1,0 +1,105 @@
+"""The answer to one read as it stands, and the index at which it last changed: what makes wake-ups exact.
+
+The index is that of the *answer*, not of the topic it comes from (DESIGN section 3, "A blocking query"). It rests on one invariant:
+**for one read, an index names one answer.** An answer first made here takes the index of its views, which last changed then, and keeps it
+for as long as its bytes stay the same, whatever else changes in the views. So a client that holds the answer's index holds the answer,
+and sleeps until the bytes change. An index that was not given out here for the present answer (by another gateway, or by this one before
+it forgot) names an answer that is not known here: its client is answered at once. That may be once too often; no change is missed.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final, TypeAlias
+
+from rostra.gateway.encoding import indent_json
+from rostra.model.consistency import Consistency
+from rostra.views.view import View
+
+MAX_RESULT_SETS: Final = 4096
+"""Answers remembered; the one used longest ago is forgotten first, and starts anew at its views' index."""
+
+
+Variant: TypeAlias = tuple[bool, bool, Consistency]
+"""What one answer may differ by: indented, cached, and how fresh it was asked."""
+
+
+class ResultSet:
+    """One read's answer. Only ``refresh`` changes it; between two awaits it is consistent."""
+
+    __slots__ = ("_pretty", "_render", "_seen", "body", "changed", "finished", "index", "views_index")
+
+    def __init__(self, render: Callable[[Sequence[View]], bytes]) -> None:
+        self._render = render
+        self._seen: tuple[tuple[View, str, int], ...] = ()
+        self.body = b""
+        self.changed = 0
+        """Index at which ``body`` last changed."""
+        self.index = 0
+        """Index to give out: ``changed``, or a later one that is known to name the same answer."""
+        self.views_index = 0
+        self.finished: dict[Variant, tuple[bytes, int, bool, bytes]] = {}
+        """Whole answers made of ``body`` and ``index``, each with the date and freshness that it tells: emptied whenever one changes."""
+        self._pretty: bytes | None = None
+
+    def refresh(self, views: Sequence[View]) -> ResultSet:
+        """Brings body and index up to the views; costs next to nothing while they stay as they are."""
+        seen = self._seen
+        if len(seen) == len(views) and all(view is old and view.index == index for view, (old, _, index) in zip(views, seen, strict=True)):
+            return self
+        same_cluster = bool(seen) and all(view.cluster_id == cluster for view, (_, cluster, _) in zip(views, seen, strict=False))
+        self._seen = tuple((view, view.cluster_id, view.index) for view in views)
+        self.views_index = max(1, *(view.index for view in views))
+        body = self._render(views)
+        if not same_cluster or body != self.body:
+            self.body, self._pretty = body, None
+            self.changed = max(self.views_index, self.changed + 1) if same_cluster else self.views_index
+            self._give_out(self.changed)
+        return self
+
+    def is_due(self, index: int) -> bool:
+        """Whether a client that holds ``index`` is to be answered now; asked when it comes, and after each ``refresh`` while it waits.
+
+        An index beyond the views' waits for them to come so far.
+        """
+        if index in (self.changed, self.index) or index > self.views_index:
+            return False
+        if index == self.views_index:
+            self._give_out(index)
+            return False
+        if index > self.changed:
+            self._give_out(self.views_index)
+        return True
+
+    def _give_out(self, index: int) -> None:
+        self.index = index
+        self.finished.clear()
+
+    def pretty(self) -> bytes:
+        """The body, indented."""
+        if self._pretty is None:
+            self._pretty = indent_json(self.body)
+        return self._pretty
+
+
+class ResultSets:
+    """The result sets in use, by what was asked."""
+
+    def __init__(self, limit: int = MAX_RESULT_SETS) -> None:
+        self._limit = limit
+        self._sets: OrderedDict[Hashable, ResultSet] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sets)
+
+    def get(self, key: Hashable, render: Callable[[Sequence[View]], bytes]) -> ResultSet:
+        """The one of ``key``, made if need be."""
+        found = self._sets.get(key)
+        if found is None:
+            found = self._sets[key] = ResultSet(render)
+            if len(self._sets) > self._limit:
+                self._sets.popitem(last=False)
+        else:
+            self._sets.move_to_end(key)
+        return found

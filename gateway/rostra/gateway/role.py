@@ -1,0 +1,65 @@
+"""The gateway role: Consul's HTTP API on top of the views and of the services of this node (DESIGN section 1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from rostra.gateway.agent import AgentEndpoints
+from rostra.gateway.agent_metrics import Metrics
+from rostra.gateway.catalog import CatalogReads
+from rostra.gateway.door import Door
+from rostra.gateway.reads import Reads
+from rostra.gateway.routes import build_table
+from rostra.gateway.settings import GatewaySettings
+from rostra.gateway.status import StatusReads
+from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo
+from rostra.gateway.writes import CatalogWrites
+from rostra.views.reader import BarrierReader, Writer
+
+
+class GatewayRole:
+    """Serves HTTP from ``start`` to ``stop``. It keeps nothing; what is behind it may come and go."""
+
+    name = "gateway"
+
+    def __init__(
+        self, reader: BarrierReader, writer: Writer, agent: AgentDoor, gossip: GossipDoor, raft: RaftInfo, settings: GatewaySettings
+    ) -> None:
+        self._reads = reads = Reads(reader, gossip, settings)
+        self.table = build_table(
+            CatalogReads(reads, settings),
+            CatalogWrites(writer, settings),
+            AgentEndpoints(agent, gossip, settings),
+            StatusReads(raft, settings),
+            Metrics(settings),
+        )
+        self.door = Door(self.table, reads, settings)
+        self._started = False
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where HTTP is served: ``HOST:PORT`` or ``unix://PATH``."""
+        return self.door.addresses
+
+    @property
+    def ready(self) -> bool:
+        """The door is open, and stale reads are answered. Whether there is a leader does not matter."""
+        return self._started
+
+    def stats(self) -> Mapping[str, Mapping[str, str]]:
+        """For ``rostra info``."""
+        return {"gateway": {"connections": str(self.door.connections), "blocked_queries": str(self._reads.places.taken)}}
+
+    async def start(self) -> None:
+        """Raises an error that names the address that cannot be bound."""
+        await self.door.start()
+        self._started = True
+
+    async def run(self) -> None:
+        """Connections are served by the loop; there is nothing to do but to be there."""
+        await asyncio.get_running_loop().create_future()
+
+    async def stop(self) -> None:
+        self._started = False
+        await self.door.stop()

@@ -1,0 +1,130 @@
+"""The one table of what the gateway serves: routing, ``Allow`` and the API description are all made from it.
+
+https://developer.hashicorp.com/consul/api-docs lists the endpoints; a path that ends in ``{NAME}`` takes all that follows it, slashes too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from rostra.gateway.agent import AgentEndpoints
+from rostra.gateway.agent_metrics import Metrics
+from rostra.gateway.answer import Answer
+from rostra.gateway.ask import READ_PARAMETERS, Ask
+from rostra.gateway.catalog import CatalogReads
+from rostra.gateway.reads import Read
+from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, DeregisterBody, RegisterBody, TtlBody
+from rostra.gateway.status import StatusReads
+from rostra.gateway.writes import CatalogWrites
+
+Handler: TypeAlias = Callable[[Ask], Awaitable[Answer]]
+Reading: TypeAlias = Callable[[Ask], Read | None]
+"""A read of the catalog, made ready from the request alone; None where the handler has to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path. ``handle`` or ``read`` answers it, or ``handle`` what ``read`` leaves."""
+
+    method: str
+    path: str
+    summary: str
+    handle: Handler | None = None
+    read: Reading | None = None
+    parameters: Sequence[str] = ()
+    body: type[Struct] | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The path without its name."""
+        return self.path.partition("{")[0]
+
+
+class Table:
+    """The routes, by path."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+
+    @cached_property
+    def by_path(self) -> Mapping[str, Mapping[str, Route]]:
+        """Path without its name to method to route."""
+        found: dict[str, dict[str, Route]] = {}
+        for route in self.routes:
+            found.setdefault(route.prefix, {})[route.method] = route
+        return found
+
+    def find(self, path: str) -> tuple[str, Mapping[str, Route]] | None:
+        """The prefix that serves ``path``, and its routes: the path itself, else the longest that ends in a slash."""
+        exact = self.by_path.get(path)
+        if exact is not None:
+            return path, exact
+        end = path.rfind("/")
+        while end > 0:
+            prefix = path[: end + 1]
+            if prefix in self.by_path:
+                return prefix, self.by_path[prefix]
+            end = path.rfind("/", 0, end)
+        return None
+
+
+def allow(methods: Mapping[str, Route]) -> bytes:
+    """The ``Allow`` header, in Consul's order."""
+    return ",".join(["OPTIONS", *(method for method in ("GET", "PUT", "POST", "DELETE") if method in methods)]).encode()
+
+
+def build_table(catalog: CatalogReads, writes: CatalogWrites, agent: AgentEndpoints, status: StatusReads, metrics: Metrics) -> Table:
+    """What is served."""
+    meta, near = ("node-meta",), ("near",)
+    reads = [
+        Route("GET", "/v1/catalog/nodes", "Lists the nodes.", read=catalog.nodes, parameters=meta + near),
+        Route("GET", "/v1/catalog/services", "Lists the services with their tags.", catalog.services, catalog.services_read, meta),
+        Route("GET", "/v1/catalog/service/{service}", "Lists the instances of a service.", read=catalog.service,
+              parameters=("tag", *meta, *near, "cached")),
+        Route("GET", "/v1/catalog/node/{node}", "Shows a node with its services.", read=catalog.node),
+        Route("GET", "/v1/catalog/node-services/{node}", "Shows a node with a list of its services.", read=catalog.node_services),
+        Route("GET", "/v1/health/node/{node}", "Lists the checks of a node.", read=catalog.health_node),
+        Route("GET", "/v1/health/checks/{service}", "Lists the checks of a service.", read=catalog.health_checks, parameters=meta + near),
+        Route("GET", "/v1/health/service/{service}", "Lists the instances of a service with their checks.", read=catalog.health_service,
+              parameters=("passing", "tag", *meta, *near, "cached")),
+        Route("GET", "/v1/health/state/{state}", "Lists the checks in a state.", read=catalog.health_state, parameters=meta + near),
+    ]  # fmt: skip
+    others = [
+        Route("GET", "/v1/catalog/datacenters", "Lists the datacenters.", catalog.datacenters),
+        Route("PUT", "/v1/catalog/register", "Registers a node, a service, checks.", writes.register, body=RegisterBody),
+        Route("PUT", "/v1/catalog/deregister", "Removes a node, a service, a check.", writes.deregister, body=DeregisterBody),
+        Route("GET", "/v1/status/leader", "Names the leader.", status.leader, parameters=("dc",)),
+        Route("GET", "/v1/status/peers", "Names the servers.", status.peers, parameters=("dc",)),
+        Route("GET", "/v1/agent/self", "Describes the agent.", agent.self),
+        Route("GET", "/v1/agent/members", "Lists the members.", agent.members, parameters=("wan", "filter")),
+        Route("PUT", "/v1/agent/join/{address}", "Joins another member.", agent.join, parameters=("wan",)),
+        Route("PUT", "/v1/agent/leave", "Leaves the cluster and stops.", agent.leave),
+        Route("PUT", "/v1/agent/force-leave/{node}", "Turns a failed member into one that left.", agent.force_leave,
+              parameters=("prune", "wan")),
+        Route("PUT", "/v1/agent/reload", "Reads the configuration again.", agent.reload),
+        Route("PUT", "/v1/agent/maintenance", "Puts the node into maintenance.", agent.maintenance, parameters=("enable", "reason")),
+        Route("GET", "/v1/agent/metrics", "Shows metrics.", metrics.metrics, parameters=("format",)),
+        Route("GET", "/v1/agent/services", "Lists this node's services.", agent.services, parameters=("filter",)),
+        Route("PUT", "/v1/agent/service/register", "Registers a service of this node.", agent.register_service,
+              parameters=("replace-existing-checks",), body=AgentServiceBody),
+        Route("PUT", "/v1/agent/service/deregister/{service}", "Removes a service of this node.", agent.deregister_service),
+        Route("PUT", "/v1/agent/service/maintenance/{service}", "Puts a service into maintenance.", agent.service_maintenance,
+              parameters=("enable", "reason")),
+        Route("GET", "/v1/agent/checks", "Lists this node's checks.", agent.checks, parameters=("filter",)),
+        Route("PUT", "/v1/agent/check/register", "Registers a check of this node.", agent.register_check, body=AgentCheckBody),
+        Route("PUT", "/v1/agent/check/deregister/{check}", "Removes a check of this node.", agent.deregister_check),
+        Route("PUT", "/v1/agent/check/pass/{check}", "Sets a TTL check to passing.", agent.check_pass, parameters=("note",)),
+        Route("PUT", "/v1/agent/check/warn/{check}", "Sets a TTL check to warning.", agent.check_warn, parameters=("note",)),
+        Route("PUT", "/v1/agent/check/fail/{check}", "Sets a TTL check to critical.", agent.check_fail, parameters=("note",)),
+        Route("PUT", "/v1/agent/check/update/{check}", "Sets a TTL check and its output.", agent.check_update, body=TtlBody),
+    ]  # fmt: skip
+    return Table([*(_with_read_parameters(route) for route in reads), *others])
+
+
+def _with_read_parameters(route: Route) -> Route:
+    return Route(route.method, route.path, route.summary, route.handle, route.read, (*READ_PARAMETERS, *route.parameters))

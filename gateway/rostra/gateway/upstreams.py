@@ -1,0 +1,73 @@
+"""What the gateway needs of the services behind it, as small as it can be. The clients in ``rostra.clients`` have these methods."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from rostra.clients.agent import AgentDescription, LocalCheck
+from rostra.model.catalog import Check, HealthStatus, Service
+from rostra.model.coordinates import Coordinate
+from rostra.model.members import Member
+
+
+class GossipDoor(Protocol):
+    """The members of a pool, ``lan`` or ``wan``, and the ways to change who is one."""
+
+    async def list_members(self, pool: str = "lan") -> tuple[Sequence[Member], bool]:
+        """In order of name, and whether the list can be taken as complete."""
+        ...
+
+    async def join(self, addresses: Sequence[str], pool: str = "lan") -> int:
+        """How many answered; raises when none did."""
+        ...
+
+    async def force_leave(self, name: str, prune: bool = False, pool: str = "lan") -> None:
+        """Raises ``NotFound`` for a name that is not in the pool."""
+        ...
+
+    async def list_coordinates(self, pool: str = "lan") -> Mapping[str, Coordinate]:
+        """By member name; members without one are left out."""
+        ...
+
+
+class AgentDoor(Protocol):
+    """This node: its services and checks, and the agent itself."""
+
+    async def get_self(self) -> AgentDescription: ...
+
+    async def list_services(self) -> Sequence[Service]: ...
+
+    async def list_checks(self) -> Sequence[Check]: ...
+
+    async def register_service(
+        self, service: Service, checks: Sequence[LocalCheck] = (), *, replace_existing_checks: bool = False, token: str = ""
+    ) -> None: ...
+
+    async def deregister_service(self, service_id: str) -> None: ...
+
+    async def register_check(self, check: LocalCheck, *, token: str = "") -> None: ...
+
+    async def deregister_check(self, check_id: str) -> None: ...
+
+    async def update_ttl(self, check_id: str, status: HealthStatus, output: str) -> None: ...
+
+    async def set_maintenance(self, enable: bool, reason: str = "", service_id: str = "") -> None: ...
+
+    async def leave(self) -> None: ...
+
+    async def reload(self) -> tuple[Sequence[str], Sequence[str]]: ...
+
+    def stream_logs(self, level: str = "info", *, json: bool = False) -> AsyncIterator[str]: ...
+
+
+class RaftInfo(Protocol):
+    """Who the servers are, wherever this agent can learn it."""
+
+    async def leader_address(self) -> str:
+        """``HOST:PORT`` of the leader; empty when none is known."""
+        ...
+
+    async def peers(self) -> Sequence[str]:
+        """``HOST:PORT`` of each server in the Raft configuration."""
+        ...

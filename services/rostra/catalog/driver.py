@@ -1,0 +1,219 @@
+"""Feeds the state from consensus: attaches, loads a snapshot when told to, applies entries, hands a snapshot over when asked.
+
+The connection may break at any time: the state stays and answers stale reads, and the next attachment goes on from its
+last entry. A consensus of another cluster means that the log was lost or replaced: then, and only then, the state is
+dropped, and those who watched it are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from rostra.catalog import metrics
+from rostra.catalog.applied import AppliedIndex
+from rostra.catalog.backoff import Backoff
+from rostra.catalog.handover import Handover
+from rostra.catalog.publications import Publications
+from rostra.catalog.results import Outcome
+from rostra.catalog.snapshot import Loader
+from rostra.catalog.state import CatalogState
+from rostra.clients.consensus import (
+    AttachStream,
+    CommittedEntry,
+    ConsensusClient,
+    Entries,
+    SnapshotData,
+    SnapshotStart,
+    SnapshotWanted,
+)
+from rostra.errors import BadRequest, RostraError
+from rostra.model.proto import command_from_proto
+from rostra.v1 import command_pb2
+
+log = logging.getLogger("rostra.catalog")
+
+COMMAND_LEVEL: Final = 1
+"""Highest level of commands that this catalog understands."""
+SLICE_S: Final = 0.001
+"""Longest turn of the loop that applying or loading takes before others have theirs."""
+LOOK_AGAIN_S: Final = 0.2
+"""How long a refused attachment waits before it asks whether the cluster is another one."""
+
+
+class UnknownCommand(Exception):
+    """The log holds a command that this version cannot do. The catalog must stop: going on would make it lie."""
+
+
+class CatalogDriver:
+    """``on_applied`` is called with the request ID and outcome of each command, right after it was applied and published;
+    ``on_replaced`` when another state took the place of the one so far, with whether it is of another cluster."""
+
+    def __init__(
+        self,
+        consensus: ConsensusClient,
+        *,
+        primary: bool,
+        on_applied: Callable[[bytes, Outcome], None],
+        on_replaced: Callable[[bool], None],
+        rng: random.Random,
+    ) -> None:
+        self.state = CatalogState()
+        self.publications = Publications(self.state)
+        self.applied = AppliedIndex()
+        self.cluster_id = ""
+        self.attached = False
+        self.caught_up = False
+        self._consensus = consensus
+        self._primary = primary
+        self._on_applied = on_applied
+        self._on_replaced = on_replaced
+        self._rng = rng
+        self._loader: Loader | None = None
+        self._loading: SnapshotStart | None = None
+
+    def is_caught_up(self, commit_index: int | None) -> bool:
+        """Whether the state was once as new as the log; ``commit_index`` is where consensus last said that the log is."""
+        if not self.caught_up and self.attached and commit_index is not None:
+            self.caught_up = self.state.applied_index >= commit_index
+        return self.caught_up
+
+    async def run(self) -> None:
+        """For ever: attaches again whenever the attachment ends."""
+        backoff = Backoff(self._rng)
+        last_problem = ""
+        while True:
+            try:
+                await self._attach_once(backoff)
+            except* RostraError as group:
+                problem = str(group.exceptions[0])
+                if problem != last_problem:
+                    log.warning("not attached to consensus", extra={"reason": problem})
+                last_problem = problem
+            if self.attached:
+                last_problem = ""
+            self.attached = False
+            metrics.ATTACHED.set(0)
+            await asyncio.sleep(backoff.next_s())
+            await self._look_for_another_cluster()
+
+    async def _attach_once(self, backoff: Backoff) -> None:
+        state = self.state
+        stream = self._consensus.attach(
+            cluster_id=self.cluster_id,
+            applied_index=state.applied_index,
+            applied_term=state.applied_term,
+            primary=self._primary,
+            command_level=COMMAND_LEVEL,
+        )
+        async with stream, asyncio.TaskGroup() as tasks:
+            self.cluster_id = stream.cluster_id
+            self.attached = True
+            metrics.ATTACHED.set(1)
+            backoff.reset()
+            log.info("attached to consensus", extra={"cluster": self.cluster_id, "applied_index": state.applied_index})
+            handover = Handover(stream, lambda: self.state, self.cluster_id)
+            tasks.create_task(handover.run(), name="catalog: reports to consensus")
+            self._loader = None
+            while True:
+                await self._take(stream, handover)
+
+    async def _take(self, stream: AttachStream, handover: Handover) -> None:
+        event = await stream.receive()
+        match event:
+            case Entries():
+                await self._apply(event)
+                handover.report()
+            case SnapshotStart():
+                self._loader, self._loading = Loader(), event
+            case SnapshotData():
+                await self._load(event)
+                if event.last:
+                    handover.report()
+            case SnapshotWanted():
+                handover.want(event.minimum_index)
+
+    async def _apply(self, event: Entries) -> None:
+        """Entry by entry; others have their turn in between, and never see half an entry."""
+        started = turn = time.perf_counter()
+        for entry in event.entries:
+            if entry.index <= self.state.applied_index:
+                continue
+            self._apply_entry(entry)
+            if time.perf_counter() - turn > SLICE_S:
+                await asyncio.sleep(0)
+                turn = time.perf_counter()
+        self.caught_up = self.caught_up or self.state.applied_index >= event.commit_index
+        metrics.APPLIED.inc(len(event.entries))
+        metrics.APPLIED_INDEX.set(self.state.applied_index)
+        metrics.APPLY_SECONDS.observe(time.perf_counter() - started)
+
+    def _apply_entry(self, entry: CommittedEntry) -> None:
+        state = self.state
+        if entry.data:
+            message = _decode(entry)
+            try:
+                command = command_from_proto(message)
+            except BadRequest as error:
+                applied = state.refuse(entry.index, entry.term, entry.time_ns, error, message.request_id)
+            else:
+                applied = state.apply(entry.index, entry.term, entry.time_ns, command, message.request_id)
+            self.publications.publish(entry.index, applied)
+            self._on_applied(message.request_id, applied.outcome)
+        else:
+            state.skip(entry.index, entry.term, entry.time_ns)
+        self.applied.advance(entry.index)
+
+    async def _load(self, event: SnapshotData) -> None:
+        """Loads beside the state that answers, and puts it in its place when it is whole."""
+        loader, start = self._loader, self._loading
+        if loader is None or start is None:
+            return
+        loader.feed(event.data)
+        more = True
+        while more:
+            more = loader.step()
+            await asyncio.sleep(0)
+        if not event.last:
+            return
+        state = loader.finish() if start.last_index else CatalogState()
+        self._loader = self._loading = None
+        self._replace(state, another_cluster=False)
+        log.info("snapshot loaded", extra={"index": state.applied_index, "nodes": len(state.store.nodes)})
+
+    def _replace(self, state: CatalogState, *, another_cluster: bool) -> None:
+        self.state = state
+        self.publications.reload(state)
+        self.applied.restart(state.applied_index)
+        metrics.APPLIED_INDEX.set(state.applied_index)
+        self._on_replaced(another_cluster)
+
+    async def _look_for_another_cluster(self) -> None:
+        """After a broken attachment: whether consensus has begun anew, and with it the catalog."""
+        if not self.cluster_id:
+            return
+        try:
+            status = await self._consensus.get_status(LOOK_AGAIN_S)
+        except RostraError:
+            return
+        if status.cluster_id and status.cluster_id != self.cluster_id:
+            log.warning("consensus belongs to another cluster: starting over", extra={"was": self.cluster_id, "is": status.cluster_id})
+            self.cluster_id = ""
+            self.caught_up = False
+            self._replace(CatalogState(), another_cluster=True)
+
+
+def _decode(entry: CommittedEntry) -> command_pb2.Command:
+    try:
+        message = command_pb2.Command.FromString(entry.data)
+    except DecodeError:
+        raise UnknownCommand(f"entry {entry.index} of the log is no command") from None
+    if message.WhichOneof("kind") is None:
+        raise UnknownCommand(f"entry {entry.index} of the log holds a kind of command that this version does not know")
+    return message

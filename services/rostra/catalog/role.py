@@ -1,0 +1,126 @@
+"""The catalog role: everything of it, put together. It binds nothing: its servicers are served by the process it lives in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from rostra.catalog import metrics
+from rostra.catalog.driver import CatalogDriver
+from rostra.catalog.duties import Duties
+from rostra.catalog.leadership import LeadershipWatch
+from rostra.catalog.member_list import MemberList
+from rostra.catalog.reads import Reads
+from rostra.catalog.results import Outcome
+from rostra.catalog.servicer import CatalogServicer
+from rostra.catalog.stream_servicer import CatalogStreamServicer, another_cluster
+from rostra.catalog.writes import Writes
+from rostra.clients.consensus import ConsensusClient
+from rostra.clients.gossip import GossipClient
+from rostra.errors import NotReady
+from rostra.model.identity import Identity
+
+log = logging.getLogger("rostra.catalog")
+
+HOLD_S: Final = 7.0
+"""How long a request waits for a leader (Consul's ``rpc_hold_timeout``)."""
+CONTACT_S: Final = 1.0
+
+
+class CatalogRole:
+    """``observer``: attached without duties, to scale reads. A catalog without its consensus answers stale reads."""
+
+    name = "catalog"
+
+    def __init__(
+        self,
+        identity: Identity,
+        consensus: ConsensusClient,
+        gossip: GossipClient,
+        *,
+        observer: bool = False,
+        hold_s: float = HOLD_S,
+        rng: random.Random | None = None,
+    ) -> None:
+        rng = rng or random.Random()
+        consensus = consensus.on_behalf_of(identity, self.name)
+        self._observer = observer
+        self.driver = CatalogDriver(consensus, primary=not observer, on_applied=self._applied, on_replaced=self._replaced, rng=rng)
+        self.leadership = LeadershipWatch(consensus, time.monotonic, rng)
+        self.writes = Writes(consensus, self._known, self.leadership.patience_s, hold_s=hold_s, rng=rng)
+        self.reads = Reads(consensus, self.driver.applied, self.leadership.patience_s, hold_s=hold_s, rng=rng)
+        self.members = MemberList(gossip, rng)
+        self.duties = Duties(identity, self.members, self.leadership, self.driver, self.reads, self.writes)
+        self.servicer = CatalogServicer(identity, self.driver, self.reads, self.writes, self.leadership)
+        self.stream_servicer = CatalogStreamServicer(identity, self.driver, self.reads, self.writes, self.leadership)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the state was once as new as the log; a leader is not needed for that."""
+        return self.driver.is_caught_up(self.leadership.commit_index)
+
+    async def start(self) -> None:
+        """It binds no port and opens no file."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        forget = self.leadership.listen(self.stream_servicer.tell_contact)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.driver.run(), name="catalog: log")
+                tasks.create_task(self.leadership.run(), name="catalog: leadership")
+                tasks.create_task(self.writes.run(), name="catalog: writes")
+                tasks.create_task(self.reads.run(), name="catalog: reads")
+                tasks.create_task(self._tick(), name="catalog: clock")
+                if not self._observer:
+                    tasks.create_task(self.members.run(), name="catalog: members")
+                    tasks.create_task(self.duties.run(), name="catalog: duties")
+        finally:
+            forget()
+
+    async def stop(self) -> None:
+        """Sends the watchers elsewhere."""
+        self.stream_servicer.end_watches(NotReady("the catalog stops"))
+        await asyncio.sleep(0)
+
+    def stats(self) -> Mapping[str, Mapping[str, str]]:
+        """The ``catalog`` group of ``rostra info``, and who leads, under Consul's names."""
+        store, current = self.driver.state.store, self.leadership.current
+        return {
+            "consul": {"leader": str(current.is_leader).lower(), "leader_addr": current.leader_address},
+            "catalog": {
+                "applied_index": str(self.driver.state.applied_index),
+                "attached": str(self.driver.attached).lower(),
+                "nodes": str(len(store.nodes)),
+                "services": str(len(store.services)),
+                "checks": str(len(store.checks)),
+                "published_topics": str(len(self.driver.publications)),
+                "watch_streams": str(self.stream_servicer.watch_count),
+            },
+        }
+
+    async def _tick(self) -> None:
+        while True:
+            self.stream_servicer.tell_contact()
+            self.driver.publications.sweep(time.monotonic())
+            store = self.driver.state.store
+            metrics.NODES.set(len(store.nodes))
+            metrics.SERVICES.set(len(store.services))
+            metrics.CHECKS.set(len(store.checks))
+            metrics.TOPICS.set(len(self.driver.publications))
+            await asyncio.sleep(CONTACT_S)
+
+    def _known(self, request_id: bytes) -> Outcome | None:
+        return self.driver.state.results.get(request_id)
+
+    def _applied(self, request_id: bytes, outcome: Outcome) -> None:
+        self.writes.applied(request_id, outcome)
+
+    def _replaced(self, another: bool) -> None:
+        self.writes.state_replaced()
+        if another:
+            self.stream_servicer.end_watches(another_cluster())

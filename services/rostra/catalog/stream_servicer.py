@@ -1,0 +1,277 @@
+"""CatalogStreamService: the catalog over long-lived streams, proto <-> domain. What is sent in which order on a Watch is
+decided by ``rostra.views.session``; how fresh a barrier is, by ``reads``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from rostra.catalog import metrics
+from rostra.catalog.driver import CatalogDriver
+from rostra.catalog.leadership import LeadershipWatch
+from rostra.catalog.reads import Reads
+from rostra.catalog.writes import Writes
+from rostra.errors import BadRequest, Busy, NotReady, Resync, RostraError, Unavailable
+from rostra.model.consistency import Consistency, Contact
+from rostra.model.identity import Identity
+from rostra.model.proto import command_from_proto, topic_from_proto
+from rostra.model.topics import Topic, TopicKind
+from rostra.rpc.companions import Companions
+from rostra.rpc.hello import check_hello, make_hello
+from rostra.rpc.status import detail_from_error
+from rostra.v1 import catalog_stream_pb2, catalog_stream_pb2_grpc, common_pb2
+from rostra.views.session import Send, SendContact, SendDelta, SendEnded, SendPart, SendReached, SendResumed, WatchSession
+
+MAX_WRITES: Final = 4096
+"""Writes of one stream whose fate is not known; further ones are not read, which the writer feels as a full stream."""
+MAX_BARRIERS: Final = 64
+"""Barriers of one stream under way; a further one is answered Busy."""
+
+
+class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer):
+    """``tell_contact`` and ``end_watches`` are for the role."""
+
+    def __init__(self, identity: Identity, driver: CatalogDriver, reads: Reads, writes: Writes, leadership: LeadershipWatch) -> None:
+        self._identity = identity
+        self._driver = driver
+        self._reads = reads
+        self._writes = writes
+        self._leadership = leadership
+        self._watches: set[_Watch] = set()
+
+    @property
+    def watch_count(self) -> int:
+        return len(self._watches)
+
+    def tell_contact(self) -> None:
+        """Says on every Watch stream how fresh this server is."""
+        contact = self._contact()
+        for watch in self._watches:
+            watch.session.tell_contact(contact)
+
+    def end_watches(self, error: RostraError) -> None:
+        """Ends every Watch stream."""
+        for watch in self._watches:
+            watch.end(error)
+
+    async def Write(self, request_iterator: Any, context: Any) -> AsyncIterator[catalog_stream_pb2.WriteResponse]:
+        await _welcome(request_iterator, self._driver.cluster_id)
+        yield catalog_stream_pb2.WriteResponse(hello=self._hello())
+        results = _Results()
+        async with Companions() as companions:
+            companions.start(self._take_writes(request_iterator, results, companions), "catalog: write stream")
+            while (batch := await results.take()) is not None:
+                yield catalog_stream_pb2.WriteResponse(results=catalog_stream_pb2.WriteResults(results=batch))
+
+    async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[catalog_stream_pb2.WatchResponse]:
+        if not self._driver.is_caught_up(self._leadership.commit_index):
+            raise NotReady("the catalog has not caught up with the log yet")
+        await _welcome(request_iterator, self._driver.cluster_id)
+        yield catalog_stream_pb2.WatchResponse(hello=self._hello())
+        watch = _Watch()
+        self._watches.add(watch)
+        metrics.WATCHES.set(len(self._watches))
+        watch.session.tell_contact(self._contact())
+        try:
+            async with Companions() as companions:
+                companions.start(self._take_watch_requests(request_iterator, watch, companions), "catalog: watch stream")
+                while not watch.done:
+                    watch.changed.clear()
+                    while sends := watch.session.turn():
+                        for send in sends:
+                            yield _response(send)
+                    await watch.changed.wait()
+            if watch.error is not None:
+                raise watch.error
+        finally:
+            self._watches.discard(watch)
+            metrics.WATCHES.set(len(self._watches))
+            watch.session.close()
+
+    # --- writes ---
+
+    async def _take_writes(self, requests: Any, results: _Results, companions: Companions) -> None:
+        try:
+            async for request in requests:
+                for write in request.batch.writes:
+                    await results.begin()
+                    companions.start(self._write(write, results), "catalog: write")
+        finally:
+            results.no_more()
+
+    async def _write(self, write: catalog_stream_pb2.Write, results: _Results) -> None:
+        result = catalog_stream_pb2.WriteResult(sequence=write.sequence)
+        header = write.header
+        try:
+            self._check_datacenter(header.datacenter)
+            result.index = await self._writes.write(
+                command_from_proto(write.command),
+                request_id=header.request_id or write.command.request_id,
+                timeout_s=header.timeout_ms / 1000 or None,
+            )
+        except RostraError as error:
+            result.error.CopyFrom(detail_from_error(error))
+        finally:
+            results.end(result)
+
+    # --- watches ---
+
+    async def _take_watch_requests(self, requests: Any, watch: _Watch, companions: Companions) -> None:
+        try:
+            async for request in requests:
+                match request.WhichOneof("content"):
+                    case "subscribe":
+                        self._subscribe(watch.session, request.subscribe)
+                    case "unsubscribe":
+                        watch.session.unsubscribe(request.unsubscribe.subscription)
+                    case "barrier":
+                        self._start_barrier(watch, request.barrier, companions)
+        finally:
+            watch.end(None)
+
+    def _subscribe(self, session: WatchSession, request: catalog_stream_pb2.Subscribe) -> None:
+        try:
+            self._check_datacenter(request.datacenter)
+            topic = _topic(request.topic)
+        except RostraError as error:
+            session.refuse(request.subscription, error)
+            return
+        resumes = bool(request.resume_index) and request.resume_cluster_id == self._driver.cluster_id
+        publisher = self._driver.publications.open(topic)
+        session.subscribe(request.subscription, publisher, request.resume_index if resumes else None)
+
+    def _start_barrier(self, watch: _Watch, request: catalog_stream_pb2.Barrier, companions: Companions) -> None:
+        if watch.barriers >= MAX_BARRIERS:
+            watch.session.answer_barrier(request.barrier, 0, Busy(f"{MAX_BARRIERS} barriers are under way on this stream"))
+            return
+        watch.barriers += 1
+        companions.start(self._reach(watch, request), "catalog: barrier")
+
+    async def _reach(self, watch: _Watch, request: catalog_stream_pb2.Barrier) -> None:
+        try:
+            consistency = Consistency(request.consistency or Consistency.DEFAULT.value)
+            index = await self._reads.be_fresh(consistency, request.timeout_ms / 1000 or None)
+        except RostraError as error:
+            watch.session.answer_barrier(request.barrier, self._driver.applied.index, error)
+        else:
+            watch.session.answer_barrier(request.barrier, index)
+        finally:
+            watch.barriers -= 1
+
+    def _hello(self) -> common_pb2.Hello:
+        return make_hello(self._identity, "catalog", self._driver.cluster_id)
+
+    def _contact(self) -> Contact:
+        return self._leadership.contact(self._driver.state.applied_index)
+
+    def _check_datacenter(self, datacenter: str) -> None:
+        if datacenter not in ("", self._identity.datacenter):
+            raise Unavailable("No path to datacenter")
+
+
+class _Watch:
+    """One Watch stream. Identity is its own: two are never equal."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.session = WatchSession(self.changed.set)
+        self.barriers = 0
+        self.done = False
+        self.error: RostraError | None = None
+
+    def end(self, error: RostraError | None) -> None:
+        """The stream ends, in good order without an error."""
+        if not self.done:
+            self.done, self.error = True, error
+        self.changed.set()
+
+
+class _Results:
+    """Results of a Write stream: taken in batches as large as they have become since the last."""
+
+    def __init__(self) -> None:
+        self._room = asyncio.Semaphore(MAX_WRITES)
+        self._results: list[catalog_stream_pb2.WriteResult] = []
+        self._changed = asyncio.Event()
+        self._under_way = 0
+        self._no_more = False
+
+    async def begin(self) -> None:
+        """A write starts; waits while too many are under way."""
+        await self._room.acquire()
+        self._under_way += 1
+
+    def end(self, result: catalog_stream_pb2.WriteResult) -> None:
+        """It has a result."""
+        self._room.release()
+        self._under_way -= 1
+        self._results.append(result)
+        self._changed.set()
+
+    def no_more(self) -> None:
+        """No further write will start."""
+        self._no_more = True
+        self._changed.set()
+
+    async def take(self) -> list[catalog_stream_pb2.WriteResult] | None:
+        """The results since the last time; None once everything is answered."""
+        while not self._results:
+            if self._no_more and not self._under_way:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        results, self._results = self._results, []
+        return results
+
+
+async def _welcome(requests: Any, cluster_id: str) -> None:
+    try:
+        first = await anext(requests)
+    except StopAsyncIteration:
+        raise BadRequest("the stream ended before it began", field="hello") from None
+    if first.WhichOneof("content") != "hello":
+        raise BadRequest("the first message of a stream is Hello", field="hello")
+    check_hello(first.hello, cluster_id)
+
+
+def _topic(message: catalog_stream_pb2.Topic) -> Topic:
+    topic = topic_from_proto(message)
+    named = topic.kind not in (TopicKind.NODES, TopicKind.SERVICES)
+    if named != bool(topic.name):
+        raise BadRequest("topic.name is required" if named else "topic.name must be empty for a list", field="topic.name")
+    return topic
+
+
+def _response(send: Send) -> catalog_stream_pb2.WatchResponse:
+    message = catalog_stream_pb2.WatchResponse()
+    match send:
+        case SendDelta():
+            message.delta.subscription, message.delta.index = send.subscription, send.delta.index
+            message.delta.MergeFromString(send.delta.entries)
+        case SendPart():
+            message.snapshot.subscription, message.snapshot.index = send.subscription, send.part.index
+            message.snapshot.more = send.part.more
+            message.snapshot.MergeFromString(send.part.entries)
+        case SendResumed():
+            message.resumed.subscription, message.resumed.index = send.subscription, send.index
+        case SendEnded():
+            message.ended.subscription = send.subscription
+            message.ended.error.CopyFrom(detail_from_error(send.error))
+        case SendReached():
+            message.barrier_reached.barrier, message.barrier_reached.index = send.barrier, send.index
+            if send.error is not None:
+                message.barrier_reached.error.CopyFrom(detail_from_error(send.error))
+        case SendContact(contact):
+            message.contact.known_leader, message.contact.last_contact_ms = contact.known_leader, contact.last_contact_ms
+            message.contact.applied_index = contact.applied_index
+            message.contact.leader, message.contact.leader_address = contact.leader, contact.leader_address
+    return message
+
+
+ANOTHER_CLUSTER: Final = "the catalog belongs to another cluster now"
+
+
+def another_cluster() -> Resync:
+    """Why watches end when the state was replaced."""
+    return Resync(ANOTHER_CLUSTER)

@@ -1,0 +1,240 @@
+"""Commands on their way: proposed to consensus, answered from this catalog's own apply (DESIGN section 3, "A write").
+
+A write is done when its request ID comes by in the log, whatever became of the stream that carried it: so a broken stream
+or an unknown outcome is answered by proposing it again under the same ID, which is done once at most. What is neither
+seen nor definitely refused until its deadline is an ``UnknownOutcome``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from rostra.catalog import metrics
+from rostra.catalog.backoff import Backoff
+from rostra.catalog.results import Outcome
+from rostra.catalog.rules import check_command
+from rostra.clients.consensus import ConsensusClient, Proposal, ProposalResult, ProposeStream
+from rostra.errors import BadRequest, Busy, NoLeader, NotLeader, NotReady, RostraError, UnknownOutcome
+from rostra.model.catalog import Command
+from rostra.model.proto import command_to_proto
+
+MAX_PENDING: Final = 8192
+"""Writes whose fate is not known; a further one is refused as Busy."""
+MAX_COMMAND_BYTES: Final = (1 << 20) - 16 * 1024
+"""A message is at most 1 MiB; this leaves room for what surrounds a command on its way through consensus."""
+MAX_BATCH: Final = 512
+MAX_BATCH_BYTES: Final = 512 * 1024
+REQUEST_ID_BYTES: Final = 16
+LAST_WORD_S: Final = 0.2
+"""What a write waits beyond its deadline for consensus to say that it did not happen, rather than not to know."""
+TRY_AGAIN_S: Final = 0.02
+"""Pause before a proposal that found no leader to take it is made again."""
+
+
+class _Write:
+    """``uncertain``: a proposal of it may have been taken and not come by yet."""
+
+    __slots__ = ("data", "deadline", "handed_on", "only_in_term", "request_id", "sequence", "uncertain", "waiters")
+
+    def __init__(self, request_id: bytes, data: bytes, deadline: float, only_in_term: int) -> None:
+        self.request_id = request_id
+        self.data = data
+        self.deadline = deadline
+        self.only_in_term = only_in_term
+        self.sequence = 0
+        self.handed_on = False
+        self.uncertain = False
+        self.waiters: set[asyncio.Future[int]] = set()
+
+
+class Writes:
+    """``known`` looks a request ID up among the results that the state remembers; ``patience_s`` says how long a leader is
+    worth waiting for, given how long the caller would."""
+
+    def __init__(
+        self,
+        consensus: ConsensusClient,
+        known: Callable[[bytes], Outcome | None],
+        patience_s: Callable[[float], float],
+        *,
+        hold_s: float,
+        rng: random.Random,
+    ) -> None:
+        self._consensus = consensus
+        self._known = known
+        self._patience_s = patience_s
+        self._hold_s = hold_s
+        self._rng = rng
+        self._writes: dict[bytes, _Write] = {}
+        self._by_sequence: dict[int, _Write] = {}
+        self._queue: dict[bytes, _Write] = {}
+        self._queued = asyncio.Event()
+        self._last_sequence = 0
+
+    async def write(self, command: Command, *, request_id: bytes = b"", timeout_s: float | None = None, only_in_term: int = 0) -> int:
+        """Proposes the command and returns the log index at which it was first applied. Raises what it was refused with,
+        and after ``timeout_s`` (the hold time when None) ``NoLeader`` or ``UnknownOutcome``."""
+        check_command(command)
+        timeout_s = self._hold_s if timeout_s is None else min(timeout_s, self._hold_s)
+        if self._patience_s(self._hold_s) <= 0:
+            raise NoLeader
+        request_id = request_id or secrets.token_bytes(REQUEST_ID_BYTES)
+        known = self._known(request_id)
+        if known is not None:
+            return _result(known)
+        write = self._writes.get(request_id) or self._add(command, request_id, timeout_s, only_in_term)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[int] = loop.create_future()
+        write.waiters.add(waiter)
+        write.deadline = max(write.deadline, loop.time() + timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s + LAST_WORD_S):
+                return await waiter
+        except TimeoutError:
+            raise _fate(write, NoLeader()) from None
+        finally:
+            write.waiters.discard(waiter)
+            if not write.waiters:
+                self._forget(write)
+
+    def applied(self, request_id: bytes, outcome: Outcome) -> None:
+        """A command with that ID came by in the log."""
+        write = self._writes.get(request_id)
+        if write is not None:
+            self._decide(write, outcome)
+
+    def state_replaced(self) -> None:
+        """A snapshot took the state's place: what came by within it is among its results."""
+        for write in tuple(self._writes.values()):
+            known = self._known(write.request_id)
+            if known is not None:
+                self._decide(write, known)
+
+    async def run(self) -> None:
+        """For ever: keeps a stream to consensus and everything undecided on it."""
+        backoff = Backoff(self._rng)
+        while True:
+            try:
+                async with self._consensus.propose() as stream, asyncio.TaskGroup() as tasks:
+                    backoff.reset()
+                    tasks.create_task(self._send(stream), name="catalog: proposals")
+                    while True:
+                        for result in await stream.receive():
+                            self._take(result)
+            except* RostraError:
+                pass
+            self._stream_lost()
+            await asyncio.sleep(backoff.next_s())
+
+    def _add(self, command: Command, request_id: bytes, timeout_s: float, only_in_term: int) -> _Write:
+        if len(self._writes) >= MAX_PENDING:
+            raise Busy(f"{MAX_PENDING} writes are under way")
+        data = command_to_proto(command, request_id).SerializeToString()
+        if len(data) > MAX_COMMAND_BYTES:
+            raise BadRequest(f"the write takes {len(data)} bytes; at most {MAX_COMMAND_BYTES} are allowed", field="body")
+        write = _Write(request_id, data, asyncio.get_running_loop().time() + timeout_s, only_in_term)
+        self._writes[request_id] = write
+        metrics.WRITES_PENDING.set(len(self._writes))
+        self._enqueue(write)
+        return write
+
+    def _enqueue(self, write: _Write) -> None:
+        if self._writes.get(write.request_id) is write:
+            self._queue[write.request_id] = write
+            self._queued.set()
+
+    async def _send(self, stream: ProposeStream) -> None:
+        while True:
+            await self._queued.wait()
+            self._queued.clear()
+            while batch := self._take_batch():
+                now = asyncio.get_running_loop().time()
+                # One time-out for all keeps the batch together behind the door; each write has its own deadline here.
+                timeout_s = max(0.01, *(write.deadline - now for write in batch))
+                await stream.send([Proposal(write.sequence, write.data, timeout_s, write.only_in_term) for write in batch])
+
+    def _take_batch(self) -> list[_Write]:
+        batch: list[_Write] = []
+        size = 0
+        while self._queue and len(batch) < MAX_BATCH:
+            request_id, write = next(iter(self._queue.items()))
+            if batch and size + len(write.data) > MAX_BATCH_BYTES:
+                break
+            del self._queue[request_id]
+            self._last_sequence += 1
+            write.sequence, write.handed_on = self._last_sequence, True
+            self._by_sequence[write.sequence] = write
+            batch.append(write)
+            size += len(write.data)
+        return batch
+
+    def _take(self, result: ProposalResult) -> None:
+        """A committed one is waited for in the log; the others are over, or tried again."""
+        write = self._by_sequence.pop(result.sequence, None)
+        if write is None or write.sequence != result.sequence:
+            return
+        match result.error:
+            case None:
+                write.uncertain = True  # it is certain to come by, but what it will come to is not known
+            case UnknownOutcome() if not write.only_in_term:
+                write.uncertain = True
+                self._try_again(write)
+            case NotLeader() | NotReady() if not write.only_in_term:
+                write.handed_on = False
+                self._try_again(write)
+            case error:
+                write.handed_on = False
+                self._fail(write, _fate(write, error))
+
+    def _try_again(self, write: _Write) -> None:
+        asyncio.get_running_loop().call_later(TRY_AGAIN_S, self._enqueue, write)
+
+    def _stream_lost(self) -> None:
+        """What was handed on may have been taken; it goes out again on the next stream."""
+        self._by_sequence.clear()
+        for write in tuple(self._writes.values()):
+            if write.handed_on:
+                write.handed_on, write.uncertain = False, True
+                if write.only_in_term:
+                    self._fail(write, UnknownOutcome("the connection to consensus broke"))
+                else:
+                    self._enqueue(write)
+
+    def _decide(self, write: _Write, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._fail(write, outcome.error)
+            return
+        self._forget(write)
+        for waiter in write.waiters:
+            if not waiter.done():
+                waiter.set_result(outcome.index)
+
+    def _fail(self, write: _Write, error: RostraError) -> None:
+        self._forget(write)
+        for waiter in write.waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+    def _forget(self, write: _Write) -> None:
+        if self._writes.get(write.request_id) is write:
+            del self._writes[write.request_id]
+            self._queue.pop(write.request_id, None)
+            self._by_sequence.pop(write.sequence, None)
+            metrics.WRITES_PENDING.set(len(self._writes))
+
+
+def _fate(write: _Write, error: RostraError) -> RostraError:
+    """The error, unless an earlier proposal of the same write may still be done."""
+    if write.uncertain or write.handed_on:
+        return UnknownOutcome("the write was handed on and its fate was not learned in time: it may or may not be done")
+    return error
+
+
+def _result(outcome: Outcome) -> int:
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.index

@@ -1,0 +1,1 @@
+"""One client class per service: takes a channel, gives domain values, raises ``rostra.errors``."""

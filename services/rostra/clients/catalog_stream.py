@@ -1,0 +1,191 @@
+"""Client of ``CatalogStreamService``: its two streams, in domain values.
+
+Each stream is an async context manager that opens with the Hellos and cancels the call at its end. One task may send
+and one receive. Failures are ``rostra.errors``; after one the stream is of no more use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grpc import aio
+
+from rostra.clients.streams import BidiStream, Request, Response, milliseconds
+from rostra.errors import BadRequest, Unavailable
+from rostra.model.catalog import Command
+from rostra.model.consistency import Contact
+from rostra.model.identity import Identity
+from rostra.model.proto import command_to_proto, entry_from_proto, topic_to_proto
+from rostra.model.topics import Entry
+from rostra.rpc.hello import make_hello
+from rostra.rpc.status import error_from_detail
+from rostra.v1 import catalog_stream_pb2, command_pb2, common_pb2
+from rostra.v1.catalog_stream_pb2_grpc import CatalogStreamServiceStub
+from rostra.views.messages import (
+    BarrierAnswer,
+    BarrierRequest,
+    Delta,
+    Ended,
+    Resumed,
+    SnapshotPart,
+    Subscribe,
+    Unsubscribe,
+    WatchEvent,
+    WatchRequest,
+    WriteResult,
+)
+
+MAX_WRITE_BYTES: Final = (1 << 20) - 1024
+"""A message is at most 1 MiB; this leaves room for what surrounds a command."""
+
+DECODE_SLICE: Final = 64
+"""Entries decoded in one turn of the loop, about a millisecond's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedWrite:
+    """A command as it goes out, encoded once however often it is sent. ``size`` in bytes."""
+
+    message: command_pb2.Command
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedWrite:
+    """A write as it is sent this time."""
+
+    sequence: int
+    write: PreparedWrite
+    timeout_s: float
+
+
+def prepare_write(command: Command, request_id: bytes) -> PreparedWrite:
+    """Raises ``BadRequest`` when it is too large for a message."""
+    message = command_to_proto(command, request_id)
+    size = message.ByteSize()
+    if size > MAX_WRITE_BYTES:
+        raise BadRequest(f"the write takes {size} bytes; at most {MAX_WRITE_BYTES} are allowed", field="body")
+    return PreparedWrite(message, size)
+
+
+class CatalogStreamClient:
+    """``role`` is the caller's; the channel stays the caller's to close."""
+
+    def __init__(self, channel: aio.Channel, identity: Identity, role: str) -> None:
+        self._stub = CatalogStreamServiceStub(channel)
+        self._hello = make_hello(identity, role)
+
+    def watch(self) -> WatchStream:
+        """A Watch stream, opened by entering it."""
+        return WatchStream(self._stub.Watch, catalog_stream_pb2.WatchRequest(hello=self._hello))
+
+    def write(self) -> WriteStream:
+        """A Write stream, opened by entering it."""
+        return WriteStream(self._stub.Write, catalog_stream_pb2.WriteRequest(hello=self._hello))
+
+
+class _CatalogStream(BidiStream[Request, Response]):
+    def _accept(self, message: Any) -> None:
+        super()._accept(message)
+        if not self.cluster_id:
+            raise Unavailable(f"{self.peer} does not know its cluster yet")
+
+
+class WatchStream(_CatalogStream[catalog_stream_pb2.WatchRequest, catalog_stream_pb2.WatchResponse]):
+    """Subscriptions and barriers go out, what becomes of them comes in."""
+
+    async def send(self, request: WatchRequest) -> None:
+        """Waits while the server is slow."""
+        await self.write(_watch_request(request))
+
+    async def receive(self) -> WatchEvent:
+        """The next event; content that this version does not know is passed over."""
+        while True:
+            message = await self.read()
+            match message.WhichOneof("content"):
+                case "delta":
+                    delta = message.delta
+                    return Delta(delta.subscription, delta.index, await _entries(delta.entries))
+                case "snapshot":
+                    part = message.snapshot
+                    return SnapshotPart(part.subscription, part.index, await _entries(part.entries), part.more)
+                case "resumed":
+                    return Resumed(message.resumed.subscription, message.resumed.index)
+                case "ended":
+                    return Ended(message.ended.subscription, error_from_detail(message.ended.error))
+                case "barrier_reached":
+                    return _barrier_answer(message.barrier_reached)
+                case "contact":
+                    return _contact(message.contact)
+
+
+class WriteStream(_CatalogStream[catalog_stream_pb2.WriteRequest, catalog_stream_pb2.WriteResponse]):
+    """Writes go out in batches, results come in."""
+
+    async def send(self, writes: Iterable[NumberedWrite]) -> None:
+        """One batch, which the caller keeps under the message limit. Waits while the server is slow."""
+        batch = catalog_stream_pb2.WriteBatch(writes=[_write(write) for write in writes])
+        await self.write(catalog_stream_pb2.WriteRequest(batch=batch))
+
+    async def receive(self) -> list[WriteResult]:
+        """The next results, in any order."""
+        message = await self.read()
+        return [
+            WriteResult(result.sequence, result.index, error_from_detail(result.error) if result.HasField("error") else None)
+            for result in message.results.results
+        ]
+
+
+def _watch_request(request: WatchRequest) -> catalog_stream_pb2.WatchRequest:
+    match request:
+        case Subscribe():
+            return catalog_stream_pb2.WatchRequest(
+                subscribe=catalog_stream_pb2.Subscribe(
+                    subscription=request.subscription,
+                    topic=topic_to_proto(request.topic),
+                    resume_index=request.resume_index,
+                    resume_cluster_id=request.resume_cluster_id,
+                )
+            )
+        case Unsubscribe():
+            return catalog_stream_pb2.WatchRequest(unsubscribe=catalog_stream_pb2.Unsubscribe(subscription=request.subscription))
+        case BarrierRequest():
+            barrier = catalog_stream_pb2.Barrier(
+                barrier=request.number,
+                consistency=common_pb2.Consistency.ValueType(request.consistency.value),
+                timeout_ms=milliseconds(request.timeout_s),
+            )
+            return catalog_stream_pb2.WatchRequest(barrier=barrier)
+
+
+async def _entries(messages: Sequence[catalog_stream_pb2.TopicEntry]) -> tuple[Entry, ...]:
+    if len(messages) <= DECODE_SLICE:
+        return tuple(map(entry_from_proto, messages))
+    entries: list[Entry] = []
+    for start in range(0, len(messages), DECODE_SLICE):
+        entries.extend(map(entry_from_proto, messages[start : start + DECODE_SLICE]))
+        await asyncio.sleep(0)
+    return tuple(entries)
+
+
+def _barrier_answer(message: catalog_stream_pb2.BarrierReached) -> BarrierAnswer:
+    return BarrierAnswer(message.barrier, message.index, error_from_detail(message.error) if message.HasField("error") else None)
+
+
+def _contact(message: catalog_stream_pb2.Contact) -> Contact:
+    return Contact(
+        known_leader=message.known_leader,
+        last_contact_ms=message.last_contact_ms,
+        applied_index=message.applied_index,
+        leader=message.leader,
+        leader_address=message.leader_address,
+    )
+
+
+def _write(numbered: NumberedWrite) -> catalog_stream_pb2.Write:
+    command = numbered.write.message
+    header = common_pb2.RequestHeader(request_id=command.request_id, timeout_ms=milliseconds(numbered.timeout_s))
+    return catalog_stream_pb2.Write(sequence=numbered.sequence, header=header, command=command)

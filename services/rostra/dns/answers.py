@@ -1,0 +1,83 @@
+"""From a question to its RRsets: small answerers, tried in the order of ``ANSWERERS``; each answers or passes on.
+
+Each reads the views through a ``Glance``, which raises ``Lacking`` for a view that is not here yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from rostra.dns.answer import Answer, Question, World
+from rostra.dns.infrastructure import (
+    answer_apex,
+    answer_class,
+    answer_empty_name,
+    answer_meta,
+    answer_name_server,
+    answer_outside,
+    answer_unknown,
+)
+from rostra.dns.names import UnknownName, read_form
+from rostra.dns.node_answers import answer_address, answer_node, answer_reverse
+from rostra.dns.records import Record
+from rostra.dns.service_answers import answer_service
+from rostra.dns.wire import Request, RRType, pack_name
+from rostra.dns.zone import find_zone
+
+MAX_ALIASES: Final = 8
+"""CNAMEs followed within our domains before the rest of the chain is left to the resolver."""
+
+ANSWERERS: Final[tuple[Callable[[Question], Answer | None], ...]] = (
+    answer_class,
+    answer_meta,
+    answer_reverse,
+    answer_outside,
+    answer_apex,
+    answer_name_server,
+    answer_empty_name,
+    answer_address,
+    answer_node,
+    answer_service,
+    answer_unknown,
+)
+
+_OUTSIDE: Final = UnknownName("outside of the domains served here")
+
+
+def answer_request(request: Request, world: World) -> Answer:
+    """The answer to a well-formed request. Raises ``Lacking``."""
+    return _answer(request, request.labels, world, 0)
+
+
+def _answer(request: Request, labels: tuple[bytes, ...], world: World, aliases: int) -> Answer:
+    zone = find_zone(world.zones, labels)
+    form = read_form(labels[: len(labels) - len(zone.labels)], world.settings.datacenter) if zone else _OUTSIDE
+    question = Question(request, labels, zone, form, world)
+    answer = next(answer for answerer in ANSWERERS if (answer := answerer(question)) is not None)
+    if answer.alias is None or request.qtype in (RRType.CNAME, RRType.ANY):
+        return answer
+    return _follow(request, answer, answer.alias, world, aliases + 1)
+
+
+def _follow(request: Request, answer: Answer, alias: tuple[bytes, ...], world: World, aliases: int) -> Answer:
+    """A CNAME and what it leads to (RFC 1034 section 4.3.2, 3a); the response code is the last name's (RFC 6604)."""
+    if find_zone(world.zones, alias) is None:
+        return replace(answer, outside=alias)
+    if aliases > MAX_ALIASES:
+        return answer
+    rest = _answer(request, alias, world, aliases)
+    owner = pack_name(alias)
+    return replace(
+        rest,
+        answer=answer.answer + _owned(rest.answer, owner),
+        owner=rest.owner or owner,
+        additional=_owned(rest.additional, owner),
+        lasting=answer.lasting and rest.lasting,
+    )
+
+
+def _owned(records: tuple[Record, ...], owner: bytes) -> tuple[Record, ...]:
+    """What belonged to the name asked belongs to the alias's target now."""
+    return tuple(record if record.owner else record._replace(owner=owner) for record in records)

@@ -1,0 +1,171 @@
+"""The whole of the role between a datagram and its answer, without I/O: parse, answer, fit; and keep what is finished.
+
+A finished answer is kept under the question's own bytes, all but the ID, for as long as what it was made from stands. Where
+the answer is one of many orders, a message that came alone gets one drawn anew. In a *burst*, messages taken between two
+turns of the loop, up to ``ROTATION`` orders are kept and given in turn, and one in ``RENEWAL`` is replaced by a new one; and
+since no view can change within a burst, what was found standing is not looked at again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from rostra.dns.answer import Answer, ExtendedError, World
+from rostra.dns.answers import answer_request
+from rostra.dns.glance import Glance, Ground, Lacking, Look
+from rostra.dns.message import allowance_of, fit
+from rostra.dns.settings import DnsSettings
+from rostra.dns.wire import HEADER, QR, RD, TC, Rcode, Request, Transport, parse_request
+from rostra.dns.zone import Zone
+
+ROTATION: Final = 64
+RENEWAL: Final = 17
+_MAX_KEY: Final = 320
+"""Longer questions are not kept; a name of 255 bytes with EDNS and a client subnet is shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A name outside of our domains is left to find, for a client that may use the recursors. ``answer`` is what is known."""
+
+    request: Request
+    labels: tuple[bytes, ...]
+    answer: Answer
+
+
+Outcome: TypeAlias = bytes | Lacking | Outside | None
+"""The answer; what it lacks; what is left for a recursor; None: no answer is due, the message is dropped."""
+
+
+class _Finished:
+    """A question's finished answers, without their ID. ``size`` is what they may come to take."""
+
+    __slots__ = ("_compose", "_grounds", "_orders", "_turn", "burst", "only", "size")
+
+    def __init__(self, grounds: tuple[Ground, ...], first: bytes, compose: Callable[[], bytes] | None) -> None:
+        self.burst = 0
+        self.only = first if compose is None else None
+        """The answer, where there is but one order."""
+        self.size = len(first) * (ROTATION if compose else 1)
+        self._grounds = grounds
+        self._compose = compose
+        self._orders = [first]
+        self._turn = 0
+
+    def stands(self, look: Look) -> bool:
+        return all(ground.stands(look) for ground in self._grounds)
+
+    def next(self, *, anew: bool) -> bytes:
+        """The answer to give now; drawn ``anew`` if asked so, if fewer orders than ``ROTATION`` are kept, or if its turn has come."""
+        if self._compose is None:
+            return self._orders[0]
+        self._turn = turn = self._turn + 1
+        index = turn % ROTATION
+        if index >= len(self._orders):
+            self._orders.append(self._compose())
+            return self._orders[-1]
+        if anew or turn % RENEWAL == 0:
+            self._orders[index] = self._compose()
+        return self._orders[index]
+
+
+class _Store:
+    """Finished answers by question, bounded by size: what was not asked for since the other half filled is forgotten."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._half = max_bytes // 2
+        self._young: dict[bytes, _Finished] = {}
+        self._old: dict[bytes, _Finished] = {}
+        self._size = 0
+
+    def get(self, key: bytes) -> _Finished | None:
+        found = self._young.get(key)
+        if found is None and (found := self._old.get(key)) is not None:
+            self.put(key, found)
+        return found
+
+    def put(self, key: bytes, finished: _Finished) -> None:
+        held = self._young.get(key)
+        self._size += finished.size - (held.size if held else 0)
+        self._young[key] = finished
+        if self._size > self._half:
+            self._old, self._young, self._size = self._young, {}, 0
+
+
+class Core:
+    """Answers messages from views. ``recursion`` says, with each, whether its client may use recursors."""
+
+    def __init__(self, settings: DnsSettings, source: random.Random) -> None:
+        self.settings = settings
+        self._source = source
+        domains = [settings.domain] + ([settings.alt_domain] if settings.alt_domain.strip(".") else [])
+        self._zones = tuple(Zone(domain, settings) for domain in domains)
+        self._store = _Store(settings.max_cached_bytes)
+
+    def respond(self, message: bytes, transport: Transport, look: Look, *, recursion: bool = False, burst: int = 0) -> Outcome:
+        """What becomes of ``message``. ``burst`` is the same number for messages between which no view can have changed, and 0
+        for one that came alone."""
+        key = message[2:] if transport is Transport.UDP and not recursion else message[2:] + _variant(transport, recursion)
+        finished = self._store.get(key)
+        if finished is not None and ((burst and finished.burst == burst) or finished.stands(look)):
+            finished.burst = burst
+            return message[:2] + (finished.only or finished.next(anew=not burst))
+        request = parse_request(message)
+        if request is None:
+            return None
+        fault = self._fault(request)
+        if fault is not None:
+            return self._fit(request, Answer(fault, authoritative=False), transport, recursion)
+        glance = Glance(look)
+        try:
+            answer = answer_request(request, World(self.settings, self._zones, self._source, glance))
+        except Lacking as lacking:
+            return lacking
+        if answer.outside is not None and recursion and request.recursion_desired:
+            return Outside(request, answer.outside, answer)
+        response = self._fit(request, answer, transport, recursion)
+        if answer.lasting and len(key) <= _MAX_KEY:
+            compose = partial(self._compose, request, answer, transport, recursion) if len(answer.choices) > 1 else None
+            self._store.put(key, _Finished(tuple(glance.grounds), response[2:], compose))
+        return response
+
+    def fail(self, message: bytes, transport: Transport, error: ExtendedError, *, recursion: bool = False) -> bytes | None:
+        """SERVFAIL, with the reason."""
+        request = parse_request(message)
+        if request is None:
+            return None
+        return self._fit(request, Answer(Rcode.SERVFAIL, authoritative=False, error=error), transport, recursion)
+
+    def complete(self, outside: Outside, answer: Answer, transport: Transport) -> bytes:
+        """The message for a question that a recursor was asked about."""
+        return self._fit(outside.request, answer, transport, recursion=True)
+
+    def truncated(self, message: bytes) -> bytes | None:
+        """An empty answer that sends the client to TCP; None where no answer is due."""
+        request = parse_request(message)
+        if request is None or request.fault is not Rcode.NOERROR:
+            return None
+        return HEADER.pack(request.id, QR | TC | request.flags & RD, 1, 0, 0, 0) + request.question
+
+    def _fault(self, request: Request) -> Rcode | None:
+        if request.fault is not Rcode.NOERROR:
+            return request.fault
+        if request.edns is not None and request.edns.version and not self.settings.compat.lenient_questions:
+            return Rcode.BADVERS
+        return None
+
+    def _compose(self, request: Request, answer: Answer, transport: Transport, recursion: bool) -> bytes:
+        return self._fit(request, answer, transport, recursion)[2:]
+
+    def _fit(self, request: Request, answer: Answer, transport: Transport, recursion: bool) -> bytes:
+        allowance = allowance_of(request, transport, self.settings)
+        return fit(request, answer, allowance, self.settings, self._source, recursion=recursion)
+
+
+def _variant(transport: Transport, recursion: bool) -> bytes:
+    """Tells apart answers to the same bytes. A question with bytes after its end is never kept, so these mix with no other."""
+    return b"%d%d" % (transport is Transport.TCP, recursion)

@@ -1,0 +1,160 @@
+"""Where every transport brings its messages: answered at once where the views are here, and else in a task of the role's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Final
+
+from rostra.dns import metrics
+from rostra.dns.answer import ErrorCode, ExtendedError
+from rostra.dns.core import Core, Outcome, Outside
+from rostra.dns.glance import Lacking, Look
+from rostra.dns.recursion import Recursion
+from rostra.dns.settings import TEN_YEARS_S
+from rostra.dns.wire import Transport
+from rostra.errors import Busy, NotReady, RostraError
+from rostra.model.consistency import Consistency
+from rostra.model.topics import Topic
+from rostra.views.reader import Reader
+from rostra.views.view import View
+
+REPORT_INTERVAL_S: Final = 60.0
+MAX_ROUNDS: Final = 12
+"""Times that an answer may turn out to need more views; a chain of aliases needs one each."""
+
+_log = logging.getLogger("rostra.dns")
+
+
+class Desk:
+    """Answers messages. ``tasks`` is set by the role while it runs; without it, what cannot be answered at once is dropped."""
+
+    def __init__(self, core: Core, reader: Reader, recursion: Recursion) -> None:
+        self.tasks: asyncio.TaskGroup | None = None
+        self.pending = 0
+        self._reader = reader
+        self._last_report = -REPORT_INTERVAL_S
+        self.configure(core, recursion)
+
+    def configure(self, core: Core, recursion: Recursion) -> None:
+        """Takes other settings, from the next message on."""
+        self.core = core
+        self.settings = core.settings
+        self._recursion = recursion
+        self._is_always_stale = self.settings.allow_stale and self.settings.max_stale_s >= TEN_YEARS_S
+
+    def at_once(self, message: bytes, transport: Transport, client: str, burst: int = 0) -> Outcome:
+        """The answer, None where none is due, or what it takes to have one. ``burst`` as in ``Core.respond``."""
+        look = self._look if self._is_always_stale or self._may_be_stale() else _nothing
+        outcome = self._respond(message, transport, look, client, burst)
+        _count(outcome, transport)
+        return outcome
+
+    async def answer(self, message: bytes, transport: Transport, client: str) -> bytes | None:
+        """The answer, however long it takes within the limits."""
+        outcome = self.at_once(message, transport, client)
+        if outcome is None or isinstance(outcome, bytes):
+            return outcome
+        return await self.finish(outcome, message, transport, client)
+
+    def defer(self, work: Coroutine[object, object, None], done: Callable[[], None] | None = None) -> bool:
+        """Runs ``work`` as a task; False, and counted, when too many wait already."""
+        if self.tasks is None or self.pending >= self.settings.max_pending:
+            metrics.BUSY.inc()
+            work.close()
+            return False
+        self.pending += 1
+        metrics.PENDING.set(self.pending)
+        task = self.tasks.create_task(work, name="dns question")
+        task.add_done_callback(lambda _: self._done(done))
+        return True
+
+    def _done(self, done: Callable[[], None] | None) -> None:
+        self.pending -= 1
+        metrics.PENDING.set(self.pending)
+        if done is not None:
+            done()
+
+    async def finish(self, outcome: Lacking | Outside, message: bytes, transport: Transport, client: str) -> bytes | None:
+        """Gets what is lacking until there is an answer."""
+        response = await self._finish(outcome, message, transport, client)
+        _count(response, transport)
+        return response
+
+    async def _finish(self, outcome: Outcome, message: bytes, transport: Transport, client: str) -> bytes | None:
+        here: dict[Topic, View] = {}
+        for _ in range(MAX_ROUNDS):
+            match outcome:
+                case Lacking():
+                    try:
+                        await self._read(outcome.topics, here)
+                    except RostraError as error:
+                        return self._fail(message, transport, _reason(error), client)
+                    outcome = self._respond(message, transport, self._with(here), client)
+                case Outside():
+                    answer = await self._recursion.complete(outcome)
+                    return self.core.complete(outcome, answer, transport)
+                case _:
+                    return outcome
+        reason = ExtendedError(ErrorCode.NOT_READY, "the catalog changes faster than it can be read")
+        return self._fail(message, transport, reason, client)
+
+    def _respond(self, message: bytes, transport: Transport, look: Look, client: str, burst: int = 0) -> Outcome:
+        """Whatever a message or a record makes go wrong here is this question's failure, and no more than one log line a minute."""
+        try:
+            return self.core.respond(message, transport, look, recursion=self._recursion.serves(client), burst=burst)
+        except Exception:
+            self._report()
+            return self._fail(message, transport, ExtendedError(ErrorCode.OTHER, "internal error"), client)
+
+    def _fail(self, message: bytes, transport: Transport, reason: ExtendedError, client: str) -> bytes | None:
+        return self.core.fail(message, transport, reason, recursion=self._recursion.serves(client))
+
+    def _report(self) -> None:
+        metrics.ERRORS.inc()
+        now = asyncio.get_running_loop().time()
+        if now - self._last_report >= REPORT_INTERVAL_S:
+            self._last_report = now
+            _log.exception("dns question failed")
+
+    async def _read(self, topics: tuple[Topic, ...], here: dict[Topic, View]) -> None:
+        consistency = Consistency.STALE if self._may_be_stale() else Consistency.DEFAULT
+        reading = await self._reader.read(topics, consistency, timeout_s=self.settings.view_timeout_s)
+        here.update(zip(topics, reading.views, strict=True))
+
+    def _may_be_stale(self) -> bool:
+        if not self.settings.allow_stale:
+            return False
+        max_stale_s = self.settings.max_stale_s
+        return max_stale_s >= TEN_YEARS_S or self._reader.contact.last_contact_ms <= max_stale_s * 1000
+
+    def _look(self, topic: Topic) -> View | None:
+        try:
+            reading = self._reader.peek((topic,))
+        except Busy:
+            return None
+        return None if reading is None else reading.views[0]
+
+    def _with(self, here: Mapping[Topic, View]) -> Look:
+        """What was just read, and where old views will do, all others too."""
+        if not self._may_be_stale():
+            return here.get
+        return lambda topic: here.get(topic) or self._look(topic)
+
+
+def _count(outcome: Outcome, transport: Transport) -> None:
+    if type(outcome) is bytes:
+        metrics.ANSWERS[transport][outcome[3] & 0xF] += 1
+    elif outcome is None:
+        metrics.NO_QUESTION.inc()
+
+
+def _nothing(topic: Topic) -> View | None:
+    return None
+
+
+def _reason(error: RostraError) -> ExtendedError:
+    if isinstance(error, NotReady):
+        return ExtendedError(ErrorCode.NOT_READY, "the catalog was not read once")
+    return ExtendedError(ErrorCode.NO_REACHABLE_AUTHORITY, str(error))

@@ -1,0 +1,92 @@
+"""The sockets of the role: UDP and TCP on every address, on the same port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Final
+
+from rostra.dns.datagram import DatagramDoor
+from rostra.dns.desk import Desk
+from rostra.dns.rate_limit import RateLimit
+from rostra.dns.stream import Connection, Connections
+from rostra.errors import RostraError
+
+_BACKLOG: Final = 512
+_ANY_PORT_TRIES: Final = 16
+
+
+class Driver:
+    """Listens from ``start`` to ``stop``. ``endpoints`` are the addresses with the ports that they really have."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.endpoints: tuple[tuple[str, int], ...] = ()
+        self._desk = desk
+        settings = desk.settings
+        self._connections = Connections(settings.max_connections, settings.max_connections_per_client)
+        self._rate_limit = RateLimit(settings.response_rate_limit) if settings.response_rate_limit else None
+        self._datagram_doors: list[DatagramDoor] = []
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self) -> None:
+        """Raises ``RostraError`` that names the address and port that cannot be had; then nothing is left open."""
+        try:
+            for address in self._desk.settings.addresses:
+                await self._listen(address)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Closes every socket; connections are cut."""
+        for door in self._datagram_doors:
+            door.close()
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self._connections.open):
+            connection.close()
+        self._datagram_doors, self._servers = [], []
+
+    async def _listen(self, address: str) -> None:
+        udp, tcp = bind_both(address, self._desk.settings.port)
+        try:
+            server = await asyncio.get_running_loop().create_server(self._connect, sock=tcp, backlog=_BACKLOG)
+        except BaseException:
+            udp.close()
+            tcp.close()
+            raise
+        self._servers.append(server)
+        self._datagram_doors.append(DatagramDoor(self._desk, udp, self._rate_limit))
+        self.endpoints += ((address, udp.getsockname()[1]),)
+
+    def _connect(self) -> Connection:
+        return Connection(self._desk, self._connections)
+
+
+def bind_both(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket on the same port; port 0: any that is free for both."""
+    for _ in range(_ANY_PORT_TRIES):
+        udp = _bind(socket.SOCK_DGRAM, address, port)
+        try:
+            return udp, _bind(socket.SOCK_STREAM, address, udp.getsockname()[1])
+        except RostraError:
+            udp.close()
+            if port:
+                raise
+    raise RostraError(f"dns on {address}: no port is free for both UDP and TCP")
+
+
+def _bind(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    try:
+        if kind is socket.SOCK_STREAM:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if made.family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind((address, port))
+    except OSError as error:
+        made.close()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise RostraError(f"dns port {port} on {address}: {reason}") from None
+    return made

@@ -1,0 +1,89 @@
+"""One reading of the views for one answer: what it asked for that is not here, and what the answer was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from rostra.model.topics import SERVICES, Entry, Topic
+from rostra.views.view import View
+
+Look: TypeAlias = Callable[[Topic], View | None]
+"""The view of a topic as it is, or None while it has no snapshot."""
+
+
+class Lacking(Exception):
+    """The answer needs views that are not here: get them and ask again."""
+
+    def __init__(self, topics: Sequence[Topic]) -> None:
+        super().__init__(topics)
+        self.topics = tuple(topics)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeView:
+    """The answer was made from all of a topic."""
+
+    topic: Topic
+    view: View
+    cluster_id: str
+    index: int
+
+    def stands(self, look: Look) -> bool:
+        view = look(self.topic)
+        return view is self.view and view.index == self.index and view.cluster_id == self.cluster_id
+
+
+@dataclass(frozen=True, slots=True)
+class OneEntry:
+    """The answer was made from one entry of a topic, or from its absence."""
+
+    topic: Topic
+    key: str
+    entry: Entry | None
+
+    def stands(self, look: Look) -> bool:
+        view = look(self.topic)
+        return view is not None and view.get(self.key) is self.entry
+
+
+Ground: TypeAlias = WholeView | OneEntry
+
+
+class Glance:
+    """Reads views and remembers on what ground the answer stands."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self.grounds: list[Ground] = []
+
+    def view(self, topic: Topic) -> View:
+        """All of a topic; raises ``Lacking`` when it is not here."""
+        view = self._get(topic)
+        self.grounds.append(WholeView(topic, view, view.cluster_id, view.index))
+        return view
+
+    def views(self, topics: Sequence[Topic]) -> list[View]:
+        """All of several topics; what is not here is asked for at once."""
+        lacking = [topic for topic in topics if self._look(topic) is None]
+        if lacking:
+            raise Lacking(lacking)
+        return [self.view(topic) for topic in topics]
+
+    def entry(self, topic: Topic, key: str) -> Entry | None:
+        """One entry of a topic; raises ``Lacking`` when the topic is not here."""
+        entry = self._get(topic).get(key)
+        self.grounds.append(OneEntry(topic, key, entry))
+        return entry
+
+    def serial(self) -> int:
+        """The number of the zone's version: the log index at which the list of services last changed. No ground: a negative
+        answer is as good with the serial of a moment ago."""
+        return max(1, self._get(SERVICES).index)
+
+    def _get(self, topic: Topic) -> View:
+        view = self._look(topic)
+        if view is None:
+            raise Lacking((topic,))
+        return view

@@ -1,0 +1,77 @@
+"""Resource records, packed once where they are made so that any number of answers can share the bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, NamedTuple
+
+from rostra.dns.settings import SoaSettings
+from rostra.dns.wire import CLASS_IN, RRType
+
+_HEAD: Final = struct.Struct("!HHIH")
+_SRV: Final = struct.Struct("!HHH")
+_SOA: Final = struct.Struct("!IIIII")
+_MAX_TTL: Final = 2**31 - 1
+_MAX_STRING: Final = 255
+_MAX_TEXT: Final = 32_768
+PLAIN_VALUE_PREFIX: Final = "rfc1035-"
+"""Node metadata under such a key is given as its value alone, not as ``key=value`` (RFC 1464)."""
+
+
+class Record(NamedTuple):
+    """``owner`` is a packed name, empty for the name that was asked; ``body`` is everything after it.
+
+    ``target`` is the name at the end of ``body``, where there is one: later owners that are the same may point to it. Names
+    within bodies are not compressed: RFC 2782 forbids it for SRV, and so a body does not depend on where it stands.
+    """
+
+    owner: bytes
+    body: bytes
+    target: bytes = b""
+
+
+def make_body(rrtype: RRType, ttl_s: float, rdata: bytes) -> bytes:
+    """Type, class, TTL and data."""
+    return _HEAD.pack(rrtype, CLASS_IN, min(int(ttl_s), _MAX_TTL), len(rdata)) + rdata
+
+
+def address_body(address: IPv4Address | IPv6Address, ttl_s: float) -> bytes:
+    return make_body(RRType.A if address.version == 4 else RRType.AAAA, ttl_s, address.packed)
+
+
+def name_record(rrtype: RRType, owner: bytes, target: bytes, ttl_s: float) -> Record:
+    """CNAME, NS or PTR."""
+    return Record(owner, make_body(rrtype, ttl_s, target), target)
+
+
+def srv_body(target: bytes, *, port: int, weight: int, ttl_s: float) -> bytes:
+    """Priority is always 1, as Consul gives it."""
+    return make_body(RRType.SRV, ttl_s, _SRV.pack(1, weight, port) + target)
+
+
+def soa_record(owner: bytes, serial: int, timers: SoaSettings) -> Record:
+    """The primary is ``ns`` and the mailbox ``hostmaster`` of the zone."""
+    counters = _SOA.pack(serial & 0xFFFFFFFF, timers.refresh_s, timers.retry_s, timers.expire_s, timers.min_ttl_s)
+    return Record(owner, make_body(RRType.SOA, timers.min_ttl_s, b"\x02ns" + owner + b"\x0ahostmaster" + owner + counters))
+
+
+def txt_bodies(meta: Mapping[str, str], ttl_s: float) -> tuple[bytes, ...]:
+    """One record for each entry; a text over 255 bytes becomes several strings of one record, what is over 32 KiB is left out."""
+    return tuple(make_body(RRType.TXT, ttl_s, b"".join(_strings(key, value))) for key, value in meta.items())
+
+
+def _strings(key: str, value: str) -> Iterator[bytes]:
+    text = (value if key.lower().startswith(PLAIN_VALUE_PREFIX) else f"{key}={value}").encode()[:_MAX_TEXT]
+    for start in range(0, max(len(text), 1), _MAX_STRING):
+        part = text[start : start + _MAX_STRING]
+        yield bytes((len(part),)) + part
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that ``text`` is, or None where it is a host name. An IPv6 zone (``%eth0``) is no part of a record."""
+    try:
+        return ip_address(text.partition("%")[0])
+    except ValueError:
+        return None

@@ -1,0 +1,84 @@
+"""The DNS role as the agent composes it: a reader of views and settings in, names answered until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from rostra.dns.core import Core
+from rostra.dns.desk import Desk
+from rostra.dns.driver import Driver
+from rostra.dns.recursion import make_recursion
+from rostra.dns.servicer import DnsServicer
+from rostra.dns.settings import DnsSettings
+from rostra.errors import RostraError
+from rostra.model.catalog import CONSUL_SERVICE
+from rostra.model.consistency import Consistency
+from rostra.model.topics import NODES, SERVICES, Topic, TopicKind
+from rostra.views.reader import Reader
+
+_ALWAYS: Final = (NODES, SERVICES, Topic(TopicKind.SERVICE, CONSUL_SERVICE))
+_RETRY_S: Final = 0.5
+
+_log = logging.getLogger("rostra.dns")
+
+
+class DnsRole:
+    """Answers on every address of the settings, and by ``servicer`` over gRPC."""
+
+    name: Final = "dns"
+
+    def __init__(self, reader: Reader, settings: DnsSettings, *, source: random.Random | None = None) -> None:
+        self._reader = reader
+        self._source = source or random.Random()
+        self._desk = Desk(Core(settings, self._source), reader, make_recursion(settings, self._source))
+        self._driver = Driver(self._desk)
+        self.servicer = DnsServicer(self._desk)
+
+    @property
+    def endpoints(self) -> tuple[tuple[str, int], ...]:
+        """Addresses and ports that are listened on."""
+        return self._driver.endpoints
+
+    @property
+    def ready(self) -> bool:
+        """Whether the lists are here, so that a name's absence can be told."""
+        return self._reader.peek((NODES, SERVICES)) is not None
+
+    async def start(self) -> None:
+        """Binds; raises ``RostraError`` that names the port that is taken. Questions before ``run`` get SERVFAIL or no answer."""
+        await self._driver.start()
+        for address, port in self.endpoints:
+            _log.info("dns listening", extra={"address": address, "port": port})
+
+    async def run(self) -> None:
+        """Answers what needs waiting for, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._desk.tasks = tasks
+            try:
+                await self._keep_lists()
+            finally:
+                self._desk.tasks = None
+
+    async def stop(self) -> None:
+        await self._driver.stop()
+
+    def reload(self, settings: DnsSettings) -> None:
+        """Takes what may change while running: everything but addresses, port and connection limits."""
+        self._desk.configure(Core(settings, self._source), make_recursion(settings, self._source))
+
+    def stats(self) -> Mapping[str, Mapping[str, str]]:
+        return {"dns": {"ready": str(self.ready).lower(), "pending": str(self._desk.pending)}}
+
+    async def _keep_lists(self) -> None:
+        """Asks for the lists before the first question does, and until they come; the hub keeps them from then on."""
+        while True:
+            try:
+                await self._reader.read(_ALWAYS, Consistency.STALE, timeout_s=self._desk.settings.view_timeout_s)
+                break
+            except RostraError:
+                await asyncio.sleep(_RETRY_S * self._source.uniform(0.5, 1.0))
+        await asyncio.get_running_loop().create_future()

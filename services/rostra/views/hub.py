@@ -1,0 +1,195 @@
+"""The hub: this process's views of the catalog, one for all its roles (DESIGN section 3).
+
+How to use it
+-------------
+
+The composition makes one ``Hub`` for each process, runs ``await hub.run()`` in its task group, and gives the hub to dns and
+gateway, who see it as ``Reader``, ``BarrierReader`` and ``Writer`` (``rostra.views.reader``). ``run`` never fails for want of a
+catalog: it looks for one until cancelled. All methods belong to the one event loop of the process.
+
+- ``peek`` is the fast path for stale reads: synchronous, no task, no allocation but the ``Reading``. It subscribes what is
+  not yet; None then means "not yet", and ``read`` waits for it.
+- ``read`` does any consistency. ``barrier`` and ``peek(topics, barrier)`` are the same in two halves, for who answers many
+  default reads by one callback.
+- ``wait`` asks ``changed`` after changes of the views, never otherwise. It takes no barrier; a blocking query that times out
+  does so itself, by ``read``.
+- ``write`` returns when this process's views show the write, or 50 ms after it was applied.
+
+Views are live and shared: use a ``Reading`` before the next await, and change nothing in it. Views of topics that were let
+go (idle for ten minutes, or more than the cap of others wanted) stop changing, so do not keep them either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from rostra.clients.catalog_stream import CatalogStreamClient, prepare_write
+from rostra.errors import NotReady, RostraError
+from rostra.model.catalog import Command
+from rostra.model.consistency import Consistency, Contact
+from rostra.model.identity import Identity
+from rostra.model.topics import Topic
+from rostra.views.barriers import Barrier
+from rostra.views.limits import DEFAULT_LIMITS, HubLimits
+from rostra.views.lookup import Lookup
+from rostra.views.reader import Reading
+from rostra.views.subscriptions import Pins, Subscription
+from rostra.views.upstreams import Upstream, Upstreams
+from rostra.views.view import View
+from rostra.views.waiting import Waiting
+from rostra.views.watching import Watching
+from rostra.views.writing import Writing
+
+HOLD_S: Final = 7.0
+"""How long a default or consistent read or a write waits for a leader: Consul's default for ``rpc_hold_timeout``."""
+
+FIRST_SNAPSHOT_S: Final = 1.0
+"""How long a stale read waits for a topic that was never seen."""
+
+CATCH_UP_S: Final = 0.050
+"""How long a write that is done waits for this process's views to show it."""
+
+
+class Hub:
+    """Implements ``BarrierReader`` and ``Writer``. ``role`` is what it calls itself to catalogs."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        identity: Identity,
+        *,
+        role: str = "gateway",
+        hold_s: float = HOLD_S,
+        limits: HubLimits = DEFAULT_LIMITS,
+        rng: random.Random | None = None,
+    ) -> None:
+        def connect(upstream: Upstream) -> CatalogStreamClient:
+            return CatalogStreamClient(upstream.channel, identity, role)
+
+        self._hold_s = hold_s
+        self._limits = limits
+        rng = rng or random.Random()
+        self._watching = Watching(upstreams, connect, hold_s=hold_s, limits=limits, rng=rng)
+        self._writing = Writing(upstreams, connect, self._watching, limits=limits, rng=rng)
+        self._subscriptions = self._watching.subscriptions
+        self._lookup = Lookup(self._subscriptions)
+        self._waiting = Waiting(self._look)
+
+    async def run(self) -> None:
+        """Until cancelled; then all who wait are refused with ``NotReady``."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._watching.run(), name="views watch")
+                tasks.create_task(self._writing.run(), name="views write")
+                tasks.create_task(self._sweep(), name="views sweep")
+        finally:
+            self._waiting.refuse(NotReady("the views have stopped"))
+
+    @property
+    def ready(self) -> bool:
+        """Whether the lists were ever seen, so that stale reads are answered."""
+        return self._subscriptions.nodes.loaded and self._subscriptions.services.loaded
+
+    @property
+    def contact(self) -> Contact:
+        return self._watching.contact
+
+    def stats(self) -> Mapping[str, Mapping[str, str]]:
+        """For ``rostra info``."""
+        numbers = {
+            "upstream": self._watching.upstream,
+            "cluster_id": self._subscriptions.cluster_id,
+            "topics": str(len(self._subscriptions)),
+            "live_topics": str(self._subscriptions.live_count),
+            "reconnects": str(self._watching.reconnects),
+        }
+        return {"views": numbers}
+
+    def barrier(self, consistency: Consistency) -> asyncio.Future[Barrier]:
+        return self._watching.barrier(consistency)
+
+    def peek(self, topics: Sequence[Topic], barrier: Barrier | None = None) -> Reading | None:
+        now = asyncio.get_running_loop().time()
+        views: list[View] = []
+        for topic in topics:
+            view, source = self._lookup.find(topic, now)
+            if source.loaded and (barrier is None or self._subscriptions.covers(barrier, source)):
+                views.append(view)
+        if self._subscriptions.has_requests:
+            self._watching.wake()
+        if len(views) < len(topics):
+            return None
+        return Reading(tuple(views), self._watching.contact, barrier.consistency if barrier else Consistency.STALE)
+
+    async def read(self, topics: Sequence[Topic], consistency: Consistency, *, timeout_s: float | None = None) -> Reading:
+        if consistency is Consistency.STALE:
+            return self.peek(topics) or await self._first(topics, timeout_s)
+        deadline = asyncio.get_running_loop().time() + (self._hold_s if timeout_s is None else timeout_s)
+        if timeout_s is None:
+            # The usual way makes no timer: the hold time of the batch is this request's.
+            barrier = await asyncio.shield(self.barrier(consistency))
+            return self.peek(topics, barrier) or await self._fresh(topics, consistency, deadline, barrier)
+        return await self._fresh(topics, consistency, deadline, None)
+
+    async def wait(self, topics: Sequence[Topic], changed: Callable[[Reading], bool], *, timeout_s: float) -> Reading:
+        return await self._waiting.wait(tuple(topics), changed, timeout_s)
+
+    async def write(self, command: Command, *, request_id: bytes = b"", timeout_s: float | None = None) -> int:
+        prepared = prepare_write(command, request_id or os.urandom(16))
+        index = await self._writing.write(prepared, self._hold_s if timeout_s is None else timeout_s)
+        await self.caught_up(index, timeout_s=CATCH_UP_S)
+        return index
+
+    async def caught_up(self, index: int, *, timeout_s: float) -> bool:
+        """By a barrier, shared with everyone's: an index alone does not say which topics a write changed."""
+        if self._watching.reached_index < index:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while self._watching.reached_index < index:
+                        await asyncio.shield(self.barrier(Consistency.DEFAULT))
+            except (TimeoutError, RostraError):
+                return False
+        return True
+
+    def _look(self, topics: Sequence[Topic]) -> tuple[Reading | None, Sequence[Subscription]]:
+        return self.peek(topics), [self._source(topic) for topic in topics]
+
+    def _source(self, topic: Topic) -> Subscription:
+        return self._lookup.find(topic, asyncio.get_running_loop().time())[1]
+
+    async def _first(self, topics: Sequence[Topic], timeout_s: float | None) -> Reading:
+        longest_s = FIRST_SNAPSHOT_S if timeout_s is None else min(timeout_s, FIRST_SNAPSHOT_S)
+        return await self.wait(topics, lambda _: True, timeout_s=longest_s)
+
+    async def _fresh(self, topics: Sequence[Topic], consistency: Consistency, deadline: float, barrier: Barrier | None) -> Reading:
+        """Takes turns waiting for topics to be live and for a barrier, until one barrier covers all topics."""
+        with Pins() as pins:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    while True:
+                        if barrier is not None:
+                            await self._live(topics, pins)
+                            if reading := self.peek(topics, barrier):
+                                return reading
+                        barrier = await asyncio.shield(self.barrier(consistency))
+                        if reading := self.peek(topics, barrier):
+                            return reading
+            except TimeoutError:
+                raise self._watching.gave_up() from None
+
+    async def _live(self, topics: Sequence[Topic], pins: Pins) -> None:
+        """A name that its list does not know is as live as the list. Pinned, or reads under way would push each other's
+        topics out for ever where more names are asked for than there is room."""
+        for topic in topics:
+            while pins.add(source := self._source(topic)).live_at is None:
+                await self._watching.live(source)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.idle_s / 8)
+            self._subscriptions.sweep(asyncio.get_running_loop().time())
+            self._watching.wake()

@@ -1,0 +1,29 @@
+"""The hub's own limits, with defaults and their reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Durations in seconds."""
+
+    patience_s: float = 2.0
+    """How long one of several servers may look for a leader before the next is asked."""
+
+    silence_s: float = 3.0
+    """Servers say how fresh they are every second; one that said nothing for so long is taken for dead."""
+
+    max_topics: int = 4096
+    """Topics kept at once; the least recently used gives way."""
+
+    idle_s: float = 600.0
+    """A topic that nobody asked for in so long is let go; the lists of nodes and services never are."""
+
+    max_pending_writes: int = 4096
+    """Writes under way at once; a further one is refused as Busy."""
+
+
+DEFAULT_LIMITS: Final = HubLimits()

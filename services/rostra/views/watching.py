@@ -1,0 +1,271 @@
+"""The Watch stream of a hub: keeps one open to some catalog, feeds the subscriptions, sends barriers.
+
+The decisions are in ``subscriptions`` and ``barriers``; here are the tasks, the timers and the futures. Between two awaits
+all changes are atomic, so a reader never sees half an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import logging
+import random
+from collections.abc import Callable
+from typing import Final
+
+from rostra.clients.catalog_stream import CatalogStreamClient, WatchStream
+from rostra.errors import NoLeader, NoServers, NotReady, RostraError, Unavailable
+from rostra.model.consistency import Consistency, Contact
+from rostra.views import metrics
+from rostra.views.back_off import BackOff
+from rostra.views.barriers import Barrier, Barriers
+from rostra.views.limits import HubLimits
+from rostra.views.messages import BarrierAnswer, Delta, Ended, Resumed, SnapshotPart, WatchEvent
+from rostra.views.subscriptions import Subscription, Subscriptions
+from rostra.views.upstreams import Rotation, Upstream, Upstreams
+
+log = logging.getLogger("rostra.views")
+
+WATCHDOG_S: Final = 0.5
+
+
+class Watching:
+    """``connect`` makes the client for an upstream. ``positions`` order the events of all streams, see ``Subscriptions.covers``."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        connect: Callable[[Upstream], CatalogStreamClient],
+        *,
+        hold_s: float,
+        limits: HubLimits,
+        rng: random.Random,
+    ) -> None:
+        self._upstreams = upstreams
+        self._connect = connect
+        self._hold_s = hold_s
+        self._limits = limits
+        positions = itertools.count(1)
+        self.subscriptions = Subscriptions(positions, max_topics=limits.max_topics, idle_s=limits.idle_s)
+        self.barriers: Barriers[asyncio.Future[Barrier]] = Barriers(positions, rng, hold_s, lambda: self._loop.create_future())
+        self.upstream = ""
+        self.reached_index = 0
+        self.reconnects = 0
+        self._alone = True
+        self._rotation = Rotation(rng)
+        self._back_off = BackOff(rng)
+        self._contact = Contact()
+        self._heard_at = self._opened_at = 0.0
+        self._to_send = asyncio.Event()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._coming: dict[Subscription, asyncio.Future[None]] = {}
+        self._stopped = False
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    @property
+    def contact(self) -> Contact:
+        """As the server last said; without a server no leader is known, and the time since grows."""
+        if self.upstream:
+            return self._contact
+        unheard_ms = round((self._loop.time() - self._heard_at) * 1000) if self._heard_at else 0
+        last_contact_ms = self._contact.last_contact_ms + unheard_ms
+        return dataclasses.replace(self._contact, known_leader=False, last_contact_ms=last_contact_ms)
+
+    def barrier(self, consistency: Consistency) -> asyncio.Future[Barrier]:
+        """What ``BarrierReader.barrier`` promises."""
+        if self._stopped:
+            raise NotReady("the views have stopped")
+        now = self._loop.time()
+        future = self.barriers.join(consistency, now)
+        if not self.barriers.in_flight(consistency):
+            self._to_send.set()
+        if self._expiry is None:
+            self._expiry = self._loop.call_at(now + self._hold_s, self._expire)
+        return future
+
+    async def live(self, subscription: Subscription) -> None:
+        """Returns once the topic, which the caller has pinned, is live on a stream. Raises what the server refused it with."""
+        self._to_send.set()
+        if self._stopped:
+            raise NotReady("the views have stopped")
+        if subscription.live_at is None:
+            future = self._coming.get(subscription)
+            if future is None:
+                future = self._coming[subscription] = self._loop.create_future()
+            await asyncio.shield(future)
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        self._to_send.set()
+
+    def gave_up(self) -> RostraError:
+        """What to tell a caller whose time is up without a leader."""
+        return NoLeader() if self._upstreams.candidates() else NoServers()
+
+    async def run(self) -> None:
+        """Until cancelled, which refuses all who wait."""
+        try:
+            while True:
+                upstream = self._rotation.choose(self._upstreams.candidates())
+                if upstream is not None:
+                    await self._try(upstream)
+                await asyncio.sleep(self._back_off.next_delay_s())
+        finally:
+            self._stop()
+
+    async def _try(self, upstream: Upstream) -> None:
+        try:
+            async with self._connect(upstream).watch() as stream:
+                self._open(stream, upstream)
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._receive(stream), name="views watch receiver")
+                    tasks.create_task(self._send(stream), name="views watch sender")
+                    tasks.create_task(self._watch_over(), name="views watchdog")
+        except* RostraError as broken:
+            # Only the first failure is news; attempts follow each other too fast to tell an operator of each.
+            level = logging.INFO if self.upstream else logging.DEBUG
+            log.log(level, "catalog lost", extra={"upstream": upstream.address, "error": str(broken.exceptions[0])})
+            metrics.RECONNECTS.labels("watch").inc()
+            self.reconnects += 1
+        finally:
+            self._lose()
+
+    def _open(self, stream: WatchStream, upstream: Upstream) -> None:
+        log.info("catalog found", extra={"upstream": upstream.address, "cluster_id": stream.cluster_id})
+        if stream.cluster_id != self.subscriptions.cluster_id:
+            self.reached_index = 0
+        self._contact = self.contact
+        self.upstream = upstream.address
+        self._heard_at = self._opened_at = self._loop.time()
+        self._look_around()
+        self.subscriptions.open(stream.cluster_id)
+        self._to_send.set()
+
+    def _lose(self) -> None:
+        self.upstream = ""
+        self.subscriptions.close()
+        self.barriers.lost()
+        metrics.LIVE_TOPICS.set(0)
+
+    def _stop(self) -> None:
+        self._stopped = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for barrier in self.barriers.give_up():
+            _refuse(barrier, NotReady("the views have stopped"))
+        for coming in self._coming.values():
+            _refuse(coming, NotReady("the views have stopped"))
+        self._coming.clear()
+
+    async def _send(self, stream: WatchStream) -> None:
+        while True:
+            request = self.subscriptions.take()
+            if request is not None:
+                await stream.send(request)
+            # A barrier sent before the lists are live would cover nothing.
+            elif self.subscriptions.lists_live and (closed := self.barriers.take(self._loop.time(), self._patience_s())):
+                barrier, served = closed
+                metrics.BARRIERS.labels(barrier.consistency.name.lower()).inc()
+                metrics.REQUESTS_PER_BARRIER.observe(served)
+                await stream.send(barrier)
+            else:
+                self._to_send.clear()
+                await self._to_send.wait()
+
+    async def _receive(self, stream: WatchStream) -> None:
+        while True:
+            event = await stream.receive()
+            self._heard_at = self._loop.time()
+            self._take(event)
+
+    def _take(self, event: WatchEvent) -> None:
+        match event:
+            case Delta():
+                self._came_live(self.subscriptions.delta(event))
+            case BarrierAnswer():
+                self._answered(event)
+            case Contact():
+                self._contact = event
+                if event.known_leader:
+                    self.barriers.leader_seen()
+            case SnapshotPart():
+                self._came_live(self.subscriptions.snapshot(event))
+            case Resumed():
+                self._came_live(self.subscriptions.resumed(event))
+            case Ended():
+                self._ended(event)
+
+    def _came_live(self, subscription: Subscription | None) -> None:
+        if subscription is None:
+            return
+        metrics.LIVE_TOPICS.set(self.subscriptions.live_count)
+        if self.subscriptions.lists_live:
+            self._back_off.reset()
+            self._to_send.set()
+        coming = self._coming.pop(subscription, None)
+        if coming is not None and not coming.done():
+            coming.set_result(None)
+
+    def _ended(self, event: Ended) -> None:
+        subscription = self.subscriptions.ended(event)
+        coming = self._coming.pop(subscription, None) if subscription else None
+        if coming is not None:
+            _refuse(coming, event.error)
+
+    def _answered(self, answer: BarrierAnswer) -> None:
+        if answer.error is not None:
+            delay_s = self.barriers.failed(answer.number, self._loop.time())
+            if self._alone:
+                self._loop.call_later(delay_s, self._to_send.set)
+                return
+            raise Unavailable(f"barrier not reached: {answer.error}")
+        reached = self.barriers.reached(answer.number, answer.index)
+        self.reached_index = max(self.reached_index, answer.index)
+        if not self._contact.known_leader:
+            self._contact = dataclasses.replace(self._contact, known_leader=True, last_contact_ms=0)
+        if reached is not None:
+            barrier, futures = reached
+            for future in futures:
+                if not future.done():
+                    future.set_result(barrier)
+            self._to_send.set()
+
+    async def _watch_over(self) -> None:
+        while True:
+            await asyncio.sleep(WATCHDOG_S)
+            now = self._loop.time()
+            self._look_around()
+            metrics.QUEUE_DEPTH.labels("barriers").set(self.barriers.depth)
+            if now - self._heard_at > self._limits.silence_s:
+                raise Unavailable(f"the server was silent for {self._limits.silence_s:g} s")
+            if self.barriers.overdue(now):
+                raise Unavailable("the server did not answer a barrier")
+            # Cut off with a server that sees no leader: another one may.
+            lonely = self.barriers.leaderless and not self._contact.known_leader
+            if lonely and not self._alone and now - self._opened_at > self._limits.patience_s:
+                raise Unavailable("the server knows no leader")
+
+    def _expire(self) -> None:
+        self._expiry = None
+        expired = self.barriers.expire(self._loop.time())
+        for future in expired:
+            _refuse(future, self.gave_up())
+        deadline = self.barriers.deadline
+        if deadline is not None:
+            self._expiry = self._loop.call_at(deadline, self._expire)
+
+    def _patience_s(self) -> float:
+        return self._hold_s if self._alone else self._limits.patience_s
+
+    def _look_around(self) -> None:
+        self._alone = all(candidate.address == self.upstream for candidate in self._upstreams.candidates())
+
+
+def _refuse(future: asyncio.Future[Barrier] | asyncio.Future[None], error: RostraError) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # nobody may be left to ask, and that is no fault

@@ -1,0 +1,145 @@
+"""The Write stream of a hub: opened for the first write, kept open, moved to another catalog when it breaks.
+
+What is sent again, and what a writer is told, is decided in ``writes``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Callable
+
+from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, PreparedWrite, WriteStream
+from rostra.errors import NoLeader, NotReady, RostraError, Unavailable
+from rostra.views import metrics
+from rostra.views.back_off import BackOff
+from rostra.views.limits import HubLimits
+from rostra.views.upstreams import Rotation, Upstream, Upstreams
+from rostra.views.watching import WATCHDOG_S, Watching
+from rostra.views.writes import Decided, Writes
+
+log = logging.getLogger("rostra.views")
+
+Ticket = asyncio.Future[int]
+
+
+class Writing:
+    """Prefers the catalog that ``watching`` watches, whose views show a write first."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        connect: Callable[[Upstream], CatalogStreamClient],
+        watching: Watching,
+        *,
+        limits: HubLimits,
+        rng: random.Random,
+    ) -> None:
+        self._upstreams = upstreams
+        self._connect = connect
+        self._watching = watching
+        self._patience_s = limits.patience_s
+        self._writes: Writes[PreparedWrite, Ticket] = Writes(limits.max_pending_writes)
+        self._rotation = Rotation(rng)
+        self._back_off = BackOff(rng)
+        self._to_send = asyncio.Event()
+        self._stopped = False
+
+    async def write(self, prepared: PreparedWrite, timeout_s: float) -> int:
+        """The log index at which it was applied."""
+        if self._stopped:
+            raise NotReady("the views have stopped")
+        if self._watching.barriers.leaderless:
+            raise NoLeader
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        pending = self._writes.add(prepared, prepared.size, loop.create_future(), deadline)
+        self._to_send.set()
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await pending.ticket
+        except TimeoutError:
+            fate = pending.fate()
+            raise (self._watching.gave_up() if isinstance(fate, NoLeader) else fate) from None
+        finally:
+            self._writes.forget(pending)
+
+    async def run(self) -> None:
+        """Until cancelled, which tells all writers what is known of their writes."""
+        try:
+            while True:
+                while not self._writes.queued:
+                    self._to_send.clear()
+                    await self._to_send.wait()
+                prefer = self._watching.upstream if self._back_off.fresh else ""
+                upstream = self._rotation.choose(self._upstreams.candidates(), prefer)
+                if upstream is not None:
+                    await self._try(upstream)
+                await asyncio.sleep(self._back_off.next_delay_s())
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        for pending in self._writes.give_up():
+            if not pending.ticket.done():
+                fate = pending.fate()
+                pending.ticket.set_exception(NotReady("the views have stopped") if isinstance(fate, NoLeader) else fate)
+                pending.ticket.exception()
+
+    async def _try(self, upstream: Upstream) -> None:
+        try:
+            async with self._connect(upstream).write() as stream, asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send(stream), name="views write sender")
+                tasks.create_task(self._receive(stream), name="views write receiver")
+                tasks.create_task(self._watch_over(), name="views write watchdog")
+        except* RostraError as broken:
+            log.debug("write stream lost", extra={"upstream": upstream.address, "error": str(broken.exceptions[0])})
+            metrics.RECONNECTS.labels("write").inc()
+        finally:
+            self._writes.lost()
+
+    async def _send(self, stream: WriteStream) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            patience_s = self._patience_s if len(self._upstreams.candidates()) > 1 else math.inf
+            batch = self._writes.take(loop.time(), patience_s)
+            if batch:
+                metrics.QUEUE_DEPTH.labels("writes").set(len(self._writes))
+                await stream.send([NumberedWrite(pending.sequence, pending.payload, pending.timeout_s) for pending in batch])
+            else:
+                self._to_send.clear()
+                await self._to_send.wait()
+
+    async def _receive(self, stream: WriteStream) -> None:
+        while True:
+            refused: RostraError | None = None
+            for result in await stream.receive():
+                decided = self._writes.result(result)
+                if isinstance(decided, Decided):
+                    self._back_off.reset()
+                    _tell(decided)
+                elif decided is not None:
+                    refused = result.error
+            metrics.QUEUE_DEPTH.labels("writes").set(len(self._writes))
+            if refused is not None:
+                # On to the next catalog, or to this one a little later, with all that is under way.
+                raise Unavailable(f"a write was not done: {refused}")
+
+    async def _watch_over(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(WATCHDOG_S)
+            if self._writes.overdue(loop.time()):
+                raise Unavailable("the server did not answer a write")
+
+
+def _tell(decided: Decided[Ticket]) -> None:
+    if decided.ticket.done():
+        return
+    if decided.error is not None:
+        decided.ticket.set_exception(decided.error)
+    else:
+        decided.ticket.set_result(decided.index)

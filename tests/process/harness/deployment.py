@@ -1,0 +1,137 @@
+"""One node of rostra, whole in one process or in six, behind one interface: the same test code asks both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from .http import Api
+from .names import Resolver
+from .ports import Ports
+from .program import Program, this_rostra
+from .running import Running
+from .waiting import eventually
+
+ROLES: Final = ("gossip", "consensus", "catalog", "local", "dns", "gateway")
+HOST: Final = "127.0.0.1"
+START_LIMIT_S: Final = 15.0
+
+
+class Deployment:
+    """A node that is made of processes, by name in order of start, each with its arguments.
+
+    ``folder`` holds home, scratch and working folder of the processes; ``data`` is the data folder where they have one.
+    """
+
+    def __init__(self, folder: Path, node: str, ports: Ports, commands: Mapping[str, Sequence[str]], data: Path | None = None) -> None:
+        self.folder = folder
+        self.node = node
+        self.ports = ports
+        self.data = data
+        self.commands = commands
+        self.program = this_rostra()
+        self.http_address = f"{HOST}:{ports.http}"
+        self.grpc_address = f"{HOST}:{ports.grpc}"
+        self.api = Api(self.http_address)
+        self.dns = Resolver(HOST, ports.dns)
+        self.running: dict[str, Running] = {}
+
+    @property
+    def only(self) -> Running:
+        """The process of an agent."""
+        (process,) = self.running.values()
+        return process
+
+    @property
+    def output(self) -> str:
+        return "\n".join(f"--- {name}\n{process.output}" for name, process in self.running.items())
+
+    def start(self) -> None:
+        """Starts every process that does not run, and waits until the node answers as a whole."""
+        for name in self.commands:
+            if name not in self.running or not self.running[name].is_running:
+                self.start_one(name)
+        self.wait_until_ready()
+
+    def start_one(self, name: str) -> Running:
+        """Starts one process without waiting for anything."""
+        self.running[name] = Running(self.program, self.folder, self.commands[name])
+        return self.running[name]
+
+    def wait_until_ready(self, within_s: float = START_LIMIT_S) -> None:
+        """Until the node is in the catalog, passing, with its service, over HTTP and DNS alike."""
+        try:
+            eventually(self._is_ready, within_s, "the node serves and is in its own catalog")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.output}") from None
+
+    def assert_alive(self) -> None:
+        """No process has ended by itself."""
+        for name, process in self.running.items():
+            assert process.is_running, f"{name} ended:\n{process.output}"
+
+    def stop(self) -> None:
+        """Ends all of it, the last started first, and makes sure that nothing is left."""
+        for process in reversed(self.running.values()):
+            process.kill()
+        self.api.close()
+
+    def cli(self, *arguments: str) -> str:
+        """Standard output of a client command, which must succeed."""
+        done = self.program.run(self.folder, *arguments, env={"CONSUL_HTTP_ADDR": self.http_address})
+        assert done.returncode == 0, f"{arguments}: exit code {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def _is_ready(self) -> bool:
+        self.assert_running_or_say_why()
+        services = self.api.get("/v1/catalog/services").json()
+        checks = self.api.get(f"/v1/health/node/{self.node}").json()
+        return (
+            "consul" in services
+            and [check["Status"] for check in checks] == ["passing"]
+            and self.dns.addresses(f"{self.node}.node.consul") == [HOST]
+        )
+
+    def assert_running_or_say_why(self) -> None:
+        """Ends the wait at once when a process has ended: it will not come back by itself."""
+        for name, process in self.running.items():
+            if not process.is_running:
+                raise RuntimeError(f"{name} ended:\n{process.output}")
+
+
+def dev_agent(folder: Path, *flags: str, node: str = "solo") -> Deployment:
+    """``rostra agent -dev`` with every port given."""
+    ports = Ports.free()
+    return Deployment(folder, node, ports, {"agent": ["agent", "-dev", f"-node={node}", *ports.flags(), *flags]})
+
+
+def durable_agent(folder: Path, *flags: str, node: str = "kept") -> Deployment:
+    """``rostra agent -server -bootstrap`` on a data folder of its own."""
+    ports = Ports.free()
+    data = folder / "data"
+    command = ["agent", "-server", "-bootstrap", f"-data-dir={data}", f"-bind={HOST}", f"-node={node}", *FAST, *ports.flags(), *flags]
+    return Deployment(folder, node, ports, {"agent": command}, data)
+
+
+def six_processes(folder: Path, node: str = "split") -> Deployment:
+    """The six roles, each by hand, meeting at the sockets in their data folder."""
+    ports = Ports.free()
+    data = folder / "data"
+
+    def upstreams(*roles: str) -> list[str]:
+        return [f"-{role}=unix:{data}/{role}.sock" for role in roles]
+
+    flags = {
+        "gossip": ["-server", "-bootstrap", f"-node={node}", f"-bind={HOST}", *ports.flags("serf_lan", "serf_wan", "server")],
+        "consensus": ["-bootstrap", f"-bind={HOST}", *FAST, *ports.flags("server"), *upstreams("gossip")],
+        "catalog": upstreams("gossip", "consensus"),
+        "local": [*ports.flags("server"), *upstreams("gossip", "catalog")],
+        "dns": [*ports.flags("dns"), *upstreams("gossip", "catalog")],
+        "gateway": [*ports.flags("http", "grpc"), *upstreams("gossip", "catalog", "local")],
+    }
+    return Deployment(folder, node, ports, {role: [role, f"-data-dir={data}", *flags[role]] for role in ROLES}, data)
+
+
+FAST: Final = ("-hcl=performance { raft_multiplier = 1 }",)
+"""Elections as quick as a server's may be: nothing else here depends on how long they take."""

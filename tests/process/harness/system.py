@@ -1,0 +1,79 @@
+"""What the system knows of a process: where it listens, what it writes to, whom it started."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+LISTEN = "0A"
+WRITE_FLAGS = os.O_WRONLY | os.O_RDWR
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Listener:
+    """A socket to which anyone may talk. ``protocol`` is tcp or udp."""
+
+    protocol: str
+    address: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.address).is_loopback
+
+
+def listeners(pid: int) -> set[Listener]:
+    """Every TCP socket on which the process listens, and every UDP socket that is open to all."""
+    inodes = {target[8:-1] for target in _open_files(pid).values() if target.startswith("socket:[")}
+    found = set()
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            local, remote, state, inode = (line.split()[index] for index in (1, 2, 3, 9))
+            is_open = state == LISTEN if table.startswith("tcp") else int(remote.rpartition(":")[2], 16) == 0
+            if inode in inodes and is_open:
+                address, port = _decoded(local)
+                found.add(Listener(table.removesuffix("6"), address, port))
+    return found
+
+
+def written_files(pid: int) -> list[str]:
+    """Regular files that the process has open for writing, deleted ones and those in memory included."""
+    found = []
+    for number, target in _open_files(pid).items():
+        flags = re.search(r"^flags:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/{number}").read_text(), re.MULTILINE)
+        if flags and int(flags[1], 8) & WRITE_FLAGS and target.startswith("/") and not target.startswith("/dev/"):
+            found.append(target)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Processes that it has started and that still run."""
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def files_below(folder: Path) -> set[str]:
+    """Every file and folder below ``folder``."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def _open_files(pid: int) -> dict[str, str]:
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[entry.name] = os.readlink(entry)
+        except FileNotFoundError:
+            continue  # closed meanwhile
+    return found
+
+
+def _decoded(text: str) -> tuple[str, int]:
+    """The kernel writes an address as 32-bit words in the machine's own order."""
+    host, _, port = text.partition(":")
+    words = [int(host[start : start + 8], 16) for start in range(0, len(host), 8)]
+    packed = struct.pack(f"={len(words)}I", *words)
+    return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed), int(port, 16)

@@ -1,0 +1,44 @@
+"""Waiting for a condition, never for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import grpc
+import httpx
+
+Result = TypeVar("Result")
+
+PAUSE_S = 0.02
+NOT_YET = (AssertionError, OSError, LookupError, httpx.HTTPError, grpc.RpcError)
+"""What a condition may raise while it does not hold yet."""
+
+
+def eventually(condition: Callable[[], Result], within_s: float, what: str = "") -> Result:
+    """The first result of ``condition`` that is true. Fails after ``within_s`` with what it said last."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            result = condition()
+            last: object = result
+        except NOT_YET as error:
+            result = None  # type: ignore[assignment] # nothing yet, whatever its type
+            last = f"{type(error).__name__}: {error}"
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within_s} s: {what or condition}; at last: {last}")
+        time.sleep(PAUSE_S)
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._start

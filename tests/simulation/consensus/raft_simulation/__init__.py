@@ -1,0 +1,1 @@
+"""Whole clusters of real cores on a simulated network, disk and clock, checked after every step. One seed, one history."""

@@ -1,0 +1,117 @@
+"""The gateway on a real socket, in front of small real services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from rostra.gateway.role import GatewayRole
+from rostra.gateway.settings import GatewaySettings
+
+from .small_hub import SmallAgent, SmallGossip, SmallHub, SmallRaft
+
+
+@dataclass
+class Response:
+    """An answer as it came; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> object:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def index(self) -> int:
+        return int(self.headers["x-consul-index"])
+
+
+class Connection:
+    """A kept-alive HTTP connection, spoken by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        lines = [f"{method} {target} HTTP/1.1", "Host: test", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+        if body:
+            lines.append(f"Content-Length: {len(body)}")
+        self.writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+
+    async def receive(self, *, head_only: bool = False) -> Response:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
+        body = b"" if head_only else await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return Response(int(head[0].split()[1]), headers, body)
+
+    async def closed(self) -> bool:
+        """Whether the other side ends the connection; what it still says is dropped."""
+        try:
+            await self.reader.read()
+        except ConnectionError:
+            pass
+        return True
+
+
+class World:
+    """A gateway and what is behind it."""
+
+    def __init__(self) -> None:
+        self.hub = SmallHub()
+        self.agent = SmallAgent()
+        self.gossip = SmallGossip()
+        self._connections: list[Connection] = []
+        self.role: GatewayRole
+
+    async def start(self, settings: GatewaySettings | None = None) -> None:
+        settings = settings or GatewaySettings()
+        settings = msgspec.structs.replace(settings, http_port=0, node_name="n1")
+        self.role = GatewayRole(self.hub, self.hub, self.agent, self.gossip, SmallRaft(self.hub), settings)
+        await self.role.start()
+
+    async def connect(self) -> Connection:
+        host, _, port = self.role.addresses[0].rpartition(":")
+        connection = Connection(*await asyncio.open_connection(host, int(port)))
+        self._connections.append(connection)
+        return connection
+
+    async def ask(
+        self, method: str, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None, *, head_only: bool = False
+    ) -> Response:
+        """One request on a connection of its own."""
+        connection = await self.connect()
+        connection.send(method, target, body.encode() if isinstance(body, str) else body, headers)
+        response = await asyncio.wait_for(connection.receive(head_only=head_only), 10)
+        connection.writer.close()
+        return response
+
+    async def get(self, target: str, headers: dict[str, str] | None = None) -> Response:
+        return await self.ask("GET", target, headers=headers)
+
+    async def put(self, target: str, body: bytes | str = b"", headers: dict[str, str] | None = None) -> Response:
+        return await self.ask("PUT", target, body, headers)
+
+    async def stop(self) -> None:
+        for connection in self._connections:
+            connection.writer.close()
+        await self.role.stop()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """Started, with nothing in the catalog."""
+    world = World()
+    await world.start()
+    yield world
+    await world.stop()

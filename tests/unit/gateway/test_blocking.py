@@ -1,0 +1,131 @@
+"""Blocking queries over the wire: when they wake and when they do not. The index rules alone are in test_resultsets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rostra.model.catalog import Check, Deregistration, HealthStatus, Node, Registration, Service
+
+from .conftest import Connection, World
+
+
+async def block(world: World, target: str) -> Connection:
+    """A query that is parked."""
+    parked = int(world.role.stats()["gateway"]["blocked_queries"])
+    connection = await world.connect()
+    connection.send("GET", target)
+    while int(world.role.stats()["gateway"]["blocked_queries"]) == parked:
+        await asyncio.sleep(0)
+    return connection
+
+
+async def still_blocked(connection: Connection) -> bool:
+    for _ in range(20):
+        await asyncio.sleep(0)
+    return not connection.reader._buffer  # type: ignore[attr-defined]
+
+
+async def test_index_zero_and_an_index_below_the_answers_never_block(world: World) -> None:
+    world.hub.register("n1")
+    world.hub.register("n2")
+    for index in ("0", "", "1"):
+        assert (await world.get(f"/v1/catalog/nodes?index={index}&wait=10m")).index == 2
+
+
+@pytest.mark.parametrize("mode", ["", "&stale", "&consistent"])
+async def test_a_change_of_the_answer_wakes_it_with_the_new_answer(world: World, mode: str) -> None:
+    index = world.hub.register("n1")
+    waiting = await block(world, f"/v1/catalog/nodes?index={index}{mode}")
+    changed = world.hub.register("n2")
+    answer = await waiting.receive()
+    assert answer.index == changed
+    assert '"n2"' in answer.text
+
+
+async def test_it_does_not_wake_for_writes_that_leave_its_answer_the_same(world: World) -> None:
+    world.hub.register("n1", "web", tags=("x",))
+    web = await world.get("/v1/catalog/service/web?tag=x")
+    services = await world.get("/v1/catalog/services")
+    on_web = await block(world, f"/v1/catalog/service/web?tag=x&index={web.index}")
+    on_services = await block(world, f"/v1/catalog/services?index={services.index}")
+    on_nothing = await block(world, f"/v1/catalog/service/none?index={(await world.get('/v1/catalog/service/none')).index}")
+    for number in range(50):
+        world.hub.register(f"m{number}", "other")
+        world.hub.register(f"m{number}", "web")
+        world.hub.apply(Registration(Node("n1", "127.0.0.1"), checks=(Check("n1", "c", "c", output=str(number)),)))
+    assert await still_blocked(on_web)
+    assert await still_blocked(on_nothing)
+    assert '"other"' in (await on_services.receive()).text
+    world.hub.apply(Deregistration("n1", "web"))
+    assert (await on_web.receive()).text == "[]"
+    world.hub.register("n9", "none")
+    assert '"none"' in (await on_nothing.receive()).text
+
+
+async def test_one_that_times_out_answers_after_wait_and_at_most_a_sixteenth_more(world: World) -> None:
+    index = world.hub.register("n1")
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    answer = await world.get(f"/v1/catalog/nodes?index={index}&wait=160ms")
+    assert 0.155 <= loop.time() - before < 1.0
+    assert (answer.status, answer.index) == (200, index)
+
+
+async def test_an_index_of_the_future_waits_and_then_tells_the_real_one(world: World) -> None:
+    index = world.hub.register("n1")
+    assert (await world.get("/v1/catalog/nodes?index=99999&wait=50ms")).index == index
+
+
+async def test_one_that_times_out_takes_a_barrier_first(world: World) -> None:
+    index = world.hub.register("n1")
+    waiting = await block(world, f"/v1/catalog/nodes?index={index}&wait=20ms")
+    world.hub.leader = False
+    answer = await waiting.receive()
+    assert (answer.status, answer.text) == (500, "No cluster leader")
+
+
+async def test_a_client_that_vanishes_gives_its_place_back(world: World) -> None:
+    index = world.hub.register("n1")
+    waiting = await block(world, f"/v1/catalog/nodes?index={index}")
+    waiting.writer.transport.abort()
+    while world.role.stats()["gateway"]["blocked_queries"] != "0":
+        await asyncio.sleep(0)
+    assert not world.hub.listeners or await settled(world)
+
+
+async def settled(world: World) -> bool:
+    while world.hub.listeners:
+        await asyncio.sleep(0)
+    return True
+
+
+async def test_all_who_wait_for_one_answer_are_woken_by_one_change(world: World) -> None:
+    world.hub.register("n1", "web")
+    index = (await world.get("/v1/health/service/web")).index
+    waiting = [await block(world, f"/v1/health/service/web?index={index}") for _ in range(100)]
+    assert len(world.hub.listeners) == 1
+    world.hub.apply(Registration(Node("n1", "127.0.0.1"), checks=(Check("n1", "c", "c", HealthStatus.PASSING),)))
+    answers = [await each.receive() for each in waiting]
+    assert {answer.body for answer in answers} == {answers[0].body}
+    assert {answer.index for answer in answers} == {world.hub.state.applied_index}
+
+
+async def test_requests_behind_a_blocking_query_wait_for_their_turn(world: World) -> None:
+    index = world.hub.register("n1")
+    waiting = await block(world, f"/v1/catalog/nodes?index={index}")
+    waiting.send("GET", "/v1/status/leader")
+    waiting.send("GET", "/v1/catalog/services?stale")
+    assert await still_blocked(waiting)
+    world.hub.apply(Registration(Node("n2", "127.0.0.2"), service=Service("web", "web")))
+    assert '"n2"' in (await waiting.receive()).text
+    assert (await waiting.receive()).text == '"127.0.0.1:8300"'
+    assert (await waiting.receive()).text == '{"web":[]}'
+
+
+async def test_a_door_that_closes_ends_blocking_queries(world: World) -> None:
+    index = world.hub.register("n1")
+    waiting = await block(world, f"/v1/catalog/nodes?index={index}")
+    await world.role.stop()
+    assert await asyncio.wait_for(waiting.closed(), 5)
