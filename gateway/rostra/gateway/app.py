@@ -121,6 +121,9 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         route = self._methods.get(method)
+        if scope["path"] != self._prefix and not self._prefix.endswith("/"):
+            await self._application.send(Answer(404), scope, send)  # a line end at the end: a pattern's "$" stands before it too
+            return
         if method == "OPTIONS":
             answer = Answer(200, (self._allow, VARY))
         elif route is None:

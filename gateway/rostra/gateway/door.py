@@ -94,7 +94,7 @@ class Door:
         self._connections.add(connection)
         metrics.CONNECTIONS.set(len(self._connections))
         if self._sweeper is None:
-            self._sweep()
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
         if connection.peer:
             self._by_peer[connection.peer] += 1
             limit = self.limits.connections_per_client
@@ -112,17 +112,18 @@ class Door:
             if not self._by_peer[connection.peer]:
                 del self._by_peer[connection.peer]
 
-    def _sweep(self) -> None:
-        """Looks for connections that are in one state for too long, for as long as there are any."""
-        self._sweeper = None
-        self._count()
-        if not self._connections:
-            return
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+    def sweep(self) -> None:
+        """Ends connections that are in one state for too long; called about once a second, for as long as there are any."""
+        now = asyncio.get_running_loop().time()
         for connection in tuple(self._connections):
             connection.sweep(now)
-        self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        self._count()
+        if self._connections:
+            self.sweep()
+            self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _count(self) -> None:
         metrics.BLOCKED.set(self.reads.places.taken)

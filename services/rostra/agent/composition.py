@@ -313,11 +313,7 @@ _BUILDERS: Final = {
 
 def _doors(assembly: Assembly) -> list[ProcessDoor]:
     settings, wiring = assembly.settings, assembly.wiring
-    readiness = {
-        service: lambda part=part: part.ready
-        for part in assembly.parts
-        for service in SERVICES_OF.get(part.name, ())
-    }
+    readiness = {service: lambda part=part: part.ready for part in assembly.parts for service in SERVICES_OF.get(part.name, ())}
     doors: list[ProcessDoor] = []
     if wiring.is_here("gateway") and settings.ports.grpc > 0:
         addresses = [f"{_bracketed(host)}:{settings.ports.grpc}" for host in settings.addresses.grpc]

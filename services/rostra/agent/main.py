@@ -12,6 +12,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import asyncio
 import logging
+import socket
 import sys
 import uuid
 from collections.abc import Sequence
@@ -95,7 +96,8 @@ class _Agent:
         folder = DataFolder(Path(settings.server.data_dir), settings.roles.run) if settings.server.data_dir else None
         wiring = Wiring(settings)
         gossip = GossipClient(wiring.channel("gossip"))
-        identity = self._decide_identity(folder) if wiring.is_here("gossip") else await self._ask_identity(gossip)
+        asks = not wiring.is_here("gossip") and wiring.addresses("gossip")
+        identity = await self._ask_identity(gossip) if asks else self._decide_identity(folder)
         control = Control(
             identity,
             gossip,
@@ -120,7 +122,7 @@ class _Agent:
             log.info("stopped")
 
     def _decide_identity(self, folder: DataFolder | None) -> Identity:
-        """The process with gossip decides who the node is."""
+        """The process with gossip decides who the node is; so does one on an edge that has no gossip to ask."""
         settings = self._loaded.settings
         node_id = settings.identity.node_id
         if folder is None:
@@ -130,9 +132,9 @@ class _Agent:
         else:
             node_id = folder.node_id()
         return Identity(
-            name=settings.identity.node_name,
+            name=settings.identity.node_name or socket.gethostname(),
             id=node_id,
-            datacenter=settings.identity.datacenter,
+            datacenter=settings.identity.datacenter or "dc1",
             address=settings.addresses.advertise,
             wan_address=settings.addresses.advertise_wan,
             server=settings.server.enabled,

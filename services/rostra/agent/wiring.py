@@ -32,10 +32,11 @@ class Wiring:
         return found
 
     def channel(self, role: str) -> aio.Channel:
-        """To the role here, or to the first of its addresses."""
-        if self.is_here(role):
+        """To the role here, or to the first of its addresses; where it has none, calls fail as on a role that is not served."""
+        addresses = self.addresses(role)
+        if self.is_here(role) or not addresses:
             return self.in_process
-        return self._to(self.addresses(role)[0])
+        return self._to(addresses[0])
 
     def catalogs(self) -> Upstreams:
         """The catalogs that views may live on, where they are named; a client's are found by gossip instead."""

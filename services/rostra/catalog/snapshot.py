@@ -7,7 +7,7 @@ of about a millisecond's work; ``Loader`` takes bytes as they come and a bounded
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -16,6 +16,7 @@ from rostra.catalog.results import Outcome
 from rostra.catalog.state import CatalogState
 from rostra.catalog.store import fold
 from rostra.errors import Conflict
+from rostra.model.catalog import HealthStatus
 from rostra.model.proto import (
     check_from_proto,
     check_to_proto,
@@ -24,16 +25,18 @@ from rostra.model.proto import (
     service_from_proto,
     service_to_proto,
 )
-from rostra.model.topics import Topic, TopicKind
+from rostra.model.topics import ANY_CHECKS, NODES, SERVICES, Topic, TopicKind
 from rostra.rpc.status import detail_from_error, error_from_detail
 from rostra.v1 import command_pb2
 
 FORMAT_VERSION: Final = 1
 PIECE_SIZE: Final = 16 * 1024
-"""Bytes of frames that are encoded in one step; a few dozen records."""
+FRAMES_PER_PIECE: Final = 64
+"""A piece ends at whichever comes first: about a millisecond's work."""
 MAX_FRAME_SIZE: Final = 1024 * 1024
 FRAMES_PER_STEP: Final = 64
 
+_LISTS: Final = (NODES, SERVICES, ANY_CHECKS, *(Topic(TopicKind.CHECKS, status.value) for status in HealthStatus))
 _LENGTH: Final = struct.Struct(">I")
 _ORDER: Final = ("preamble", "node", "service", "check", "topic_index", "result", "trailer")
 
@@ -49,17 +52,18 @@ class Saver:
         self._nodes = state.store.nodes.capture()
         self._services = state.store.services.capture()
         self._checks = state.store.checks.capture()
-        self._topics = list(state.topics.items())
+        self._service_names = list(state.store.name_uses)
+        self._live, self._gone = state.topics.capture()
         self._results = list(state.results.items())
 
     def pieces(self) -> Iterator[bytes]:
-        """The snapshot in order, in pieces of at least ``PIECE_SIZE`` but for the last."""
+        """The snapshot in order, in small pieces."""
         held, size, count = [], 0, 0
         for frame in self._frames():
             data = frame.SerializeToString(deterministic=True)
             held += [_LENGTH.pack(len(data)), data]
             size, count = size + _LENGTH.size + len(data), count + 1
-            if size >= PIECE_SIZE:
+            if size >= PIECE_SIZE or count % FRAMES_PER_PIECE == 0:
                 yield b"".join(held)
                 held, size = [], 0
         data = command_pb2.StateFrame(trailer=command_pb2.StateTrailer(frames=count)).SerializeToString()
@@ -85,12 +89,24 @@ class Saver:
         keys, checks = self._checks
         for key in keys:
             yield command_pb2.StateFrame(check=check_to_proto(checks[key]))
-        for topic, index in self._topics:
-            yield command_pb2.StateFrame(topic_index=command_pb2.TopicIndex(kind=topic.kind.value, name=topic.name, index=index))
+        for topic in self._live_topics(names):
+            yield _topic_frame(topic, self._live[topic])
+        for topic, index in self._gone.items():
+            yield _topic_frame(topic, index)
         for request_id, outcome in self._results:
             yield command_pb2.StateFrame(
                 result=command_pb2.RememberedResult(request_id=request_id, result=outcome_to_proto(outcome)),
             )
+
+    def _live_topics(self, nodes: Iterable[str]) -> Iterator[Topic]:
+        """In a fixed order that needs no sorting of everything at once. Lists that never changed have no note."""
+        yield from (topic for topic in _LISTS if topic in self._live)
+        yield from (Topic(TopicKind.SERVICE, name) for name in sorted({fold(name) for name in self._service_names}))
+        yield from (Topic(TopicKind.NODE, name) for name in nodes)
+
+
+def _topic_frame(topic: Topic, index: int) -> command_pb2.StateFrame:
+    return command_pb2.StateFrame(topic_index=command_pb2.TopicIndex(kind=topic.kind.value, name=topic.name, index=index))
 
 
 class Loader:

@@ -6,7 +6,7 @@ A topic whose node or service is gone is remembered among the last few thousand 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from rostra.model.topics import Topic, TopicKind
@@ -16,7 +16,7 @@ MAX_FORGOTTEN: Final = 16_384
 
 
 def topic_order(topic: Topic) -> tuple[int, str]:
-    """The fixed order of topics in a snapshot."""
+    """The fixed order of topics that changed at the same index."""
     return (topic.kind.value, topic.name)
 
 
@@ -51,10 +51,9 @@ class TopicIndexes:
             oldest = next(iter(self._gone))
             self.floor = max(self.floor, self._gone.pop(oldest))
 
-    def items(self) -> Iterator[tuple[Topic, int]]:
-        """Every note, in the fixed order."""
-        everything = self._live | self._gone
-        return ((topic, everything[topic]) for topic in sorted(everything, key=topic_order))
+    def capture(self) -> tuple[dict[Topic, int], dict[Topic, int]]:
+        """Notes of topics that live, and of those that are gone in the fixed order of ``load``, as they are now."""
+        return self._live.copy(), self._gone.copy()
 
     def load(self, floor: int, notes: Iterable[tuple[Topic, int]]) -> None:
         """Takes notes from a snapshot, once the tables are loaded."""

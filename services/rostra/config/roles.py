@@ -16,14 +16,17 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "gateway": ("catalog", "gossip", "local"),
     "local": ("catalog", "gossip"),
 }
-"""What each role asks of others."""
+"""What each role cannot do without."""
+
+WANTS: Mapping[str, tuple[str, ...]] = {"dns": ("gossip",)}
+"""What a role asks of others when it can: which node it is on. Alone on an edge it is named by its configuration."""
 
 CLIENT_ROLES = ("gossip", "dns", "gateway", "local")
 SERVER_ROLES = frozenset({"consensus", "catalog"})
 KEEPERS = frozenset({"gossip", "consensus", "local"})
 """These keep something in the data folder."""
-WITHOUT_DOOR = frozenset({"gateway"})
-"""Nobody calls these over a role door."""
+WITHOUT_DOOR = frozenset({"gateway", "dns"})
+"""No other role calls these over a role door."""
 
 SOCKET = "unix:{data_dir}/{role}.sock"
 
@@ -69,7 +72,17 @@ def settle_upstreams(merged: Merged, role: str | None, findings: Findings) -> bo
         elif "data_dir" not in findings.bad_paths:
             findings.problem(f"-{upstream}", f"the role {name} needs {upstream}, which does not run in this process: give its address with "
                              f"-{upstream}, or -data-dir where its socket is")  # fmt: skip
+    _settle_wants(merged, here)
     return by_gossip
+
+
+def _settle_wants(merged: Merged, here: set[str]) -> None:
+    data_dir = merged.values["data_dir"]
+    wanted = {upstream for name in merged.values["roles"] for upstream in WANTS.get(name, ())}
+    for upstream in wanted - here:
+        if data_dir and not merged.values[f"upstreams.{upstream}"]:
+            socket = SOCKET.format(data_dir=data_dir.rstrip("/") or "/", role=upstream)
+            merged.derive(f"upstreams.{upstream}", (socket,), merged.origins["data_dir"])
 
 
 def check_doors(merged: Merged, role: str | None, findings: Findings, *, is_dev: bool) -> None:

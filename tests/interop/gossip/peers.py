@@ -100,7 +100,7 @@ class ConsulAgent(Agent):
     port: int = 8301
 
     async def run(self, *arguments: str) -> str:
-        return await output_of("consul", arguments[0], f"-http-addr={self.address}:8500", *arguments[1:])
+        return await output_of("consul", *arguments, f"-http-addr={self.address}:8500")
 
     async def statuses(self) -> dict[str, str]:
         lines = (await self.run("members")).splitlines()[1:]
@@ -127,13 +127,18 @@ class Cluster:
             command.append(f"-keyring-file={ring}")
         events = self.folder / f"{name}.events"
         handler = self.folder / f"{name}.sh"
-        handler.write_text(f'#!/bin/sh\necho "$SERF_EVENT $SERF_USER_EVENT$SERF_QUERY_NAME $(cat)" >> {events}\nprintf "%s says hello" {name}\n')
+        handler.write_text(
+            f'#!/bin/sh\necho "$SERF_EVENT $SERF_USER_EVENT$SERF_QUERY_NAME $(cat)" >> {events}\nprintf "%s says hello" {name}\n'
+        )
         handler.chmod(0o755)
         command += [f"-event-handler=user={handler}", f"-event-handler=query={handler}"]
         if join:
             command.append(f"-join={join}")
         agent = SerfAgent(name, address, command, events=events)
-        return await self._started(agent, agent)
+        self.agents.append(agent)
+        await agent.start()
+        await until(lambda: agent.sees(name, "alive"), 15, f"{name} is up")
+        return agent
 
     async def consul(self, name: str, *, server: bool = True, join: str = "") -> ConsulAgent:
         address = loopback()
@@ -144,7 +149,45 @@ class Cluster:
         if join:
             command.append(f"-join={join}")
         agent = ConsulAgent(name, address, command)
-        return await self._started(agent, agent)
+        self.agents.append(agent)
+        await agent.start()
+        await until(lambda: agent.sees(name, "alive"), 30, f"{name} is up")
+        return agent
 
-    async def _started[T: Agent](self, agent: T, same: Agent) -> T:
-        raise NotImplementedError
+    async def ours(self, name: str, *, host: str = "", port: int = 7946, timing: Timing = LAN, tags: dict[str, str] | None = None) -> Pool:
+        tags = tags or {"role": "rostra", "dc": "dc1"}
+        pool = Pool(PoolConfig("lan", name, host or loopback(), port, tags, timing=timing, keys=self.keys))
+        self.tasks[name] = asyncio.create_task(pool.run(), name=name)
+        await asyncio.wait([self.tasks[name], asyncio.ensure_future(pool.ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+        assert pool.ready.is_set()
+        return pool
+
+    async def crash(self, pool: Pool) -> None:
+        """Stop answering, without a word."""
+        task = self.tasks.pop(pool.name)
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def stop(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks.values())
+        for agent in self.agents:
+            if agent.process is not None and agent.process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    await agent.kill()
+
+
+@contextlib.asynccontextmanager
+async def running_cluster(keys: tuple[bytes, ...] = ()) -> AsyncIterator[Cluster]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        cluster = Cluster(Path(folder), keys)
+        try:
+            yield cluster
+        finally:
+            await cluster.stop()
+
+
+def sees(pool: Pool, name: str, status: MemberStatus) -> bool:
+    return any(member.name == name and member.status is status for member in pool.members())

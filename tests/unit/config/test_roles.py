@@ -45,7 +45,7 @@ def test_a_role_alone_is_told_which_upstreams_it_lacks(
     assert settings.dev
 
 
-@pytest.mark.parametrize("role", ["gossip", "catalog", "dns", "local"])
+@pytest.mark.parametrize("role", ["gossip", "catalog", "local"])
 def test_a_role_alone_needs_a_door(role: str, problems: Callable[..., Any], loaded: Callable[..., Any]) -> None:
     upstreams = [f"-{name}=127.0.0.1:9000" for name in ("gossip", "consensus", "catalog") if name != role and role != "gossip"]
     if role == "catalog":
@@ -97,3 +97,8 @@ def test_settings_of_roles_that_contradict_each_other_are_refused(problems: Call
     assert problems("-roles=dns", CLIENT, role="dns") == ("-roles: this process is the role dns; -roles belongs to the agent",)
     assert problems("-dev", "-roles=gossip", "-observer") == ("-observer: only the role catalog can be an observer",)
     assert loaded(CLIENT, "-observer", role="catalog").settings.roles.observer
+
+
+def test_dns_on_an_edge_needs_nothing_but_a_catalog(loaded: Callable[..., Any]) -> None:
+    settings = loaded("-catalog=127.0.0.1:9000", role="dns").settings
+    assert (settings.roles.catalog, settings.roles.gossip) == (("127.0.0.1:9000",), ())

@@ -46,7 +46,24 @@ def test_every_form_of_name_is_read(name: str, form: Form) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["foo", "foo.node.dc2", "dc2", "zz.addr", "7f0000.addr", "a.7f000001.addr", "x.query", "web.connect", "web.ingress", "web.virtual", "x.ns", "foo.foo", "web.service.dc1.extra", "_a.b", "dc2.dc", "web.service.team.ns"],
+    [
+        "foo",
+        "foo.node.dc2",
+        "dc2",
+        "zz.addr",
+        "7f0000.addr",
+        "a.7f000001.addr",
+        "x.query",
+        "web.connect",
+        "web.ingress",
+        "web.virtual",
+        "x.ns",
+        "foo.foo",
+        "web.service.dc1.extra",
+        "_a.b",
+        "dc2.dc",
+        "web.service.team.ns",
+    ],  # fmt: skip
 )
 def test_what_is_none_of_them_could_not_exist(name: str) -> None:
     assert isinstance(read_form(split_name(name), "dc1"), UnknownName)

@@ -32,8 +32,12 @@ def busy_catalog() -> Catalog:
 
 CATALOG = busy_catalog()
 LABELS = st.sampled_from(
-    [b"web", b"own", b"ext", b"down", b"alias", b"n1", b"a", b"b", b"c", b"_web", b"_tcp", b"service", b"node", b"addr", b"dc1", b"dc", b"ns", b"0a000001",
-     b"consul", b"in-addr", b"arpa", b"10", b"\xff", b"x" * 63, b""]
+    [
+        b"web", b"own", b"ext", b"down", b"alias", b"n1", b"a", b"b",
+        b"c", b"_web", b"_tcp", b"service", b"node", b"addr", b"dc1", b"dc",
+        b"ns", b"0a000001", b"consul", b"in-addr", b"arpa", b"10", b"\xff", b"x" * 63,
+        b"",
+    ]
 )  # fmt: skip
 NAMES = st.lists(LABELS, max_size=7).map(lambda labels: b"".join(bytes((len(label),)) + label for label in labels if label) + b"\0")
 TYPES = st.sampled_from([1, 2, 5, 6, 12, 15, 16, 28, 33, 41, 65, 249, 251, 252, 255, 0, 65535])
@@ -52,13 +56,13 @@ def check_answer(message: bytes, transport: Transport, core: Core) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from(Transport))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_bytes_give_a_valid_answer_or_none(message: bytes, transport: Transport) -> None:
     check_answer(message, transport, Core(DnsSettings(), random.Random(1)))
 
 
 @given(st.binary(min_size=2, max_size=2), NAMES, TYPES, st.sampled_from([1, 3, 255]), st.binary(max_size=12), st.sampled_from(Transport))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_question_gives_a_valid_answer(
     identity: bytes, name: bytes, qtype: int, qclass: int, rest: bytes, transport: Transport
 ) -> None:
@@ -70,9 +74,9 @@ def test_questions_with_bytes_changed_cut_and_added_give_valid_answers_or_none()
     chance = random.Random(20261122)
     core = Core(DnsSettings(), random.Random(1))
     subnet = dns.edns.ECSOption("192.0.2.0", 24)
-    seeds = [dns.message.make_query(name, qtype, use_edns=0, options=[subnet]).to_wire() for name in ("web.service.consul", "n1.node.consul", "consul")
-             for qtype in ("A", "SRV", "ANY")]  # fmt: skip
-    for _ in range(20_000):
+    questions = [(name, qtype) for name in ("web.service.consul", "n1.node.consul", "consul") for qtype in ("A", "SRV", "ANY")]
+    seeds = [dns.message.make_query(name, qtype, use_edns=0, options=[subnet]).to_wire() for name, qtype in questions]
+    for _ in range(3000):
         message = bytearray(chance.choice(seeds))
         for _ in range(chance.randint(1, 6)):
             place = chance.randrange(len(message))
@@ -97,7 +101,7 @@ def test_questions_with_bytes_changed_cut_and_added_give_valid_answers_or_none()
     st.integers(0, 50),
     st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whatever_is_asked_fits_what_the_asker_allowed_or_carries_tc(name: str, qtype: str, size: int, limit: int, plain: bool) -> None:
     """And what is given is what exists, each record once, also when names are not compressed."""
     asker = Asker(CATALOG, DnsSettings(udp_answer_limit=limit, disable_compression=plain), seed=size)

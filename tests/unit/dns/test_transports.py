@@ -1,0 +1,273 @@
+"""The role on real sockets: UDP, TCP, and what it does when it is asked too much."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+import dns.asyncquery
+import dns.exception
+import dns.flags
+import dns.message
+import dns.rcode
+import pytest
+
+from rostra.dns.driver import bind_both
+from rostra.dns.role import DnsRole
+from rostra.dns.settings import DnsSettings
+from rostra.errors import RostraError
+from rostra.model.consistency import Contact
+
+from .conftest import HOST, Running
+from .support import Catalog, lines, make_instance
+
+Start = Callable[..., Awaitable[Running]]
+
+
+def small_catalog(**options: bool) -> Catalog:
+    catalog = Catalog(**options)
+    catalog.add(make_instance(catalog.node("n1", "10.0.0.1"), "web"))
+    return catalog
+
+
+async def ask(running: Running, name: str, qtype: str = "A", *, tcp: bool = False, host: str = HOST) -> dns.message.Message:
+    query = dns.message.make_query(name, qtype, use_edns=0, payload=1232)
+    exchange = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+    return await exchange(query, host, port=running.port, timeout=3.0)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_names_are_answered_over_both_transports_on_one_port(start: Start, tcp: bool) -> None:
+    running = await start(small_catalog())
+    assert lines((await ask(running, "n1.node.consul", tcp=tcp)).answer) == ["n1.node.consul. A 10.0.0.1"]
+    assert (await ask(running, "nobody.node.consul", tcp=tcp)).rcode() == dns.rcode.NXDOMAIN
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_a_service_that_is_not_subscribed_yet_is_waited_for(start: Start, tcp: bool) -> None:
+    running = await start(small_catalog(subscribed=False))
+    assert lines((await ask(running, "web.service.consul", tcp=tcp)).answer) == ["web.service.consul. A 10.0.0.1"]
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_who_never_had_a_snapshot_answers_servfail_not_nxdomain(start: Start, tcp: bool) -> None:
+    running = await start(small_catalog(ready=False))
+    assert not running.role.ready
+    response = await ask(running, "nobody.service.consul", tcp=tcp)
+    assert response.rcode() == dns.rcode.SERVFAIL
+    assert [option.to_text() for option in response.options] == ["EDE 14 (Not Ready): the catalog was not read once"]
+    running.catalog.ready = True
+    assert (await ask(running, "n1.node.consul", tcp=tcp)).rcode() == dns.rcode.NOERROR
+    assert running.role.ready
+
+
+async def test_without_a_leader_it_keeps_answering_unless_stale_answers_are_forbidden(start: Start) -> None:
+    catalog = small_catalog()
+    catalog.contact = Contact(known_leader=False, last_contact_ms=60_000)
+    assert (await ask(await start(catalog), "n1.node.consul")).rcode() == dns.rcode.NOERROR
+    for settings in ({"allow_stale": False}, {"max_stale_s": 5.0}):
+        response = await ask(await start(catalog, **settings), "n1.node.consul")
+        assert response.rcode() == dns.rcode.SERVFAIL
+        assert [option.to_text() for option in response.options] == ["EDE 22 (No Reachable Authority): No cluster leader"]
+
+
+async def test_without_stale_answers_every_question_reads_anew(start: Start) -> None:
+    running = await start(small_catalog(), allow_stale=False)
+    before = len(running.catalog.reads)
+    for _ in range(3):
+        assert lines((await ask(running, "web.service.consul")).answer) == ["web.service.consul. A 10.0.0.1"]
+    assert len(running.catalog.reads) == before + 6
+
+
+async def test_a_taken_port_is_named_and_nothing_stays_open(start: Start) -> None:
+    running = await start(small_catalog())
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as holder:
+            holder.bind(("127.0.0.2", 0))
+            port = holder.getsockname()[1]
+            role = DnsRole(Catalog(), DnsSettings(addresses=("127.0.0.3", "127.0.0.2"), port=port))
+            with pytest.raises(RostraError, match=f"dns port {port} on 127.0.0.2: Address already in use"):
+                await role.start()
+        for opened in bind_both("127.0.0.3", port):
+            opened.close()
+    with pytest.raises(RostraError, match=f"dns port {running.port} on {HOST}"):
+        await DnsRole(Catalog(), DnsSettings(port=running.port)).start()
+
+
+async def test_several_addresses_have_the_same_port(start: Start) -> None:
+    port = (await start(small_catalog())).port
+    running = await start(small_catalog(), addresses=("127.0.0.2", "127.0.0.3"), port=port)
+    for host in ("127.0.0.2", "127.0.0.3"):
+        assert (await ask(running, "n1.node.consul", host=host)).answer
+
+
+async def test_bound_to_all_addresses_it_answers_from_the_one_that_was_asked(start: Start) -> None:
+    """RFC 2181 section 4.1; dnspython drops an answer from elsewhere, and so times out."""
+    running = await start(small_catalog(), addresses=("0.0.0.0",))
+    assert (await ask(running, "n1.node.consul", host="127.0.0.77")).answer
+
+
+async def test_garbage_gets_formerr_or_nothing_and_the_next_question_its_answer(start: Start) -> None:
+    running = await start(small_catalog())
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, (HOST, running.port))
+        for garbage in (b"", b"x", bytes(12), bytes(4000), b"\xff" * 600):
+            client.send(garbage)
+        query = dns.message.make_query("n1.node.consul", "A")
+        client.send(query.to_wire())
+        while (wire := await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0))[:2] != query.to_wire()[:2]:
+            assert wire[3] & 0xF == dns.rcode.FORMERR
+        assert dns.message.from_wire(wire).answer
+
+
+async def test_a_fault_of_ours_is_servfail_and_told_once(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    running = await start(small_catalog())
+
+    def broken(*_: object, **__: object) -> object:
+        raise ZeroDivisionError
+
+    running.role._desk.core.respond = broken  # type: ignore[assignment,method-assign]
+    for _ in range(3):
+        assert (await ask(running, "n1.node.consul")).rcode() == dns.rcode.SERVFAIL
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["dns question failed"]
+
+
+def frame(name: str, identity: int) -> bytes:
+    query = dns.message.make_query(name, "A", id=identity).to_wire()
+    return len(query).to_bytes(2, "big") + query
+
+
+async def read_frame(reader: asyncio.StreamReader) -> dns.message.Message:
+    size = int.from_bytes(await reader.readexactly(2), "big")
+    return dns.message.from_wire(await reader.readexactly(size))
+
+
+async def test_many_questions_of_one_connection_are_answered_however_they_are_cut(start: Start) -> None:
+    running = await start(small_catalog(subscribed=False))
+    reader, writer = await asyncio.open_connection(HOST, running.port)
+    names = ["n1.node.consul", "web.service.consul"] * 100
+    sent = b"".join(frame(name, identity) for identity, name in enumerate(names))
+    for begin in range(0, len(sent), 37):
+        writer.write(sent[begin : begin + 37])
+        await writer.drain()
+    answers = [await asyncio.wait_for(read_frame(reader), 3.0) for _ in names]
+    assert sorted(answer.id for answer in answers) == list(range(200))
+    assert all(answer.answer for answer in answers)
+    writer.close()
+
+
+async def test_questions_sent_before_the_client_closes_its_half_are_answered(start: Start) -> None:
+    running = await start(small_catalog(subscribed=False))
+    reader, writer = await asyncio.open_connection(HOST, running.port)
+    writer.write(frame("web.service.consul", 1) + frame("n1.node.consul", 2))
+    writer.write_eof()
+    assert {(await asyncio.wait_for(read_frame(reader), 3.0)).id for _ in range(2)} == {1, 2}
+    assert await asyncio.wait_for(reader.read(), 3.0) == b""
+    writer.close()
+
+
+async def test_a_client_that_does_not_read_is_not_read_from(start: Start) -> None:
+    catalog = Catalog()
+    catalog.add(*(make_instance(catalog.node(f"n{i}", f"10.0.{i // 256}.{i % 256}"), "web") for i in range(1000)))
+    running = await start(catalog)
+    reader, writer = await asyncio.open_connection(HOST, running.port)
+    for identity in range(2000):
+        writer.write(frame("web.service.consul", identity))
+    (connection,) = [c for s in (running.role._driver._connections.open,) for c in s] or [None]
+    while connection is None or connection._is_writable:
+        await asyncio.sleep(0)
+        (connection,) = list(running.role._driver._connections.open) or [None]
+    assert not connection._is_reading
+    assert [(await asyncio.wait_for(read_frame(reader), 5.0)).id for _ in range(2000)] == list(range(2000))
+    writer.close()
+
+
+async def closes(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await asyncio.wait_for(reader.read(), 3.0) == b""
+    except ConnectionError:
+        return True
+
+
+async def test_a_connection_that_says_nothing_is_closed(start: Start) -> None:
+    running = await start(small_catalog(), tcp_idle_s=0.05)
+    reader, writer = await asyncio.open_connection(HOST, running.port)
+    writer.write(b"\0")
+    assert await closes(reader)
+    writer.close()
+
+
+@pytest.mark.parametrize("garbage", [b"\0\0", b"\0\x05hello", b"\0\x0c" + b"\xff" * 12])
+async def test_a_connection_that_is_no_dns_is_closed(start: Start, garbage: bytes) -> None:
+    running = await start(small_catalog())
+    reader, writer = await asyncio.open_connection(HOST, running.port)
+    writer.write(garbage)
+    assert await closes(reader)
+    writer.close()
+
+
+@pytest.mark.parametrize("limit", ["max_connections", "max_connections_per_client"])
+async def test_connections_beyond_the_limit_are_closed_and_the_others_served(start: Start, limit: str) -> None:
+    running = await start(small_catalog(), **{limit: 2})
+    pairs = [await asyncio.open_connection(HOST, running.port) for _ in range(2)]
+    for reader, writer in pairs:
+        writer.write(frame("n1.node.consul", 7))
+        assert (await asyncio.wait_for(read_frame(reader), 3.0)).id == 7
+    reader, writer = await asyncio.open_connection(HOST, running.port)
+    assert await closes(reader)
+    for _, open_writer in (*pairs, (reader, writer)):
+        open_writer.close()
+
+
+async def test_questions_that_wait_are_bounded_and_the_rest_is_dropped(start: Start) -> None:
+    catalog = small_catalog(subscribed=False)
+    gate = asyncio.Event()
+    read = catalog.read
+
+    async def slow_read(*arguments: object, **options: object) -> object:
+        await gate.wait()
+        return await read(*arguments, **options)  # type: ignore[arg-type]
+
+    running = await start(catalog, max_pending=4)
+    catalog.read = slow_read  # type: ignore[assignment,method-assign]
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, (HOST, running.port))
+        for identity in range(10):
+            client.send(frame("web.service.consul", identity)[2:])
+        client.send(frame("n1.node.consul", 99)[2:])
+        assert dns.message.from_wire(await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0)).id == 99
+        gate.set()
+        answers = [dns.message.from_wire(await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0)).id for _ in range(4)]
+        assert sorted(answers) == [0, 1, 2, 3]
+
+
+async def test_settings_change_while_it_runs(start: Start) -> None:
+    running = await start(small_catalog())
+    assert (await ask(running, "n1.node.consul")).answer[0].ttl == 0
+    running.role.reload(DnsSettings(node_ttl_s=30))
+    assert (await ask(running, "n1.node.consul")).answer[0].ttl == 30
+
+
+async def test_a_flood_from_one_network_is_limited_and_sent_to_tcp(start: Start) -> None:
+    running = await start(small_catalog(), response_rate_limit=5)
+    truncated = answered = dropped = 0
+    for _ in range(20):
+        query = dns.message.make_query("n1.node.consul", "A")
+        try:
+            response = await dns.asyncquery.udp(query, HOST, port=running.port, timeout=0.05)
+        except dns.exception.Timeout:
+            dropped += 1
+            continue
+        if response.flags & dns.flags.TC:
+            truncated += 1
+        else:
+            answered += 1
+    assert answered >= 5
+    assert truncated
+    assert dropped
+    assert (await ask(running, "n1.node.consul", tcp=True)).answer

@@ -1,0 +1,144 @@
+"""The agent's endpoints: what they pass on, and what they say."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from rostra.clients.agent import LocalCheck
+from rostra.model.catalog import CheckDefinition, HealthStatus, Service, ServiceAddress
+from rostra.model.members import Member, MemberStatus
+
+from .conftest import World
+
+
+async def test_self_describes_the_agent_in_consuls_shape(world: World) -> None:
+    answer = (await world.get("/v1/agent/self")).json
+    assert isinstance(answer, dict)
+    assert list(answer) == ["Config", "DebugConfig", "Coord", "Member", "Stats", "Meta"]
+    assert answer["Config"]["NodeName"] == "n1"
+    assert answer["Config"]["Server"] is True
+    assert answer["Member"]["Name"] == "n1"
+    assert answer["Coord"] == {"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-05}
+    assert answer["Meta"] == {"rack": "7"}
+
+
+async def test_members_show_roles_in_consuls_words_and_states_as_serfs_numbers(world: World) -> None:
+    states = (MemberStatus.ALIVE, MemberStatus.LEAVING, MemberStatus.LEFT, MemberStatus.FAILED)
+    world.gossip.pools["lan"] = [
+        Member(f"m{number}", "127.0.0.1", 8301, {"role": "rostra-client"}, status, 1) for number, status in enumerate(states)
+    ]
+    answer = (await world.get("/v1/agent/members")).json
+    assert isinstance(answer, list)
+    assert [member["Status"] for member in answer] == [1, 2, 3, 4]
+    assert {member["Tags"]["role"] for member in answer} == {"node"}
+    assert list(answer[0])[-6:] == ["ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur"]
+    wan = (await world.get("/v1/agent/members?wan=false")).json
+    assert isinstance(wan, list)
+    assert (wan[0]["Name"], wan[0]["Tags"]["role"]) == ("n1.dc1", "consul")
+
+
+async def test_join_leave_force_leave_and_reload_are_passed_on(world: World) -> None:
+    for target in ("/v1/agent/join/10.0.0.1:8301", "/v1/agent/join/10.0.0.2?wan=1", "/v1/agent/force-leave/n1?prune", "/v1/agent/reload"):
+        answer = await world.put(target)
+        assert (answer.status, answer.body) == (200, b"")
+    await world.put("/v1/agent/leave")
+    assert world.gossip.joined == [(["10.0.0.1:8301"], "lan"), (["10.0.0.2"], "wan")]
+    assert world.gossip.forced == [("n1", True, "lan")]
+    assert world.agent.calls == [("reload",), ("leave",)]
+
+
+async def test_force_leave_of_a_stranger_has_consuls_text(world: World) -> None:
+    answer = await world.put("/v1/agent/force-leave/nope")
+    assert (answer.status, answer.text) == (500, "agent: No node found with name 'nope'")
+
+
+async def test_a_service_is_registered_with_its_checks_in_either_spelling(world: World) -> None:
+    body = """{"name":"web","id":"web1","tags":["a"],"port":80,"enable_tag_override":true,"token":"t",
+      "tagged_addresses":{"lan":{"address":"1.1.1.1","port":3}},
+      "Checks":[{"TTL":"10s"},{"HTTP":"http://x","Interval":"5s","DeregisterCriticalServiceAfter":"90m","Status":"passing"}]}"""
+    assert (await world.put("/v1/agent/service/register?replace-existing-checks", body)).body == b""
+    _, service, checks, replaced, token = world.agent.calls[0]
+    assert service == Service(
+        "web1", "web", tags=("a",), port=80, enable_tag_override=True, tagged_addresses={"lan": ServiceAddress("1.1.1.1", 3)}
+    )
+    assert checks == (
+        LocalCheck(definition=CheckDefinition(ttl_s=10.0)),
+        LocalCheck(
+            status=HealthStatus.PASSING,
+            definition=CheckDefinition(http="http://x", interval_s=5.0, deregister_critical_service_after_s=5400.0),
+        ),
+    )
+    assert (replaced, token) == (True, "t")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("", "Request decode failed: EOF"),
+        ("{}", "Missing service name"),
+        ('{"Name":"web","Foo":1}', 'Request decode failed: json: unknown field "Foo"'),
+        ('{"Name":"web","Check":{"TTL":"abc"}}', 'Request decode failed: time: invalid duration "abc"'),
+        ('{"Name":"web","Check":{"Status":"odd"}}', "Status for checks must 'passing', 'warning', 'critical'"),
+        ('{"Name":"web","Weights":{"Passing":0}}', "Invalid Weights: Passing must be greater than 0"),
+        ('{"Name":"web","Check":{"TTL":"-1s"}}', 'Request decode failed: time: duration "-1s" is negative or longer than ten years'),
+    ],
+)
+async def test_bad_services_are_400(world: World, body: str, text: str) -> None:
+    answer = await world.put("/v1/agent/service/register", body)
+    assert (answer.status, answer.text) == (400, text)
+    assert world.agent.services == {}
+
+
+async def test_services_and_checks_are_shown_by_id(world: World) -> None:
+    await world.put("/v1/agent/service/register", '{"Name":"web"}')
+    await world.put("/v1/agent/check/register", '{"Name":"c","TTL":"15s"}')
+    assert (await world.get("/v1/agent/services")).text == (
+        '{"web":{"ID":"web","Service":"web","Tags":[],"Meta":{},"Port":0,"Address":"",'
+        '"Weights":{"Passing":1,"Warning":1},"EnableTagOverride":false}}'
+    )
+    assert (await world.get("/v1/agent/checks")).text == (
+        '{"c":{"Node":"n1","CheckID":"c","Name":"c","Status":"critical","Notes":"","Output":"","ServiceID":"","ServiceName":"",'
+        '"ServiceTags":[],"Type":"","Definition":{},"CreateIndex":0,"ModifyIndex":0}}'
+    )
+
+
+async def test_removing_what_is_not_there_is_done_already(world: World) -> None:
+    assert (await world.put("/v1/agent/service/deregister/nope")).status == 200
+    assert (await world.put("/v1/agent/check/deregister/nope")).status == 200
+
+
+async def test_ttl_heartbeats_carry_state_and_note(world: World) -> None:
+    world.agent.ttl.add("c/1")
+    await world.put("/v1/agent/check/pass/c%2F1?note=fine")
+    await world.put("/v1/agent/check/warn/c/1")
+    await world.put("/v1/agent/check/fail/c/1")
+    await world.put("/v1/agent/check/update/c/1", '{"Status":"warning","Output":"o"}')
+    assert [call[2:] for call in world.agent.calls] == [
+        (HealthStatus.PASSING, "fine"),
+        (HealthStatus.WARNING, ""),
+        (HealthStatus.CRITICAL, ""),
+        (HealthStatus.WARNING, "o"),
+    ]
+    assert (await world.put("/v1/agent/check/update/c/1", '{"Status":"odd"}')).text == "Invalid check status: 'odd'"
+    unknown = await world.put("/v1/agent/check/pass/nope")
+    assert unknown.text == 'CheckID "nope" does not have associated TTL'
+
+
+async def test_maintenance_needs_to_know_whether_on_or_off(world: World) -> None:
+    assert (await world.put("/v1/agent/maintenance")).text == "Missing value for enable"
+    assert (await world.put("/v1/agent/maintenance?enable=foo")).text == 'Invalid value for enable: "foo"'
+    assert (await world.put("/v1/agent/maintenance?enable=true&reason=abc")).status == 200
+    missing = await world.put("/v1/agent/service/maintenance/nope?enable=true")
+    assert (missing.status, missing.text) == (404, 'No service registered with ID "nope"')
+    assert world.agent.calls == [("set_maintenance", True, "abc", "")]
+
+
+async def test_metrics_come_as_json_in_consuls_shape_and_for_prometheus(world: World) -> None:
+    await world.get("/v1/catalog/nodes")
+    answer = msgspec.json.decode((await world.get("/v1/agent/metrics")).body)
+    assert list(answer) == ["Timestamp", "Gauges", "Points", "Counters", "Samples"]
+    assert any(gauge["Name"] == "rostra.gateway.connections" for gauge in answer["Gauges"])
+    prometheus = await world.get("/v1/agent/metrics?format=prometheus")
+    assert prometheus.headers["content-type"].startswith("text/plain")
+    assert "rostra_gateway_connections" in prometheus.text
