@@ -24,10 +24,10 @@ DOORS = [
     ("dns", socket.SOCK_DGRAM, "DNS"),
     ("grpc", socket.SOCK_STREAM, "gRPC"),
     ("server", socket.SOCK_STREAM, "server"),
-    ("serf_lan", socket.SOCK_STREAM, "LAN"),
-    ("serf_lan", socket.SOCK_DGRAM, "LAN"),
-    ("serf_wan", socket.SOCK_STREAM, "WAN"),
-    ("serf_wan", socket.SOCK_DGRAM, "WAN"),
+    ("serf_lan", socket.SOCK_STREAM, "gossip"),
+    ("serf_lan", socket.SOCK_DGRAM, "gossip"),
+    ("serf_wan", socket.SOCK_STREAM, "gossip"),
+    ("serf_wan", socket.SOCK_DGRAM, "gossip"),
 ]
 
 
@@ -77,9 +77,9 @@ def test_an_unknown_flag_is_named_with_the_nearest_one(program: Program, tmp_pat
 @pytest.mark.parametrize(
     ("name", "text", "culprits"),
     [
-        ("broken.hcl", 'datacenter = "dc1"\nports {\n  http = \n}\n', ["broken.hcl", "3"]),
-        ("broken.json", '{"datacenter": "dc1",\n "ports": }', ["broken.json", "2"]),
-        ("unknown.hcl", 'datacenter = "dc1"\n\ndatacentre = "x"\n', ["unknown.hcl", "3", "datacentre", "datacenter"]),
+        ("broken.hcl", 'datacenter = "dc1"\nports {\n  http = \n}\n', ["broken.hcl:4", "value"]),
+        ("broken.json", '{"datacenter": "dc1",\n "ports": }', ["broken.json:2"]),
+        ("unknown.hcl", 'datacenter = "dc1"\n\ndatacentre = "x"\n', ["unknown.hcl:3", "datacentre", "datacenter"]),
         ("wrong.json", '{"ports": {"http": "many"}}', ["wrong.json", "ports.http"]),
     ],
 )

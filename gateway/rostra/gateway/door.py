@@ -54,8 +54,9 @@ class Door:
         self.addresses: list[str] = []
         """``HOST:PORT`` or ``unix://PATH`` of each socket that is open."""
         self._settings = settings
+        self.application = Application(table, reads, settings)
         self.config = Config(
-            Application(table, reads, settings),
+            self.application,
             http=HttpProtocol,
             ws="none",
             lifespan="off",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,9 +42,9 @@ class Results:
         if len(self._results) > self._limit:
             del self._results[next(iter(self._results))]
 
-    def items(self) -> Iterator[tuple[bytes, Outcome]]:
-        """Every result, oldest first."""
-        return iter(list(self._results.items()))
+    def capture(self) -> dict[bytes, Outcome]:
+        """Every result as it is now, oldest first."""
+        return self._results.copy()
 
     def load(self, results: Iterable[tuple[bytes, Outcome]]) -> None:
         """Takes results from a snapshot, oldest first."""

@@ -54,7 +54,7 @@ class Saver:
         self._checks = state.store.checks.capture()
         self._service_names = list(state.store.name_uses)
         self._live, self._gone = state.topics.capture()
-        self._results = list(state.results.items())
+        self._results = state.results.capture()
 
     def pieces(self) -> Iterator[bytes]:
         """The snapshot in order, in small pieces."""
@@ -93,7 +93,7 @@ class Saver:
             yield _topic_frame(topic, self._live[topic])
         for topic, index in self._gone.items():
             yield _topic_frame(topic, index)
-        for request_id, outcome in self._results:
+        for request_id, outcome in self._results.items():
             yield command_pb2.StateFrame(
                 result=command_pb2.RememberedResult(request_id=request_id, result=outcome_to_proto(outcome)),
             )

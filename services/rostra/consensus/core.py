@@ -850,14 +850,15 @@ class Core:
         """An empty append after the match index: the peer can say yes without its disk, whatever else is under way."""
         previous, commit_index = progress.match_index, min(progress.match_index, self.commit_index)
         term = self.log.term(previous)
+        progress.sent_commit = max(progress.sent_commit, commit_index)
         if term is None:
+            # Cut behind a snapshot: nothing can be said about the commit index, but that this server leads.
             previous, term, commit_index = 0, 0, 0
         self._outbox.append(
             messages.AppendRequest(
                 *self._header(peer), round=round_, previous_index=previous, previous_term=term, commit_index=commit_index
             )
         )
-        progress.sent_commit = max(progress.sent_commit, commit_index)
 
     def _send_snapshot(self, peer: PeerId, progress: Progress) -> bool:
         if progress.acked_round and self.snapshot is not None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import socket
 from typing import Any, Final
 
 from rostra.dns import metrics
-from rostra.dns.desk import Desk
+from rostra.dns.desk import Desk, new_burst
 from rostra.dns.rate_limit import RateLimit, Ruling
 from rostra.dns.wire import TCP_SIZE, Transport
 
@@ -23,8 +22,6 @@ _BUFFER_BYTES: Final = 4 << 20
 _IP_PKTINFO: Final = 8
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 - recognised here, not chosen
 _ANCILLARY: Final = socket.CMSG_SPACE(20)
-
-_BURSTS: Final = itertools.count(1)
 
 Address = tuple[Any, ...]
 Ancillary = list[tuple[int, int, bytes]]
@@ -55,7 +52,7 @@ class DatagramDoor:
         with contextlib.suppress(OSError):
             message, client = self._socket.recvfrom(TCP_SIZE)
             self._take(message, client, None, 0)
-            burst = next(_BURSTS)
+            burst = new_burst()
             for _ in range(BURST):
                 message, client = self._socket.recvfrom(TCP_SIZE)
                 self._take(message, client, None, burst)
@@ -66,7 +63,7 @@ class DatagramDoor:
             for _ in range(BURST):
                 message, ancillary, _, client = self._socket.recvmsg(TCP_SIZE, _ANCILLARY)
                 self._take(message, client, [_as_source(*item) for item in ancillary], burst)
-                burst = burst or next(_BURSTS)
+                burst = burst or new_burst()
 
     def _take(self, message: bytes, client: Address, source: Ancillary | None, burst: int) -> None:
         if self._rate_limit is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
@@ -24,7 +25,14 @@ REPORT_INTERVAL_S: Final = 60.0
 MAX_ROUNDS: Final = 12
 """Times that an answer may turn out to need more views; a chain of aliases needs one each."""
 
+_BURSTS: Final = itertools.count(1)
+
 _log = logging.getLogger("rostra.dns")
+
+
+def new_burst() -> int:
+    """A number for the messages that are taken from here to the end of this turn of the loop."""
+    return next(_BURSTS)
 
 
 class Desk:

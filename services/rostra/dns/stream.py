@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Final, cast
 
 from rostra.dns import metrics
-from rostra.dns.desk import Desk
+from rostra.dns.desk import Desk, new_burst
 from rostra.dns.wire import HEADER_SIZE, Transport
 
 MAX_WAITING: Final = 64
@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._is_scheduled = False
         self._ended = False
         self._last_active = 0.0
+        self._unsent = 0
         self._idle: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -109,13 +110,15 @@ class Connection(asyncio.Protocol):
         """Answers what is complete in the buffer, as far as the peer reads and the bounds allow."""
         self._is_scheduled = False
         self._offset = 0
+        burst = 0
         for _ in range(BURST):
             if self._transport is None or not self._may_take():
                 break
             message = self._next_message()
             if message is None:
                 break
-            self._take(message)
+            self._take(message, burst)
+            burst = burst or new_burst()
         else:
             self._is_scheduled = True
             self._loop.call_soon(self._work)
@@ -140,8 +143,8 @@ class Connection(asyncio.Protocol):
         self._offset = end
         return self._buffer[start:end]
 
-    def _take(self, message: bytes) -> None:
-        outcome = self._desk.at_once(message, Transport.TCP, self._client)
+    def _take(self, message: bytes, burst: int) -> None:
+        outcome = self._desk.at_once(message, Transport.TCP, self._client, burst)
         if isinstance(outcome, bytes):
             self._write(outcome)
         elif outcome is None:
@@ -181,9 +184,15 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _watch_idle(self) -> None:
+        if self._transport is None:
+            return
+        unsent = self._transport.get_write_buffer_size()
+        if self._waiting or unsent < self._unsent:
+            self._last_active = self._loop.time()
+        self._unsent = unsent
         limit_s = self._desk.settings.tcp_idle_s
-        idle_s = self._loop.time() - self._last_active
-        if idle_s >= limit_s and not self._waiting:
+        rest_s = self._last_active + limit_s - self._loop.time()
+        if rest_s <= 0:
             self.close()
         else:
-            self._idle = self._loop.call_later(max(limit_s - idle_s, limit_s / 10), self._watch_idle)
+            self._idle = self._loop.call_later(max(rest_s, limit_s / 10), self._watch_idle)

@@ -90,7 +90,7 @@ class Deployment:
         return (
             "consul" in services
             and [check["Status"] for check in checks] == ["passing"]
-            and self.dns.addresses(f"{self.node}.node.consul") == [HOST]
+            and self.dns.addresses(f"{self.node}.node.consul", within_s=0.5) == [HOST]
         )
 
     def assert_running_or_say_why(self) -> None:

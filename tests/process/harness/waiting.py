@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import dns.exception
 import grpc
 import httpx
 
 Result = TypeVar("Result")
 
 PAUSE_S = 0.02
-NOT_YET = (AssertionError, OSError, LookupError, httpx.HTTPError, grpc.RpcError)
+NOT_YET = (AssertionError, OSError, LookupError, ValueError, httpx.HTTPError, grpc.RpcError, dns.exception.DNSException)
 """What a condition may raise while it does not hold yet."""
 
 

@@ -660,6 +660,16 @@ def test_5_1_a_follower_whose_next_entry_is_gone_gets_a_snapshot_then_the_rest()
     assert follower.commit_index == leader.core.commit_index
 
 
+def test_a_turn_ends_when_the_place_that_a_peer_has_reached_was_cut_from_the_log() -> None:
+    cluster = Cluster(3, Options(trailing_logs=2))
+    leader = cluster.elect("n1")
+    compacted(cluster, leader, "n3")
+    progress = leader.core.progress[cluster["n3"].id]
+    progress.sent_commit = progress.match_index - 1
+    assert progress.match_index < leader.core.log.base_index
+    leader.pump()
+
+
 def test_5_1_a_restored_log_survives_a_restart() -> None:
     cluster = Cluster(3, Options(trailing_logs=2))
     leader = cluster.elect("n1")

@@ -63,7 +63,7 @@ def test_every_form_of_name_is_read(name: str, form: Form) -> None:
         "_a.b",
         "dc2.dc",
         "web.service.team.ns",
-    ],  # fmt: skip
+    ],
 )
 def test_what_is_none_of_them_could_not_exist(name: str) -> None:
     assert isinstance(read_form(split_name(name), "dc1"), UnknownName)

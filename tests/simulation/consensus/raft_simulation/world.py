@@ -10,6 +10,7 @@ import heapq
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 
 from rostra.consensus import events, messages
@@ -250,7 +251,11 @@ class World:
     def pump(self, server: Server) -> None:
         """Performs what the core wants done, then looks at it."""
         core = server.core
-        while (ready := core.ready(server.clock)) is not None:
+        for turn in count():
+            require(turn < 1000, f"{server.name} is never done")
+            ready = core.ready(server.clock)
+            if ready is None:
+                break
             for event in ready.events:
                 self.counts[type(event).__name__] += 1
                 self.checkers.event(server, event)
@@ -296,16 +301,16 @@ class World:
         if server.syncing or not server.disk.waiting:
             return
         server.syncing = True
-        count, start = len(server.disk.waiting), server.starts
+        length, start = len(server.disk.waiting), server.starts
         delay = self.rng.expovariate(1 / self.profile.fsync_s)
         if self.now < server.disk.slow_until:
             delay += self.rng.uniform(0.1, 2.0)
-        self.at(delay, lambda: self._synced(server, start, count))
+        self.at(delay, lambda: self._synced(server, start, length))
 
-    def _synced(self, server: Server, start: int, count: int) -> None:
+    def _synced(self, server: Server, start: int, length: int) -> None:
         if not server.up or server.starts != start:
             return
-        writes = [server.disk.waiting.popleft() for _ in range(count)]
+        writes = [server.disk.waiting.popleft() for _ in range(length)]
         server.disk.synced.perform(writes)
         server.syncing = False
         if self.synced_disks:

@@ -1,0 +1,162 @@
+"""Every client over both kinds of channel, against the real roles: the same calls, answers, errors and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import dns.message
+import pytest
+
+from rostra.clients.agent import LocalCheck
+from rostra.clients.catalog import ReadOptions
+from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, prepare_write
+from rostra.clients.consensus import Entries, Proposal
+from rostra.clients.gossip import Members
+from rostra.errors import BadRequest, NotFound, Unsupported
+from rostra.model.catalog import CheckDefinition, Deregistration, HealthStatus, Node, Registration, Service
+from rostra.model.consistency import Consistency
+from rostra.model.members import MemberStatus
+from rostra.model.topics import NODES, Topic, TopicKind
+from rostra.views.messages import BarrierAnswer, BarrierRequest, SnapshotPart, Subscribe
+from tests.unit.clients.conftest import IDENTITY, World, until
+
+WEB = Registration(Node("db1", "127.0.0.9"), service=Service("web", "web", port=80))
+
+
+async def test_gossip_tells_who_is_there(world: World) -> None:
+    status = await world.gossip.get_status()
+    assert status.identity == IDENTITY
+    members, settled = await world.gossip.list_members("lan", MemberStatus.ALIVE)
+    assert ([member.name for member in members], settled) == (["n1"], True)
+    async with contextlib.aclosing(world.gossip.watch_members()) as events:  # type: ignore[type-var]
+        first = await anext(events)
+    assert isinstance(first, Members)
+    assert [member.name for member in first.members] == ["n1"]
+
+
+async def test_gossip_changes_tags_and_refuses_what_is_wrong(world: World) -> None:
+    assert (await world.gossip.set_tags({"rack": "7"}))["rack"] == "7"
+    assert await world.gossip.send_user_event("deploy", b"v2") > 0
+    with pytest.raises(BadRequest, match="name is required"):
+        await world.gossip.send_user_event("")
+    with pytest.raises(BadRequest, match="WAN pool"):
+        await world.gossip.list_members("wan")
+    with pytest.raises(NotFound):
+        await world.gossip.force_leave("nobody")
+
+
+async def test_consensus_commits_what_is_proposed_and_hands_it_to_whoever_attaches(world: World) -> None:
+    async with world.consensus.propose() as stream:
+        await stream.send([Proposal(7, b"", 5.0), Proposal(8, b"", 5.0)])
+        results = await stream.receive()
+    assert [(result.sequence, result.error) for result in results] == [(7, None), (8, None)]
+    async with world.consensus.read_index() as reads:
+        await reads.send(3, Consistency.CONSISTENT, 5.0)
+        answer = await reads.receive()
+    assert answer.index >= results[-1].index
+    seen = 0
+    async with world.consensus.attach() as attachment:
+        while seen < results[-1].index:
+            event = await attachment.receive()
+            if isinstance(event, Entries):
+                assert event.entries[0].index == seen + 1, "entries come in order, without gaps"
+                seen = event.entries[-1].index
+                await attachment.report_applied(seen)
+
+
+async def test_consensus_tells_who_leads(world: World) -> None:
+    async with contextlib.aclosing(world.consensus.watch_leadership()) as states:  # type: ignore[type-var]
+        state = await anext(states)
+    assert (state.leader, state.is_leader, state.last_contact_ms) == ("n1", True, 0)
+    status = await world.consensus.get_status()
+    assert (status.node_id, status.state) == (IDENTITY.id, "leader")
+    configuration = await world.consensus.get_configuration()
+    assert [member.node_id for member in configuration.members] == [IDENTITY.id]
+    with pytest.raises(NotFound):
+        await world.consensus.transfer_leadership("00000000-0000-0000-0000-000000000000")
+
+
+async def test_the_catalog_answers_single_calls(world: World) -> None:
+    index = await world.catalog.register(WEB)
+    for consistency in Consistency:
+        nodes = await world.catalog.list_nodes(options=ReadOptions(consistency))
+        assert [node.name for node in nodes.value] == ["db1", "n1"]
+        assert nodes.index >= index
+    (instance,) = (await world.catalog.list_service_instances("web")).value
+    assert (instance.node.name, instance.service.port, instance.service.modify_index) == ("db1", 80, index)
+    assert [summary.name for summary in (await world.catalog.list_services()).value] == ["consul", "web"]
+    assert await world.catalog.list_datacenters() == ["dc1"]
+    await world.catalog.deregister(Deregistration("db1"))
+    assert (await world.catalog.list_service_instances("web")).value == []
+
+
+async def test_a_catalog_write_that_is_wrong_names_the_field_and_changes_nothing(world: World) -> None:
+    before = await world.catalog.list_nodes()
+    with pytest.raises(BadRequest) as caught:
+        await world.catalog.register(Registration(Node("", "127.0.0.9")))
+    assert caught.value.field
+    with pytest.raises(Unsupported):
+        await world.catalog.list_nodes(options=ReadOptions(filter="Node == a"))
+    assert await world.catalog.list_nodes() == before
+
+
+async def test_a_blocking_read_waits_for_its_own_change(world: World) -> None:
+    index = (await world.catalog.list_service_instances("web")).index
+    waiting = asyncio.ensure_future(world.catalog.list_service_instances("web", options=ReadOptions(wait_index=index, wait_s=30.0)))
+    await world.catalog.register(Registration(Node("db2", "127.0.0.8")))
+    assert not waiting.done()
+    written = await world.catalog.register(WEB)
+    assert (await waiting).index == written
+
+
+async def test_the_catalog_streams_topics_writes_and_barriers(world: World) -> None:
+    client = CatalogStreamClient(world.channel, IDENTITY, "client")
+    async with client.write() as writes:
+        await writes.send([NumberedWrite(1, prepare_write(WEB, b"0123456789abcdef"), 5.0)])
+        (result,) = await writes.receive()
+    assert (result.sequence, result.error) == (1, None)
+    async with client.watch() as watch:
+        await watch.send(Subscribe(1, NODES))
+        await watch.send(Subscribe(2, Topic(TopicKind.SERVICE, "web")))
+        await watch.send(BarrierRequest(9, Consistency.DEFAULT, 5.0))
+        names: dict[int, list[str]] = {}
+        while not isinstance(event := await watch.receive(), BarrierAnswer):
+            if isinstance(event, SnapshotPart):
+                names.setdefault(event.subscription, []).extend(entry.key for entry in event.entries)
+    assert event.index >= result.index
+    assert names == {1: ["db1", "n1"], 2: ["db1\0web"]}
+
+
+async def test_the_agent_keeps_services_and_checks_and_the_catalog_follows(world: World) -> None:
+    alive = LocalCheck(definition=CheckDefinition(ttl_s=30.0))
+    await world.agent.register_service(Service("api", "api", port=8080), [alive])
+    assert [service.id for service in await world.agent.list_services()] == ["api"]
+    await world.agent.update_ttl("service:api", HealthStatus.PASSING, "well")
+    async with asyncio.timeout(10):
+        found = await world.catalog.list_service_instances("api")
+        while not found.value or found.value[0].status is not HealthStatus.PASSING:
+            found = await world.catalog.list_service_instances("api", options=ReadOptions(wait_index=found.index, wait_s=1.0))
+    await world.agent.set_maintenance(True, "moving", "api")
+    assert len(await world.agent.list_checks()) == 2
+    await world.agent.deregister_service("api")
+    assert await world.agent.list_checks() == []
+    with pytest.raises(NotFound, match="does not have associated TTL"):
+        await world.agent.update_ttl("service:api", HealthStatus.PASSING, "")
+
+
+async def test_the_agent_describes_itself_and_leaves_when_asked(world: World) -> None:
+    description = await world.agent.get_self()
+    assert (description.identity.name, description.version, description.stats) == ("n1", "0.0.0", {"build": {"version": "0.0.0"}})
+    assert await world.agent.reload() == (("log_level",), ("datacenter",))
+    await world.agent.leave()
+    assert world.control.left
+
+
+async def test_dns_answers_over_grpc(world: World) -> None:
+    await until(lambda: world.dns_role.ready)
+    question = dns.message.make_query("n1.node.consul.", "A")
+    answer = dns.message.from_wire(await world.dns.query(question.to_wire()))
+    assert [str(record) for rrset in answer.answer for record in rrset] == ["127.0.0.1"]
+    with pytest.raises(BadRequest):
+        await world.dns.query(b"no")

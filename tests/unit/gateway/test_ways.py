@@ -1,0 +1,167 @@
+"""The ways through the gateway cannot be told apart: the memo, the full parse in the protocol, and the application answer the same bytes,
+however the requests arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from typing import Any
+
+import pytest
+
+from rostra.gateway.answer import Answer, encode
+from rostra.gateway.app import Application
+from rostra.model.catalog import Check, HealthStatus, Node, Registration, Service
+
+from .conftest import World
+
+PATHS = [
+    *(f"/v1/catalog/{each}" for each in ("nodes", "services", "datacenters", "service/web", "service/none", "service/", "service")),
+    *(f"/v1/catalog/{each}" for each in ("node/n1", "node/N2", "node/nope", "node-services/n1", "nodes/", "nodes%0A", "se%72vice/w%65b")),
+    *(f"/v1/health/{each}" for each in ("node/n1", "checks/web", "service/web", "service/db", "state/any", "state/critical", "state/odd")),
+    *("/v1/status/leader", "/v1/agent/members", "/v1/agent/services", "/v1/kv/a", "/v1/acl/tokens", "/nope", "//v1/catalog/nodes"),
+    *("/v1/health/service//web", "/v1/health/service/../state/any", "/v1/catalog/service/a%2F%2Fb", "/v1/catalog/node/%FF%FE"),
+]
+PARAMETERS = [
+    *("stale", "consistent", "leader", "pretty", "pretty=false", "cached", "passing", "passing=0", "passing=maybe", "tag=a", "tag=zz"),
+    *("node-meta=rack:1", "node-meta=x", "dc=dc1", "dc=dc9", "index=0", "index=1", "index=x", "wait=1s", "wait=1", "near=_agent", "token=t"),
+    *("filter=Node==n1", "filter=", "filter=%28", "filter=CheckID+contains+%22c%22", "%00=%FF", "=", "&&"),
+]
+DATE = re.compile(rb"Date: [^\r]*\r\n")
+
+
+def fill(world: World) -> None:
+    hub = world.hub
+    hub.apply(Registration(Node("n1", "127.0.0.1", meta={"rack": "1"}), service=Service("web", "web", tags=("a", "b"), port=80)))
+    hub.apply(Registration(Node("n2", "127.0.0.2"), service=Service("db", "db", meta={"k": "v"})))
+    hub.apply(Registration(Node("n1", "127.0.0.1", meta={"rack": "1"}), checks=(Check("n1", "c", "c", HealthStatus.WARNING),)))
+
+
+def random_target(rng: random.Random) -> str:
+    parameters = "&".join(rng.sample(PARAMETERS, rng.choice([0, 0, 1, 1, 2, 3])))
+    return rng.choice(PATHS) + (f"?{parameters}" if parameters else "")
+
+
+def request_bytes(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+
+
+async def read_responses(reader: asyncio.StreamReader, count: int) -> list[bytes]:
+    """Whole responses, dates masked."""
+    responses = []
+    for _ in range(count):
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        length = re.search(rb"Content-Length: (\d+)", head)
+        assert length is not None, head
+        responses.append(DATE.sub(b"", head) + await reader.readexactly(int(length[1])))
+    return responses
+
+
+async def by_application(application: Application, target: str) -> bytes:
+    """What the ASGI application answers, encoded."""
+    path, _, query = target.partition("?")
+    scope: dict[str, Any] = {
+        "type": "http", "method": "GET", "raw_path": path.encode(), "path": path, "query_string": query.encode(),
+        "headers": [(b"host", b"test")], "client": ("127.0.0.1", 1), "root_path": "",
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    return DATE.sub(b"", encode(Answer(sent[0]["status"], sent[0]["headers"], sent[1]["body"]), b"now"))
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_every_way_answers_the_same_bytes(world: World, seed: int) -> None:
+    fill(world)
+    rng = random.Random(seed)
+    application = world.role.door.application
+    connection = await world.connect()
+    for _ in range(60):
+        target = random_target(rng)
+        connection.writer.write(request_bytes(target))
+        (parsed,) = await read_responses(connection.reader, 1)
+        connection.writer.write(request_bytes(target))
+        (again,) = await read_responses(connection.reader, 1)
+        assert parsed == again, target
+        assert parsed == await by_application(application, target), target
+    assert world.role.door.from_memo > 5
+    assert world.role.door.from_view > 5
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_requests_answer_the_same_one_by_one_pipelined_or_in_pieces(world: World, seed: int) -> None:
+    fill(world)
+    rng = random.Random(seed)
+    targets = [random_target(rng) for _ in range(30)]
+    alone = await world.connect()
+    expected = []
+    for target in targets:
+        alone.writer.write(request_bytes(target))
+        expected += await read_responses(alone.reader, 1)
+    stream = b"".join(map(request_bytes, targets))
+    pipelined = await world.connect()
+    pipelined.writer.write(stream)
+    assert await read_responses(pipelined.reader, len(targets)) == expected
+    torn = await world.connect()
+
+    async def tear() -> None:
+        place = 0
+        while place < len(stream):
+            size = rng.choice([1, 2, 7, 40, 200])
+            torn.writer.write(stream[place : place + size])
+            place += size
+            await asyncio.sleep(0)
+
+    torn.writer.transport.get_extra_info("socket").setsockopt(6, 1, 1)  # TCP_NODELAY
+    tearing = asyncio.create_task(tear())
+    assert await read_responses(torn.reader, len(targets)) == expected
+    await tearing
+
+
+async def test_thousands_of_requests_in_one_chunk_are_answered_in_order(world: World) -> None:
+    fill(world)
+    connection = await world.connect()
+    targets = ["/v1/catalog/nodes", "/v1/catalog/services?stale", "/v1/status/leader"] * 1000
+    connection.writer.write(b"".join(map(request_bytes, targets)))
+    responses = await read_responses(connection.reader, len(targets))
+    assert len(set(responses)) == 3
+    assert responses[:3] * 1000 == responses
+
+
+async def test_a_known_head_answers_what_is_true_now(world: World) -> None:
+    fill(world)
+    connection = await world.connect()
+    for number in range(3):
+        world.hub.register(f"more-{number}")
+        connection.writer.write(request_bytes("/v1/catalog/nodes?stale"))
+        (response,) = await read_responses(connection.reader, 1)
+        assert f"more-{number}".encode() in response
+    world.hub.leader = False
+    connection.writer.write(request_bytes("/v1/catalog/nodes?stale"))
+    (response,) = await read_responses(connection.reader, 1)
+    assert b"X-Consul-Knownleader: false" in response
+
+
+async def test_heads_with_a_body_or_an_index_are_not_remembered(world: World) -> None:
+    fill(world)
+    connection = await world.connect()
+    for _ in range(2):
+        connection.writer.write(b"GET /v1/catalog/nodes HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n{}")
+        connection.writer.write(request_bytes("/v1/catalog/nodes?index=1"))
+        await read_responses(connection.reader, 2)
+    assert not world.role.door.memo
+
+
+async def test_the_memo_is_bounded(world: World) -> None:
+    connection = await world.connect()
+    for number in range(1100):
+        connection.writer.write(request_bytes(f"/v1/catalog/service/s{number}?stale"))
+        await read_responses(connection.reader, 1)
+    assert 0 < len(world.role.door.memo) <= 1024
