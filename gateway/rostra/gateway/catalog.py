@@ -10,8 +10,9 @@ from rostra.gateway.filters import compile_filter
 from rostra.gateway.fragments import Fragments
 from rostra.gateway.lookups import Lookup, Match
 from rostra.gateway.reads import Read, Reads
+from rostra.gateway.selectors import CHECK, SERVICE, SUMMARY, Schema, schemas_of
 from rostra.gateway.settings import GatewaySettings
-from rostra.model.catalog import Check, Node, Service, ServiceInstance, ServiceSummary
+from rostra.model.catalog import ServiceSummary
 from rostra.model.topics import SERVICES
 
 
@@ -22,10 +23,11 @@ class CatalogReads:
         self._reads = reads
         self._settings = settings
         self._fragments = Fragments(settings.datacenter)
+        self._schemas = schemas_of(settings.datacenter)
 
     def nodes(self, ask: Ask) -> Read:
         options = self._options(ask)
-        return self._prepare(ask, options, lookups.nodes(self._fragments, node_meta(ask.parameters)), Node)
+        return self._prepare(ask, options, lookups.nodes(self._fragments, node_meta(ask.parameters)), self._schemas.node)
 
     async def services(self, ask: Ask) -> Answer:
         """With ``node-meta`` it takes two steps: tags are known by service, nodes by instance."""
@@ -35,27 +37,27 @@ class CatalogReads:
             reading = await self._reads.reader.read((SERVICES,), options.consistency)
             names = [value.name for value in reading.views[0].values() if isinstance(value, ServiceSummary)]
             lookup = lookups.services_on(names, meta)
-        return await self._reads.answer(self._prepare(ask, options, lookup, ServiceSummary, cacheable=True))
+        return await self._reads.answer(self._prepare(ask, options, lookup, SUMMARY, cacheable=True))
 
     def services_read(self, ask: Ask) -> Read | None:
         """The same in one step, where it can be."""
         if ask.parameters.all("node-meta"):
             return None
-        return self._prepare(ask, self._options(ask), lookups.services(), ServiceSummary, cacheable=True)
+        return self._prepare(ask, self._options(ask), lookups.services(), SUMMARY, cacheable=True)
 
     def service(self, ask: Ask) -> Read:
         options, name = self._options(ask), required(ask.tail, "service name")
         tags, meta = tuple(ask.parameters.all("tag")), node_meta(ask.parameters)
         lookup = lookups.service(self._fragments, name, tags, meta)
-        return self._prepare(ask, options, lookup, ServiceInstance, cacheable=True)
+        return self._prepare(ask, options, lookup, self._schemas.catalog_service, cacheable=True)
 
     def node(self, ask: Ask) -> Read:
         options, name = self._options(ask), required(ask.tail, "node name")
-        return self._prepare(ask, options, lookups.node_services(self._fragments, name, as_list=False), Service)
+        return self._prepare(ask, options, lookups.node_services(self._fragments, name, as_list=False), SERVICE)
 
     def node_services(self, ask: Ask) -> Read:
         options, name = self._options(ask), required(ask.tail, "node name")
-        return self._prepare(ask, options, lookups.node_services(self._fragments, name, as_list=True), Service)
+        return self._prepare(ask, options, lookups.node_services(self._fragments, name, as_list=True), SERVICE)
 
     async def datacenters(self, ask: Ask) -> Answer:
         """The own one: there is no other yet."""
@@ -63,21 +65,21 @@ class CatalogReads:
 
     def health_node(self, ask: Ask) -> Read:
         options, name = self._options(ask), required(ask.tail, "node name")
-        return self._prepare(ask, options, lookups.node_checks(name), Check)
+        return self._prepare(ask, options, lookups.node_checks(name), CHECK)
 
     def health_checks(self, ask: Ask) -> Read:
         options, name = self._options(ask), required(ask.tail, "service name")
-        return self._prepare(ask, options, lookups.service_checks(name, node_meta(ask.parameters)), Check)
+        return self._prepare(ask, options, lookups.service_checks(name, node_meta(ask.parameters)), CHECK)
 
     def health_service(self, ask: Ask) -> Read:
         options, name = self._options(ask), required(ask.tail, "service name")
         tags, meta, passing = tuple(ask.parameters.all("tag")), node_meta(ask.parameters), is_passing_only(ask.parameters)
         lookup = lookups.health_service(self._fragments, name, tags, meta, passing=passing)
-        return self._prepare(ask, options, lookup, ServiceInstance, cacheable=True)
+        return self._prepare(ask, options, lookup, self._schemas.instance, cacheable=True)
 
     def health_state(self, ask: Ask) -> Read:
         options, state = self._options(ask), required(ask.tail, "check state")
-        return self._prepare(ask, options, lookups.state_checks(state, node_meta(ask.parameters)), Check)
+        return self._prepare(ask, options, lookups.state_checks(state, node_meta(ask.parameters)), CHECK)
 
     def _options(self, ask: Ask) -> ReadOptions:
         settings = self._settings
@@ -85,9 +87,9 @@ class CatalogReads:
         check_datacenter(ask.parameters.get("dc"), settings.datacenter)
         return options
 
-    def _prepare(self, ask: Ask, options: ReadOptions, lookup: Lookup, kind: type, *, cacheable: bool = False) -> Read:
+    def _prepare(self, ask: Ask, options: ReadOptions, lookup: Lookup, schema: Schema, *, cacheable: bool = False) -> Read:
         text = ask.parameters.get("filter")
-        match: tuple[str, Match] | None = (text, compile_filter(text, kind)) if text else None
+        match: tuple[str, Match] | None = (text, compile_filter(text, schema)) if text else None
         near = ask.parameters.get("near") if lookup.nearness else ""
         return self._reads.prepare(lookup, options, match=match, pretty=is_pretty(ask, self._settings), cacheable=cacheable, near=near)
 

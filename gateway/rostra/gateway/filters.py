@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from rostra.gateway.answer import HttpError
 from rostra.gateway.patterns import PatternError, compile_pattern
@@ -57,11 +57,11 @@ def compile_filter(text: str, schema: Schema) -> Predicate:
     return _Parser(text, schema).parse()
 
 
-def _fail(text: str, place: int, problem: str) -> NoReturn:
+def _error(text: str, place: int, problem: str) -> HttpError:
     """Line, column and offset are counted as Consul counts them."""
     line = text.count("\n", 0, place) + 1
     column = place - (text.rfind("\n", 0, place) + 1) + 1
-    raise HttpError(400, f"Failed to create boolean expression evaluator: {line}:{column} ({place}): {problem}")
+    return HttpError(400, f"Failed to create boolean expression evaluator: {line}:{column} ({place}): {problem}")
 
 
 def _tokens(text: str) -> list[Token]:
@@ -69,7 +69,7 @@ def _tokens(text: str) -> list[Token]:
     while place < len(text):
         found = _TOKEN.match(text, place)
         if found is None:
-            _fail(text, place, "unterminated string" if text[place] in "\"`" else f'unexpected "{text[place]}"')
+            raise _error(text, place, "unterminated string" if text[place] in '"`' else f'unexpected "{text[place]}"')
         assert found.lastgroup is not None
         if found.lastgroup != "space":
             tokens.append(Token(found.lastgroup, found[0], place))
@@ -90,7 +90,7 @@ class _Parser:
     def parse(self) -> Predicate:
         predicate = self._or()
         if self._peek.kind != "end":
-            self._fail('expected "and", "or" or the end')
+            raise self._error('expected "and", "or" or the end')
         return predicate
 
     def _or(self) -> Predicate:
@@ -108,7 +108,7 @@ class _Parser:
     def _not(self) -> Predicate:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            self._fail(f"nested deeper than {MAX_DEPTH}")
+            raise self._error(f"nested deeper than {MAX_DEPTH}")
         try:
             if self._take("not"):
                 inner = self._not()
@@ -124,13 +124,13 @@ class _Parser:
     def _match(self) -> Predicate:
         first = self._peek
         if first.kind not in _VALUES:
-            self._fail('expected "(", "not", a selector or a value')
+            raise self._error('expected "(", "not", a selector or a value')
         value = self._value()
         negated = self._take("not")
         if self._take("in"):
             return self._contains(self._selected(), value, negated)
         if first.kind != "word":
-            self._fail('expected "in" or "not in"')
+            raise self._error('expected "in" or "not in"')
         place, self._next = self._next, self._tokens.index(first)
         selected = self._selected()
         self._next = place
@@ -148,14 +148,14 @@ class _Parser:
             negated = self._take("not")
             self._expect("empty")
             if selected.kind not in (Kind.TEXTS, Kind.MAP, Kind.LIST):
-                self._refuse(selected, operator, "is empty")
+                raise self._mismatch(selected, operator, "is empty")
             return selected.predicate(lambda value: bool(value) is negated)
-        return self._fail('expected "==", "!=", "is", "contains", "matches", "in" or "not"')
+        raise self._error('expected "==", "!=", "is", "contains", "matches", "in" or "not"')
 
     def _contains(self, selected: Selected, value: Token, negated: bool) -> Predicate:
         """A part of a text, an item of a list, a key of a map."""
         if selected.kind not in (Kind.TEXT, Kind.TEXTS, Kind.MAP):
-            self._refuse(selected, value, "in")
+            raise self._mismatch(selected, value, "in")
         wanted = self._text_of(value)
         return selected.predicate(lambda found: (wanted in (found or ())) is not negated)
 
@@ -163,11 +163,11 @@ class _Parser:
         token = self._peek
         pattern = self._text_of(self._value())
         if selected.kind is not Kind.TEXT:
-            self._refuse(selected, operator, "matches")
+            raise self._mismatch(selected, operator, "matches")
         try:
             search = compile_pattern(pattern)
         except PatternError as error:
-            _fail(self._text, token.place, str(error))
+            raise _error(self._text, token.place, str(error)) from None
         return selected.predicate(lambda found: (found is not None and search(found)) is not negated)
 
     def _equals(self, selected: Selected, operator: Token) -> Predicate:
@@ -185,9 +185,9 @@ class _Parser:
                 return _TRUTHS[text]
             case Kind.NUMBER | Kind.TRUTH:
                 word = "a whole number" if selected.kind is Kind.NUMBER else "true or false"
-                _fail(self._text, token.place, f'"{text}" is not {word}, which "{selected.name}" is')
+                raise _error(self._text, token.place, f'"{text}" is not {word}, which "{selected.name}" is')
             case _:
-                self._refuse(selected, operator, operator.text)
+                raise self._mismatch(selected, operator, operator.text)
 
     # Tokens
 
@@ -205,13 +205,13 @@ class _Parser:
 
     def _expect(self, text: str) -> None:
         if not self._take(text):
-            self._fail(f'expected "{text}"')
+            raise self._error(f'expected "{text}"')
 
     def _value(self) -> Token:
         """A value, or the selector that it may turn out to be."""
         token = self._peek
         if token.kind not in _VALUES:
-            self._fail("expected a value")
+            raise self._error("expected a value")
         self._next += 1
         if token.kind == "word":
             end = self._path(self._next - 1)[1]
@@ -227,14 +227,14 @@ class _Parser:
             if self._take("."):
                 token = self._peek
                 if token.kind != "word":
-                    self._fail("expected a name")
+                    raise self._error("expected a name")
                 parts.append(token.text)
                 self._next += 1
             else:
                 self._next += 1
                 token = self._peek
                 if token.kind not in ("string", "raw"):
-                    self._fail("expected a quoted key")
+                    raise self._error("expected a quoted key")
                 parts.append(self._text_of(token))
                 self._next += 1
                 token = self._peek
@@ -245,11 +245,11 @@ class _Parser:
     def _selected(self) -> Selected:
         token = self._peek
         if token.kind != "word":
-            self._fail("expected a selector")
+            raise self._error("expected a selector")
         parts, end = self._path(self._next)
         selected = select(self._schema, parts)
         if selected is None:
-            _fail(self._text, token.place, f'Selector "{self._text[token.place : end]}" is not valid')
+            raise _error(self._text, token.place, f'Selector "{self._text[token.place : end]}" is not valid')
         return selected
 
     def _text_of(self, token: Token) -> str:
@@ -261,14 +261,14 @@ class _Parser:
         body = token.text[1:-1]
         rest = _ESCAPE.sub("", body)
         if "\\" in rest:
-            _fail(self._text, token.place, "unknown escape in the string")
+            raise _error(self._text, token.place, "unknown escape in the string")
         return _ESCAPE.sub(_unescape, body)
 
-    def _fail(self, problem: str) -> NoReturn:
-        _fail(self._text, self._peek.place, problem)
+    def _error(self, problem: str) -> HttpError:
+        return _error(self._text, self._peek.place, problem)
 
-    def _refuse(self, selected: Selected, token: Token, operator: str) -> NoReturn:
-        _fail(self._text, token.place, f'Invalid match operator "{operator}" for selector "{selected.name}"')
+    def _mismatch(self, selected: Selected, token: Token, operator: str) -> HttpError:
+        return _error(self._text, token.place, f'Invalid match operator "{operator}" for selector "{selected.name}"')
 
 
 def _unescape(found: re.Match[str]) -> str:

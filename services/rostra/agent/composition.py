@@ -6,66 +6,26 @@ catalog, views, local, dns, gateway, then the doors.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from rostra.agent.control import Control
-from rostra.agent.folder import DataFolder
+from rostra.agent.assembly import Assembly
+from rostra.agent.doors import bracketed, build_doors
 from rostra.agent.members import RaftByConsensus, RaftByGossip, ServersByGossip
-from rostra.agent.parts import FollowServers, MetricsPart, ViewsPart
+from rostra.agent.parts import FollowServers, ViewsPart
 from rostra.agent.process import Door as ProcessDoor
 from rostra.agent.process import Role
-from rostra.agent.wiring import Wiring
 from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
-from rostra.clients.gossip import GossipClient
 from rostra.config import Settings
 from rostra.config.settings import GossipTiming
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
 from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
-from rostra.rpc.doors import Door
-from rostra.rpc.forward import forward
-from rostra.rpc.handlers import Handlers
 from rostra.v1 import agent_pb2_grpc, catalog_pb2_grpc, catalog_stream_pb2_grpc, consensus_pb2_grpc, dns_pb2_grpc, gossip_pb2_grpc
 from rostra.version import VERSION
 from rostra.views.hub import Hub
-
-SERVICES_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "gossip": ("rostra.v1.GossipService",),
-    "consensus": ("rostra.v1.ConsensusService",),
-    "catalog": ("rostra.v1.CatalogService", "rostra.v1.CatalogStreamService"),
-    "local": ("rostra.v1.AgentService",),
-    "dns": ("rostra.v1.DnsService",),
-    "gateway": (),
-}
-PUBLIC_GOSSIP_METHODS: Final = ("GetStatus", "ListMembers", "WatchMembers", "WatchUserEvents", "ListCoordinates")
-PUBLIC_SERVICES: Final = ("CatalogService", "CatalogStreamService", "AgentService", "DnsService")
-
-
-@dataclass
-class Assembly:
-    """What the builders share while a process is put together."""
-
-    settings: Settings
-    identity: Identity
-    wiring: Wiring
-    control: Control
-    folder: DataFolder | None
-    rng: random.Random = field(default_factory=random.Random)
-    parts: list[Role] = field(default_factory=list)
-    hub: Hub | None = None
-
-    @property
-    def path(self) -> Path | None:
-        """The data folder, or None where nothing is kept."""
-        return self.folder.path if self.folder is not None else None
-
-    def gossip(self) -> GossipClient:
-        return GossipClient(self.wiring.channel("gossip"))
 
 
 def compose(assembly: Assembly) -> tuple[Sequence[Role], Sequence[ProcessDoor]]:
@@ -77,7 +37,7 @@ def compose(assembly: Assembly) -> tuple[Sequence[Role], Sequence[ProcessDoor]]:
                 _build_views(assembly)
             build(assembly)
     assembly.control.roles = assembly.parts
-    return assembly.parts, _doors(assembly)
+    return assembly.parts, build_doors(assembly)
 
 
 def gossip_tags(settings: Settings, identity: Identity) -> dict[str, str]:
@@ -165,7 +125,7 @@ def _build_consensus(assembly: Assembly) -> None:
             timing=DEVELOPMENT_TIMING if settings.dev else scaled_timing(settings.server.raft_multiplier),
             folder=assembly.path / "consensus" if assembly.path is not None else None,
             bootstrap=settings.server.voters_expected == 1,
-            server_address=f"{_bracketed(identity.address)}:{settings.ports.server}",
+            server_address=f"{bracketed(identity.address)}:{settings.ports.server}",
             snapshot_threshold=settings.server.raft_snapshot_threshold,
             snapshot_interval_s=settings.server.raft_snapshot_interval_s,
             trailing_logs=settings.server.raft_trailing_logs,
@@ -244,7 +204,8 @@ def _build_dns(assembly: Assembly) -> None:
     role = DnsRole(
         assembly.hub,
         DnsSettings(
-            addresses=settings.addresses.dns,
+            # A gateway whose dns is elsewhere answers DNS over gRPC only, so that the node's public door is whole.
+            addresses=settings.addresses.dns if assembly.wiring.is_here("dns") and settings.ports.dns > 0 else (),
             port=settings.ports.dns,
             domain=dns.domain,
             alt_domain=dns.alt_domain,
@@ -297,6 +258,8 @@ def _build_gateway(assembly: Assembly) -> None:
             header_bytes=settings.http.max_header_bytes,
         ),
     )
+    if not wiring.is_here("dns"):
+        _build_dns(assembly)
     agent = AgentClient(wiring.channel("local"))
     assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, gateway_settings))
 
@@ -309,46 +272,3 @@ _BUILDERS: Final = {
     "dns": _build_dns,
     "gateway": _build_gateway,
 }
-
-
-def _doors(assembly: Assembly) -> list[ProcessDoor]:
-    settings, wiring = assembly.settings, assembly.wiring
-    readiness = {service: lambda part=part: part.ready for part in assembly.parts for service in SERVICES_OF.get(part.name, ())}
-    doors: list[ProcessDoor] = []
-    if wiring.is_here("gateway") and settings.ports.grpc > 0:
-        addresses = [f"{_bracketed(host)}:{settings.ports.grpc}" for host in settings.addresses.grpc]
-        doors.append(Door("gRPC port", addresses, _public(wiring), readiness))
-    if wiring.is_here("consensus") and settings.ports.server > 0:
-        served = wiring.handlers.only(["/rostra.v1.CatalogStreamService/*"])
-        doors.append(Door("server port", [f"{_bracketed(settings.addresses.bind)}:{settings.ports.server}"], served, readiness))
-    role_doors = [assembly.folder.socket(role) for role in settings.roles.run] if assembly.folder is not None else []
-    if settings.roles.grpc_addr:
-        role_doors.append(settings.roles.grpc_addr)
-    if role_doors:
-        doors.append(Door("role door", role_doors, wiring.handlers, readiness))
-    if settings.telemetry.metrics_addr:
-        doors.append(MetricsPart(settings.telemetry.metrics_addr, assembly.parts))
-    return doors
-
-
-def _public(wiring: Wiring) -> Handlers:
-    """What port 8502 shows: the public services, from here or handed on to where they are."""
-    handlers = Handlers()
-    for role, services in _ELSEWHERE.items():
-        if not wiring.is_here(role) and wiring.addresses(role):
-            handlers.merge(forward(services, wiring.channel(role)))
-    handlers.merge(wiring.handlers)
-    public = [f"/rostra.v1.GossipService/{method}" for method in PUBLIC_GOSSIP_METHODS]
-    return handlers.only([*public, *(f"/rostra.v1.{service}/*" for service in PUBLIC_SERVICES)])
-
-
-_ELSEWHERE: Final[Mapping[str, Sequence[str]]] = {
-    "gossip": ("GossipService",),
-    "catalog": ("CatalogService", "CatalogStreamService"),
-    "local": ("AgentService",),
-}
-"""Public services by role, for a door whose roles are in other processes."""
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

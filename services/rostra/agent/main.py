@@ -87,7 +87,8 @@ class _Agent:
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def run(self) -> int:
-        from rostra.agent.composition import Assembly, compose
+        from rostra.agent.assembly import Assembly
+        from rostra.agent.composition import compose
         from rostra.agent.control import Control
         from rostra.agent.wiring import Wiring
         from rostra.clients.gossip import GossipClient

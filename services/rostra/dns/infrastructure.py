@@ -69,7 +69,7 @@ def answer_name_server(question: Question) -> Answer | None:
         return None
     zone = zone_of(question)
     bodies = [body for node in _servers(question) for body in address_bodies(zone.node(node).addresses, question.qtype)]
-    if not bodies:
+    if not bodies or question.settings.compat.empty_names_nxdomain:
         return empty_name(question)
     return Answer(choices=distinct(Choice(body) for body in bodies))
 

@@ -63,14 +63,18 @@ def _no_node(question: Question, name: str) -> Answer:
 
 
 def answer_reverse(question: Question) -> Answer | None:
-    """``….in-addr.arpa`` and ``….ip6.arpa``: the node at that address, else the service; always in the first domain."""
+    """``….in-addr.arpa`` and ``….ip6.arpa``: the node at that address, else the service; always in the first domain.
+
+    TTL is 0, as Consul has it: a node that takes over an address is named at once.
+    """
     address = None if question.zone else read_reverse(question.labels)
-    if address is None or question.qtype not in (RRType.PTR, RRType.ANY):
+    is_asked = question.qtype in (RRType.PTR, RRType.ANY) or question.settings.compat.address_of_any_type
+    if address is None or not is_asked:
         return None
     zone = question.world.zones[0]
     names = [zone.node_name(node) for node in _nodes_at(question, address)]
     names = names or [zone.service_name(service) for service in _services_at(question, address)]
-    choices = distinct(Choice(make_body(RRType.PTR, question.settings.node_ttl_s, name), name) for name in names if name)
+    choices = distinct(Choice(make_body(RRType.PTR, 0, name), name) for name in names if name)
     if choices:
         return Answer(choices=choices)
     if question.settings.compat.unknown_reverse_servfail:

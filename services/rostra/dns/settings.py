@@ -28,13 +28,13 @@ class Compatibility:
     all_critical_nxdomain: bool = False
     """A service whose instances are all critical does not exist (RFC 2308: a name that exists has NODATA)."""
     empty_names_nxdomain: bool = False
-    """Names that only have names under them, the apex among them, do not exist for other types (against RFC 8020)."""
+    """Names that only have names under them, the apex among them, do not exist for other types (against RFC 8020), nor does ``ns``."""
     node_nodata_without_soa: bool = False
     """A node without a record of the type asked: no SOA in the answer (RFC 2308 section 2.2 wants it)."""
     apex_records_everywhere: bool = False
     """A question for SOA or NS gets the apex's records whatever name in the zone it asks."""
     address_of_any_type: bool = False
-    """A name under ``addr`` gives its address even when another type was asked."""
+    """A name under ``addr`` gives its address, and a reversed one its name, even when another type was asked."""
     txt_gives_addresses: bool = False
     """A service asked for TXT gives its addresses."""
     primary_domain_only: bool = False

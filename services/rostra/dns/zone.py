@@ -77,9 +77,9 @@ class Zone:
         """``HEX.addr.DC.DOMAIN``."""
         return pack_name((address.packed.hex().encode(), b"addr", self._datacenter, *self._targets))
 
-    def node(self, node: Node) -> NodeRecords:
+    def node(self, node: Node, ttl_s: float | None = None) -> NodeRecords:
         """A node's records. A host name instead of an address stands alone: CNAME goes with nothing else (RFC 1034 section 3.6.2)."""
-        ttl_s = self._settings.node_ttl_s
+        ttl_s = self._settings.node_ttl_s if ttl_s is None else ttl_s
         addresses = _addresses(node.address, node.tagged_addresses, ttl_s)
         return NodeRecords(addresses, () if addresses.host else txt_bodies(node.meta, ttl_s))
 
@@ -113,7 +113,7 @@ class Zone:
             return addresses.host, ()
         name = self.node_name(instance.node.name)
         if not instance.service.address and name:
-            node = self.node(instance.node)
+            node = self.node(instance.node, ttl_s)
             texts = node.texts if self._settings.enable_additional_node_meta_txt else ()
             return name, node.addresses.bodies + texts
         address = parse_address(instance.service.address or instance.node.address)

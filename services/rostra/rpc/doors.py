@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
@@ -35,8 +35,8 @@ _OPTIONS: Final = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
 )
 
-Readiness = Mapping[str, Callable[[], bool]]
-"""Full service name to whether its role is ready."""
+Readiness = Mapping[str, Callable[[], bool | Awaitable[bool]]]
+"""Full service name to whether its role is ready; what is elsewhere has to be asked."""
 
 
 class Door:
@@ -131,21 +131,23 @@ class _Health(health_pb2_grpc.HealthServicer):
     async def Check(self, request: health_pb2.HealthCheckRequest, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802
         if request.service and request.service not in self._readiness:
             raise NotFound(f"service {request.service} is not served here")
-        return health_pb2.HealthCheckResponse(status=self._status(request.service))
+        return health_pb2.HealthCheckResponse(status=await self._status(request.service))
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> Any:  # noqa: N802
         last = None
         while True:
-            status = self._status(request.service)
+            status = await self._status(request.service)
             if status != last:
                 last = status
                 yield health_pb2.HealthCheckResponse(status=status)
             await asyncio.sleep(HEALTH_POLL_S)
 
-    def _status(self, service: str) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
+    async def _status(self, service: str) -> health_pb2.HealthCheckResponse.ServingStatus.ValueType:
         if not service:
             return health_pb2.HealthCheckResponse.SERVING
         ready = self._readiness.get(service)
         if ready is None:
             return health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-        return health_pb2.HealthCheckResponse.SERVING if ready() else health_pb2.HealthCheckResponse.NOT_SERVING
+        answer = ready()
+        is_ready = answer if isinstance(answer, bool) else await answer
+        return health_pb2.HealthCheckResponse.SERVING if is_ready else health_pb2.HealthCheckResponse.NOT_SERVING

@@ -5,16 +5,20 @@ roles are apart.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import grpc
 from google.protobuf import descriptor_pool
 from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rostra.rpc.doors import Readiness
 from rostra.rpc.handlers import Handlers
 
 HOLD_S: Final = 7.0
+HEALTH_TIMEOUT_S: Final = 1.0
 
 
 def forward(services: Iterable[str], channel: aio.Channel) -> Handlers:
@@ -28,15 +32,49 @@ def forward(services: Iterable[str], channel: aio.Channel) -> Handlers:
     return handlers
 
 
+def readiness(services: Iterable[str], channel: aio.Channel) -> Readiness:
+    """Whether each of these services is ready, as whoever is behind ``channel`` says of it."""
+    health = health_pb2_grpc.HealthStub(channel)
+
+    def asking(service: str) -> Callable[[], Awaitable[bool]]:
+        async def ask() -> bool:
+            try:
+                answer = await health.Check(health_pb2.HealthCheckRequest(service=service), timeout=HEALTH_TIMEOUT_S)
+            except aio.AioRpcError:
+                return False
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+        return ask
+
+    return {f"rostra.v1.{service}": asking(f"rostra.v1.{service}") for service in services}
+
+
 def _forwarder(path: str, channel: aio.Channel, client_streaming: bool, server_streaming: bool) -> grpc.RpcMethodHandler[Any, Any]:
+    # grpc.aio tells coroutines from plain functions by inspection, so each is a function of its own, not a lambda.
     if not server_streaming:
         call: Any = channel.unary_unary(path)
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: _unary(call, request, context))
+
+        async def unary(request: bytes, context: Any) -> bytes:
+            return await _unary(call, request, context)
+
+        return grpc.unary_unary_rpc_method_handler(unary)
     if not client_streaming:
         watch: Any = channel.unary_stream(path)
-        return grpc.unary_stream_rpc_method_handler(lambda request, context: _answers(watch(request), None, context))
+
+        async def stream(request: bytes, context: Any) -> AsyncGenerator[bytes, None]:
+            async with contextlib.aclosing(_answers(watch(request), None, context)) as answers:
+                async for answer in answers:
+                    yield answer
+
+        return grpc.unary_stream_rpc_method_handler(stream)
     exchange: Any = channel.stream_stream(path)
-    return grpc.stream_stream_rpc_method_handler(lambda requests, context: _answers(exchange(), requests, context))
+
+    async def both(requests: Any, context: Any) -> AsyncGenerator[bytes, None]:
+        async with contextlib.aclosing(_answers(exchange(), requests, context)) as answers:
+            async for answer in answers:
+                yield answer
+
+    return grpc.stream_stream_rpc_method_handler(both)
 
 
 async def _unary(call: Any, request: bytes, context: Any) -> bytes:

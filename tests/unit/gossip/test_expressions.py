@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 
@@ -84,8 +85,6 @@ def test_what_is_wrong_or_beyond_is_refused(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*$", "(a*)*b", "((a{9}){9})+c"])
 def test_no_expression_takes_long(pattern: str) -> None:
     started = time.process_time()
-    try:
+    with contextlib.suppress(BadRequest):
         compile_expression(pattern).is_found_in("a" * 500 + "!")
-    except BadRequest:
-        pass
     assert time.process_time() - started < 0.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgpack as library
 import pytest
 from hypothesis import given
@@ -167,10 +169,8 @@ def test_lzw_is_inverse_where_its_table_fills_up() -> None:
 
 @given(st.binary(max_size=300))
 def test_whatever_lzw_is_given_it_answers_or_refuses(data: bytes) -> None:
-    try:
+    with contextlib.suppress(WireError):
         assert len(lzw.decompress(data, 10_000)) <= 10_000
-    except WireError:
-        pass
 
 
 def test_only_the_old_specification_is_sent() -> None:
@@ -248,6 +248,6 @@ def test_tags_have_512_bytes() -> None:
 
 def test_bytes_that_never_end_are_refused_at_the_capacity() -> None:
     reader = msgpack.Reader(100)
+    reader.feed(b"\xdb\x00\x00\xff\xff" + bytes(95))
     with pytest.raises(WireError):
-        for _ in range(10):
-            reader.feed(b"\xdb\x00\x00\xff\xff" + bytes(20))
+        reader.feed(b"x")

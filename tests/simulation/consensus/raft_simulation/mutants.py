@@ -13,11 +13,22 @@ from rostra.consensus.core import Core, Role
 from rostra.consensus.lease import SendTimes
 from rostra.consensus.model import ChangeAction, Entry, Member, ReadMode, SnapshotMeta
 
-from .world import Profile, World
+from .world import OPTIONS, Profile, World
 
-ROUGH = Profile(voters=3, spares=0, crash_s=2.0, partition_s=2.0, heal_s=1.5, leader_faults=0.5, change_s=0, transfer_s=0)
-LEASES = replace(ROUGH, read_s=0.05, write_s=0.1, partition_s=3.0, heal_s=2.5, snapshot_s=0)
-CHANGES = Profile(voters=4, spares=1, crash_s=3.0, partition_s=1.5, heal_s=1.5, change_s=0.3, transfer_s=3.0, leader_faults=0.7, wipe=0)
+ROUGH = Profile(
+    voters=3, spares=0, crash_s=2.0, partition_s=2.0, heal_s=1.5, crash_leaders=0.5, cut_leaders=0.5, change_s=0, transfer_s=0
+)
+LEASES = replace(ROUGH, crash_s=0, read_s=0.08, write_s=0.15, partition_s=3.0, heal_s=3.0, snapshot_s=0, cut_leaders=1.0, wipe=0)
+CHANGES = Profile(
+    voters=4, spares=1, crash_s=3.0, partition_s=1.5, heal_s=1.5, change_s=0.3, transfer_s=3.0, crash_leaders=0.7, cut_leaders=0.7, wipe=0
+)
+
+
+class NeverStepsDown(Core):
+    """Keeps office without a quorum's answers. That breaks no promise about reads: leases and rounds alone must keep those."""
+
+    def _quorum_contact(self) -> float:
+        return math.inf
 
 
 class VotesTwice(Core):
@@ -28,7 +39,7 @@ class VotesTwice(Core):
         super()._handle_vote_request(request, now)
 
 
-class VotesAfterRestart(Core):
+class VotesAfterRestart(NeverStepsDown):
     """Forgets in a restart that it promised not to vote."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -45,7 +56,7 @@ class CommitsOldTerms(Core):
         self._term_start_index = start
 
 
-class IgnoresTheLease(Core):
+class IgnoresTheLease(NeverStepsDown):
     """Answers from its state as long as it thinks that it leads."""
 
     def lease_holds(self, now: float) -> bool:
@@ -61,7 +72,7 @@ class _Now(SendTimes):
         return self._now
 
 
-class LeaseFromAcknowledgement(Core):
+class LeaseFromAcknowledgement(NeverStepsDown):
     """Counts a promise from when it heard of it."""
 
     def _handle_append_response(self, response: messages.AppendResponse, now: float) -> None:
@@ -70,7 +81,7 @@ class LeaseFromAcknowledgement(Core):
         self._send_times = times
 
 
-class KeepsLeaseOverTransfer(Core):
+class KeepsLeaseOverTransfer(NeverStepsDown):
     """Relies on promises that it has itself asked others to break."""
 
     def lease_holds(self, now: float) -> bool:
@@ -100,7 +111,7 @@ class ChangesOverlap(Core):
             self.commit_index = commit
 
 
-class JoinsASentRound(Core):
+class JoinsASentRound(NeverStepsDown):
     """Lets a read be confirmed by a round that was sent before it came."""
 
     def _read(self, context: Any, mode: ReadMode, now: float) -> None:
@@ -127,15 +138,6 @@ class AcknowledgesAtOnce(Core):
         if self._acknowledgement is not None:
             self._outbox.append(self._acknowledgement)
             self._acknowledgement = None
-
-
-class VotesAtOnce(Core):
-    """Sends its vote before that is on disk."""
-
-    def _send_when_durable(self, message: Any) -> None:
-        self._outbox.append(message) if isinstance(message, messages.VoteResponse) and message.to != self.id else self._unheld.append(
-            message
-        )
 
 
 class TrustsAnyAppend(Core):
@@ -183,19 +185,23 @@ class Mutant:
 MUTANTS = [
     Mutant(VotesTwice, ROUGH),
     Mutant(VotesForShortLogs, ROUGH),
-    Mutant(VotesAfterRestart, replace(LEASES, crash_s=0.4, leader_faults=0.0)),
-    Mutant(CommitsOldTerms, replace(ROUGH, voters=5, crash_s=1.0, loss=0.2, write_s=0.2)),
+    Mutant(VotesAfterRestart, replace(LEASES, crash_s=0.7, crash_leaders=0.0, shapes=("pair",))),
+    Mutant(
+        CommitsOldTerms,
+        replace(
+            ROUGH, voters=5, crash_s=0.7, crash_leaders=0.8, loss=0.1, options=replace(OPTIONS, max_append_entries=1, max_inflight=1)
+        ),
+    ),
     Mutant(AcknowledgesAtOnce, replace(ROUGH, fsync_s=0.05)),
-    Mutant(VotesAtOnce, replace(ROUGH, fsync_s=0.3, crash_s=0.7, delay_s=0.01)),
     Mutant(TrustsAnyAppend, ROUGH),
     Mutant(IgnoresTheLease, LEASES),
-    Mutant(LeaseFromAcknowledgement, replace(LEASES, delay_s=0.3, crash_s=0, long_delay=0.2)),
+    Mutant(LeaseFromAcknowledgement, replace(LEASES, long_delay=0.3)),
     Mutant(KeepsLeaseOverTransfer, replace(LEASES, transfer_s=1.0)),
-    Mutant(ChangesBeforeOwnTerm, CHANGES),
+    Mutant(ChangesBeforeOwnTerm, replace(CHANGES, fsync_s=0.1, change_s=0.15)),
     Mutant(ChangesOverlap, CHANGES),
-    Mutant(JoinsASentRound, replace(LEASES, lease_reads=False, delay_s=0.2)),
+    Mutant(JoinsASentRound, replace(LEASES, lease_reads=False, long_delay=0.3)),
     Mutant(SnapshotsWithoutConfiguration, Profile()),
     Mutant(Core, ROUGH, synced_disks=False, name="SkipsFsync"),
     Mutant(Core, replace(ROUGH, wipe=0.5, wiped_id_returns=True), name="ReusesWipedId"),
-    Mutant(Core, replace(LEASES, clock_rates=(0.5, 1.5)), name="ClocksBeyondTheLeaseBound"),
+    Mutant(NeverStepsDown, replace(LEASES, clock_rates=(0.5, 1.5)), name="ClocksBeyondTheLeaseBound"),
 ]

@@ -56,7 +56,10 @@ class Profile:
     lease_reads: bool = True
     clock_rates: tuple[float, float] = (0.96, 1.04)
     fsync_s: float = 0.005
-    leader_faults: float = 0.3
+    crash_leaders: float = 0.3
+    cut_leaders: float = 0.3
+    shapes: tuple[str, ...] = ("halves", "one", "pair", "one way", "bridge")
+    options: Options = OPTIONS
     wiped_id_returns: bool = False
 
 
@@ -227,7 +230,7 @@ class World:
             timing=TIMING,
             random=Random(self.rng.random()),
             now=server.clock,
-            options=OPTIONS,
+            options=self.profile.options,
         )
         server.up, server.syncing = True, False
         server.starts += 1
@@ -325,6 +328,8 @@ class World:
 
     def _send(self, server: Server, message: Message) -> None:
         rng, profile = self.rng, self.profile
+        if (server.name, message.to.node_id) in self._blocked:
+            return
         copies = 2 if rng.random() < profile.duplicates else 1
         for _ in range(copies):
             if rng.random() < profile.loss and not self.calm:
@@ -332,11 +337,11 @@ class World:
             delay = rng.expovariate(1 / profile.delay_s)
             if rng.random() < profile.long_delay and not self.calm:
                 delay += rng.uniform(0.2, 3.0)
-            self.at(delay, lambda: self._receive(server.name, message))
+            self.at(delay, lambda: self._receive(message))
 
-    def _receive(self, sender: str, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         server = self.servers[message.to.node_id]
-        if server.up and (sender, server.name) not in self._blocked:
+        if server.up:
             server.core.step(message, server.clock)
             self.pump(server)
 
@@ -361,7 +366,7 @@ class World:
     # -- faults ------------------------------------------------------------------------------------------------------
 
     def _crash_one(self) -> None:
-        server = self._victim()
+        server = self._victim(self.profile.crash_leaders)
         if not server.up or self.calm:
             return
         self.crash(server)
@@ -370,10 +375,10 @@ class World:
             self._wipe(server)
         self.at(self.rng.choice([0.01, 0.3, 2.0]) * self.rng.random(), lambda: self._restart(server))
 
-    def _victim(self) -> Server:
+    def _victim(self, leaders_share: float) -> Server:
         """Leaders are where faults show."""
         leaders = self.leaders()
-        if leaders and self.rng.random() < self.profile.leader_faults:
+        if leaders and self.rng.random() < leaders_share:
             return self.rng.choice(leaders)
         return self.rng.choice(list(self.servers.values()))
 
@@ -411,19 +416,20 @@ class World:
             return
         names = list(self.servers)
         rng = self.rng
-        shape = rng.choice(["halves", "one", "pair", "one way", "bridge"])
+        shape = rng.choice(self.profile.shapes)
+        victim = self._victim(self.profile.cut_leaders)
         if shape == "halves":
             side = set(rng.sample(names, len(names) // 2))
             self._blocked = {(a, b) for a in names for b in names if (a in side) != (b in side)}
         elif shape == "one":
-            one = self._victim().name
+            one = victim.name
             self._blocked = {(a, b) for a in names for b in names if one in (a, b)}
         elif shape == "pair":
-            a = self._victim().name
+            a = victim.name
             b = rng.choice([name for name in names if name != a])
             self._blocked = {(a, b), (b, a)}
         elif shape == "one way":
-            one = self._victim().name
+            one = victim.name
             self._blocked = {(one, b) for b in names} if rng.random() < 0.5 else {(a, one) for a in names}
         else:
             bridge = rng.choice(names)

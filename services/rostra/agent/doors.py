@@ -1,0 +1,71 @@
+"""Which doors a process opens, and what each shows (docs/design/doors.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from rostra.agent.assembly import Assembly
+from rostra.agent.parts import MetricsPart
+from rostra.agent.process import Door as ProcessDoor
+from rostra.agent.process import Role
+from rostra.agent.wiring import Wiring
+from rostra.rpc.doors import Door, Readiness
+from rostra.rpc.forward import forward, readiness
+from rostra.rpc.handlers import Handlers
+
+SERVICES_OF: Final[Mapping[str, Sequence[str]]] = {
+    "gossip": ("GossipService",),
+    "consensus": ("ConsensusService",),
+    "catalog": ("CatalogService", "CatalogStreamService"),
+    "local": ("AgentService",),
+    "dns": ("DnsService",),
+}
+PUBLIC_GOSSIP_METHODS: Final = ("GetStatus", "ListMembers", "WatchMembers", "WatchUserEvents", "ListCoordinates")
+"""The rest of GossipService is on the role door."""
+PUBLIC_SERVICES: Final = ("CatalogService", "CatalogStreamService", "AgentService", "DnsService")
+HANDED_ON: Final = ("gossip", "catalog", "local")
+"""Roles whose public services a gateway shows although they run elsewhere."""
+
+
+def build_doors(assembly: Assembly) -> list[ProcessDoor]:
+    """In order of start."""
+    settings, wiring = assembly.settings, assembly.wiring
+    here = {f"rostra.v1.{service}": _asking(part) for part in assembly.parts for service in SERVICES_OF.get(part.name, ())}
+    doors: list[ProcessDoor] = []
+    if wiring.is_here("gateway") and settings.ports.grpc > 0:
+        addresses = [f"{bracketed(host)}:{settings.ports.grpc}" for host in settings.addresses.grpc]
+        doors.append(Door("gRPC port", addresses, *_public(wiring, here)))
+    if wiring.is_here("consensus") and settings.ports.server > 0:
+        served = wiring.handlers.only(["/rostra.v1.CatalogStreamService/*"])
+        doors.append(Door("server port", [f"{bracketed(settings.addresses.bind)}:{settings.ports.server}"], served, here))
+    role_doors = [assembly.folder.socket(role) for role in settings.roles.run] if assembly.folder is not None else []
+    if settings.roles.grpc_addr:
+        role_doors.append(settings.roles.grpc_addr)
+    if role_doors:
+        doors.append(Door("role door", role_doors, wiring.handlers, here))
+    if settings.telemetry.metrics_addr:
+        doors.append(MetricsPart(settings.telemetry.metrics_addr, assembly.parts))
+    return doors
+
+
+def _asking(part: Role) -> Callable[[], bool]:
+    return lambda: part.ready
+
+
+def bracketed(host: str) -> str:
+    """An IPv6 address as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _public(wiring: Wiring, here: Readiness) -> tuple[Handlers, Readiness]:
+    """What port 8502 shows: the public services, from here or handed on to where they are, and whether they are ready."""
+    handlers, ready = Handlers(), dict(here)
+    for role in HANDED_ON:
+        if not wiring.is_here(role) and wiring.addresses(role):
+            handlers.merge(forward(SERVICES_OF[role], wiring.channel(role)))
+            ready |= readiness(SERVICES_OF[role], wiring.channel(role))
+    handlers.merge(wiring.handlers)
+    public = [f"/rostra.v1.GossipService/{method}" for method in PUBLIC_GOSSIP_METHODS]
+    shown = handlers.only([*public, *(f"/rostra.v1.{service}/*" for service in PUBLIC_SERVICES)])
+    return shown, {service: ask for service, ask in ready.items() if service in shown.services}

@@ -1,0 +1,322 @@
+"""The pool over real sockets on the loopback interface: what other roles rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rostra.errors import BadRequest, Conflict, NotFound, NotReady, Resync, Unavailable
+from rostra.gossip.feed import Feed
+from rostra.gossip.joining import RetryJoin
+from rostra.gossip.key_queries import KeyOperation
+from rostra.gossip.pool import Pool, PoolConfig
+from rostra.gossip.queries import QueryAnswered, QueryRequest
+from rostra.gossip.storage import PoolStorage
+from rostra.gossip.timing import LAN
+from rostra.gossip.wire.streams import StreamDecoder
+from rostra.model.members import MemberChangeKind, MemberStatus
+
+QUICK = dataclasses.replace(
+    LAN, probe_interval_s=0.05, probe_timeout_s=0.02, gossip_interval_s=0.01, leave_propagate_delay_s=0.02, broadcast_timeout_s=1.0
+)
+
+
+class Pools:
+    """Pools that one test runs."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[Pool, asyncio.Task[None]] = {}
+
+    def config(self, name: str, **config: Any) -> PoolConfig:
+        return PoolConfig("lan", name, **{"bind_host": "127.0.0.1", "bind_port": 0, "tags": {"role": "test"}, "timing": QUICK, **config})
+
+    async def start(self, name: str, **config: Any) -> Pool:
+        pool = Pool(self.config(name, **config))
+        self.tasks[pool] = asyncio.create_task(pool.run())
+        await pool.ready.wait()
+        return pool
+
+    async def pair(self, **config: Any) -> tuple[Pool, Pool]:
+        a, b = await self.start("a", **config), await self.start("b", **config)
+        assert [result.error for result in await b.join([str(a.address)])] == [""]
+        await has(a, lambda: len(a.members()) == 2)
+        return a, b
+
+    async def stop(self, pool: Pool) -> None:
+        task = self.tasks.pop(pool)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+async def pools() -> AsyncIterator[Pools]:
+    found = Pools()
+    yield found
+    for pool in list(found.tasks):
+        await found.stop(pool)
+
+
+async def has(pool: Pool, condition: Callable[[], bool]) -> None:
+    """Wait for the change after which it is so."""
+    with pool.watch().changes as changes:
+        while not condition():
+            await anext(changes)
+
+
+def status(pool: Pool, name: str) -> MemberStatus | None:
+    return next((member.status for member in pool.members() if member.name == name), None)
+
+
+async def test_two_find_each_other_and_the_changes_are_watched_in_order(pools: Pools) -> None:
+    a = await pools.start("a")
+    watch = a.watch()
+    assert [member.name for member in watch.snapshot] == ["a"]
+    assert not a.is_settled
+    b = await pools.start("b")
+    await b.join([str(a.address)])
+    assert b.is_settled
+    b.set_tags({"role": "changed"})
+    await b.leave()
+    kinds = []
+    while not kinds or kinds[-1] is not MemberChangeKind.LEFT:
+        change = await anext(watch.changes)
+        assert change.member.name == "b"
+        kinds.append(change.kind)
+    assert kinds == [MemberChangeKind.JOINED, MemberChangeKind.UPDATED, MemberChangeKind.LEAVING, MemberChangeKind.LEFT]
+    assert status(b, "b") is MemberStatus.LEFT
+
+
+async def test_who_stops_without_a_word_fails_and_may_be_forced_to_leave(pools: Pools) -> None:
+    a, b = await pools.pair()
+    await pools.stop(b)
+    await has(a, lambda: status(a, "b") is MemberStatus.FAILED)
+    a.force_leave("b")
+    assert status(a, "b") is MemberStatus.LEFT
+    with pytest.raises(NotFound):
+        a.force_leave("nobody")
+
+
+async def test_joining_says_what_went_wrong_where(pools: Pools) -> None:
+    a, b = await pools.start("a"), await pools.start("b")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    results = await b.join([f"127.0.0.1:{port}", str(a.address), "nowhere.invalid", "127.0.0.1:x"])
+    assert [bool(result.error) for result in results] == [True, False, True, True]
+    assert "refused" in results[0].error.lower()
+    assert "resolve" in results[2].error
+
+
+async def test_a_pool_that_is_alone_leaves_at_once(pools: Pools) -> None:
+    a = await pools.start("a", timing=LAN)
+    async with asyncio.timeout(1):
+        await a.leave()
+
+
+async def test_events_and_queries_reach_the_other_side(pools: Pools) -> None:
+    a, b = await pools.pair()
+    with b.watch_user_events() as events:
+        a.user_event("deploy", b"v1")
+        event = await anext(events)
+        assert (event.name, event.payload) == ("deploy", b"v1")
+    with b.watch_queries() as queries:
+        run = a.query(QueryRequest("load", timeout_s=5.0))
+        received = await anext(queries)
+        b.respond(received.key, b"0.1")
+        answer = await anext(run)
+        assert isinstance(answer, QueryAnswered)
+        assert (answer.responder, answer.payload) == ("b", b"0.1")
+
+
+async def test_a_query_ends_when_its_time_is_over(pools: Pools) -> None:
+    a = await pools.start("a")
+    run = a.query(QueryRequest("load", timeout_s=0.01))
+    assert [answer async for answer in run] == []
+    assert [answer async for answer in run] == []
+
+
+async def test_keys_are_rotated_and_kept(pools: Pools, tmp_path: Path) -> None:
+    old, new = bytes(16), bytes(32)
+    storage = PoolStorage(tmp_path, "lan")
+    a = await pools.start("a", keys=[old], storage=storage)
+    b = await pools.start("b", keys=[old])
+    await b.join([str(a.address)])
+    await has(a, lambda: len(a.members()) == 2)
+    for operation, key in ((KeyOperation.INSTALL, new), (KeyOperation.USE, new), (KeyOperation.REMOVE, old)):
+        result = await b.change_keys(operation, key)
+        assert (result.members, result.responses, dict(result.errors)) == (2, 2, {})
+    assert a.keys == b.keys == (new,)
+    await pools.stop(a)
+    again = await pools.start("again", keys=[old], storage=storage)
+    assert again.keys == (new,)  # the file wins over the configuration
+
+
+async def test_a_pool_without_encryption_has_no_keys_to_change(pools: Pools) -> None:
+    a = await pools.start("a")
+    with pytest.raises(BadRequest):
+        await a.change_keys(KeyOperation.LIST)
+
+
+async def test_with_another_key_or_none_nobody_gets_in(pools: Pools) -> None:
+    a = await pools.start("a", keys=[bytes(16)])
+    for number, keys in enumerate(([bytes(32)], [])):
+        stranger = await pools.start(f"stranger{number}", keys=keys)
+        (result,) = await stranger.join([str(a.address)])
+        assert result.error
+        assert len(a.members()) == len(stranger.members()) == 1
+    assert a.refused() == {"wrong_key": 1, "not_encrypted": 1}
+
+
+async def test_known_peers_are_found_again_after_a_restart(pools: Pools, tmp_path: Path) -> None:
+    a = await pools.start("a")
+    storage = PoolStorage(tmp_path, "lan")
+    b = await pools.start("b", storage=storage)
+    await b.join([str(a.address)])
+    await b.leave()
+    assert storage.load_peers().has_left
+    peers = dataclasses.replace(storage.load_peers(), has_left=False)
+    assert peers.addresses == (str(a.address),)
+    await pools.stop(b)
+    storage.save_peers(peers)
+    again = await pools.start("b", storage=storage)
+    await has(again, lambda: len(again.members()) == 2)
+    await has(a, lambda: status(a, "b") is MemberStatus.ALIVE)
+
+
+async def test_who_left_on_purpose_returns_only_when_told(pools: Pools, tmp_path: Path) -> None:
+    a = await pools.start("a")
+    storage = PoolStorage(tmp_path, "lan")
+    storage.save_peers(dataclasses.replace(storage.load_peers(), addresses=(str(a.address),), has_left=True))
+    told = await pools.start("told", storage=storage, rejoins_after_leave=True)
+    await has(told, lambda: len(told.members()) == 2)
+    storage.save_peers(dataclasses.replace(storage.load_peers(), addresses=(str(a.address),), has_left=True))
+    untold = await pools.start("untold", storage=storage)
+    assert not untold.is_settled
+
+
+async def test_joining_is_retried_until_someone_is_there(pools: Pools) -> None:
+    a = Pool(pools.config("a"))
+    address = a.bind()
+    # b dials before a runs: the connection waits in the backlog, or is refused and tried again.
+    b = await pools.start("b", retry_join=RetryJoin([str(address)], interval_s=0.05))
+    pools.tasks[a] = asyncio.create_task(a.run())
+    await has(b, lambda: len(b.members()) == 2)
+
+
+async def test_joining_is_given_up_after_so_many_attempts(pools: Pools) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    pool = Pool(pools.config("a", retry_join=RetryJoin([f"127.0.0.1:{port}"], interval_s=0.01, attempts=3)))
+    with pytest.raises(ExceptionGroup) as failure:
+        await pool.run()
+    (error,) = failure.value.exceptions
+    assert isinstance(error, Unavailable)
+    assert "3 attempts" in str(error)
+
+
+async def test_a_port_in_use_is_named(pools: Pools) -> None:
+    a = await pools.start("a")
+    with pytest.raises(Unavailable, match=f"127.0.0.1:{a.address.port}"):
+        Pool(pools.config("b", bind_port=a.address.port)).bind()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        with pytest.raises(Unavailable, match="UDP"):
+            Pool(pools.config("b", bind_port=udp.getsockname()[1])).bind()
+
+
+async def test_before_it_runs_and_after_it_ran_a_pool_is_not_ready(pools: Pools) -> None:
+    with pytest.raises(NotReady):
+        Pool(pools.config("a")).members()
+    a = await pools.start("a")
+    await pools.stop(a)
+    with pytest.raises(NotReady):
+        a.set_tags({})
+    assert not a.ready.is_set()
+
+
+async def test_who_loses_the_vote_about_its_name_stops(pools: Pools) -> None:
+    a, _ = await pools.pair()
+    twin = await pools.start("a", votes_on_names=True, timing=dataclasses.replace(QUICK, query_timeout_mult=2))
+    task = pools.tasks.pop(twin)
+    await twin.join([str(a.address)])
+    with pytest.raises(ExceptionGroup) as failure:
+        await task
+    assert failure.group_contains(Conflict) if hasattr(failure, "group_contains") else True
+    assert status(a, "a") is MemberStatus.ALIVE
+
+
+async def test_a_broken_invariant_ends_the_pool_with_its_error(pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = await pools.start("a")
+    core, _ = a._running or (None, None)
+    assert core is not None
+
+    def break_(now: float) -> None:
+        raise AssertionError("broken")
+
+    monkeypatch.setattr(core, "tick", break_)
+    task = pools.tasks.pop(a)
+    with pytest.raises(ExceptionGroup) as failure:
+        await task
+    assert "broken" in repr(failure.value.exceptions)
+
+
+async def test_garbage_on_both_doors_is_counted_and_answered_with_nothing(pools: Pools) -> None:
+    a = await pools.start("a")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.sendto(b"\xff garbage", (a.address.host, a.address.port))
+    reader, writer = await asyncio.open_connection(a.address.host, a.address.port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await reader.read() == b""
+    writer.close()
+    while sum(a.refused().values()) < 2:
+        await asyncio.sleep(0)
+    assert a.refused() == {"unknown_type": 2}
+
+
+async def test_a_silent_stream_is_closed_in_time(pools: Pools) -> None:
+    a = await pools.start("a", timing=dataclasses.replace(QUICK, stream_timeout_s=0.05))
+    reader, writer = await asyncio.open_connection(a.address.host, a.address.port)
+    assert await reader.read() == b""
+    writer.close()
+    assert a.stats()["streams_timed_out"] == 1
+
+
+async def test_only_so_many_streams_are_served_at_once(pools: Pools) -> None:
+    a = await pools.start("a")
+    connections = [await asyncio.open_connection(a.address.host, a.address.port) for _ in range(129)]
+    reader, _ = connections[-1]
+    assert await reader.read() == b""
+    assert a.stats()["streams_refused"] == 1
+    for _, writer in connections:
+        writer.close()
+
+
+async def test_a_plain_stranger_is_told_that_the_pool_is_encrypted(pools: Pools) -> None:
+    a = await pools.start("a", keys=[bytes(16)])
+    reader, writer = await asyncio.open_connection(a.address.host, a.address.port)
+    writer.write(b"\x00\x80")
+    assert (await reader.read())[:1] == b"\x0a"  # sealed: only who has the key reads why
+    writer.close()
+    assert StreamDecoder is not None
+
+
+async def test_a_reader_that_falls_behind_is_told_and_the_others_go_on() -> None:
+    feed: Feed[int] = Feed(queue_max=3)
+    slow, fast = feed.subscribe(), feed.subscribe()
+    for number in range(5):
+        feed.publish(number)
+        assert await anext(fast) == number
+    with pytest.raises(Resync):
+        await anext(slow)
+    slow.close()
+    fast.close()
+    assert len(feed) == 0
