@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from .conftest import Start
-from .harness.deployment import HOST, ROLES, Deployment, dev_agent, six_processes
+from .harness.deployment import HOST, ROLES, dev_agent, durable_agent, six_processes
 from .harness.http import Api
 from .harness.ports import free_port
 from .harness.waiting import eventually
@@ -64,16 +64,20 @@ def test_other_paths_are_not_found_and_garbage_harms_nobody(doors: dict[str, Api
     assert doors["agent"].get("/metrics").status_code == 200
 
 
-def test_liveness_does_not_depend_on_a_leader_but_readiness_does(start_six: Start) -> None:
-    node: Deployment = start_six()
+def test_liveness_does_not_depend_on_a_leader_but_readiness_does(tmp_path: Path) -> None:
+    """A server that waits for two others lives, and is not ready: nobody leads."""
     port = free_port()
-    node.running["catalog"].kill()
-    node.commands = {**node.commands, "catalog": [*node.commands["catalog"], f"-metrics-addr={HOST}:{port}"]}
+    agent = durable_agent(tmp_path, "-bootstrap=false", "-bootstrap-expect=3", f"-metrics-addr={HOST}:{port}")
     door = Api(f"{HOST}:{port}")
-    node.start()
-    eventually(lambda: door.get("/health/ready").status_code == 200, 5.0, "the catalog is ready")
-    node.running["consensus"].kill()
-    answer = eventually(lambda: (found := door.get("/health/ready")).status_code == 503 and found, 5.0, "the catalog is not ready")
-    assert "catalog" in answer.text
-    assert door.get("/health/live").status_code == 200
-    door.close()
+    try:
+        agent.start_one("agent")
+        answer = eventually(lambda: door.get("/health/ready"), 5.0, "the door is open")
+        assert answer.status_code == 503
+        assert "consensus" in answer.text
+        assert door.get("/health/live").status_code == 200
+        assert agent.api.get("/v1/catalog/nodes", within_s=9.0).text == "No cluster leader"
+        assert agent.api.get("/v1/status/leader").json() == ""
+        assert [member["Name"] for member in agent.api.get("/v1/agent/members").json()] == [agent.node]
+    finally:
+        door.close()
+        agent.stop()

@@ -15,6 +15,7 @@ import pytest
 
 from rostra.v1 import catalog_pb2, catalog_pb2_grpc, gossip_pb2, gossip_pb2_grpc
 
+from .harness.callers import Call, Callers
 from .harness.deployment import HOST, ROLES, Deployment, six_processes
 from .harness.system import children
 from .harness.waiting import Stopwatch, eventually
@@ -56,7 +57,7 @@ def test_there_are_six_processes_and_no_more(six: Deployment) -> None:
 
 def everything(node: Deployment) -> dict[str, object]:
     """Members, nodes, services, health and DNS answers, as clients read them."""
-    paths = ("/v1/agent/members", "/v1/catalog/nodes", "/v1/catalog/services", "/v1/health/service/consul", "/v1/health/service/web",
+    paths = ("/v1/agent/members", "/v1/agent/services", "/v1/catalog/nodes", "/v1/catalog/services", "/v1/health/service/consul", "/v1/health/service/web",
              "/v1/status/leader", "/v1/status/peers")  # fmt: skip
     answers = {path: node.api.get(path) for path in paths}
     assert {answer.status_code for answer in answers.values()} == {200}, {path: answer.text for path, answer in answers.items()}
@@ -64,13 +65,28 @@ def everything(node: Deployment) -> dict[str, object]:
     return {path: answer.json() for path, answer in answers.items()} | {name: node.dns.addresses(name, within_s=0.3) for name in names}
 
 
+def calls_during(role: str) -> dict[str, Call]:
+    """What callers are promised while this role is away. Where the gateway is, nothing answers without it."""
+    quick = ERROR_WITHIN_S + SLACK_S
+    return {
+        "stale": Call("/v1/health/service/web?stale", quick, must_succeed=role != "gateway"),
+        "default": Call("/v1/health/service/web", HOLD_S + SLACK_S, must_succeed=role in ("gossip", "local", "dns")),
+        "consistent": Call("/v1/catalog/nodes?consistent", HOLD_S + SLACK_S, must_succeed=role in ("gossip", "local", "dns")),
+        "members": Call("/v1/agent/members", quick, must_succeed=role not in ("gossip", "gateway")),
+        "self": Call("/v1/agent/self", quick, must_succeed=role in ("consensus", "catalog", "dns")),
+        "leader": Call("/v1/status/leader", quick, must_succeed=role in ("gossip", "local", "dns")),
+        "peers": Call("/v1/status/peers", quick, must_succeed=role in ("consensus", "catalog", "local", "dns")),
+    }
+
+
 @pytest.mark.parametrize("role", ROLES)
-def test_a_role_that_is_killed_and_started_again_is_found_by_the_others(six: Deployment, role: str) -> None:
+def test_a_role_that_is_killed_and_started_again_is_found_by_the_others_and_no_caller_hangs(six: Deployment, role: str) -> None:
     before = everything(six)
     others = {name: process.pid for name, process in six.running.items() if name != role}
-    six.running[role].kill()
-    six.start_one(role)
-    eventually(lambda: everything(six) == before, START_S + BACK_WITHIN_S, f"all is as before {role} was killed")
+    with Callers(six.http_address, calls_during(role)):
+        six.running[role].kill()
+        six.start_one(role)
+        eventually(lambda: everything(six) == before, START_S + BACK_WITHIN_S, f"all is as before {role} was killed")
     written = Stopwatch()
     six.api.register("after", "127.0.0.11")
     assert written.elapsed_s < ERROR_WITHIN_S

@@ -1,28 +1,33 @@
-"""``/v1/agent``: the agent itself, its members, services and checks. https://developer.hashicorp.com/consul/api-docs/agent"""
+"""``/v1/agent``: the agent itself and its members; its services and checks are in ``local``. https://developer.hashicorp.com/consul/api-docs/agent"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from rostra.clients.gossip import LAN, WAN
 from rostra.errors import NotFound
-from rostra.gateway.answer import Answer, HttpError
-from rostra.gateway.ask import Ask, required_flag
-from rostra.gateway.bodies import decode_body
+from rostra.gateway.answer import DONE, TEXT, VARY, Answer, HttpError, StreamedAnswer
+from rostra.gateway.ask import Ask, is_set, required_flag
 from rostra.gateway.catalog import render_json
+from rostra.gateway.filters import compile_filter
 from rostra.gateway.members import MemberRecord, member_record
-from rostra.gateway.records import agent_service_record, check_record
-from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, TtlBody, agent_service, check_status, local_check
+from rostra.gateway.selectors import MEMBER
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import AgentDoor, GossipDoor
-from rostra.model.catalog import HealthStatus
 from rostra.model.coordinates import Coordinate
 
-DONE = Answer()
-"""What Consul says to a write of the agent that was done: 200 and nothing."""
+LOG_LEVELS: Final = {
+    "trace": "trace",
+    "debug": "debug",
+    "info": "info",
+    "warn": "warn",
+    "warning": "warn",
+    "err": "error",
+    "error": "error",
+}
 
 
 class AgentEndpoints:
@@ -53,8 +58,11 @@ class AgentEndpoints:
     async def members(self, ask: Ask) -> Answer:
         if ask.parameters.get("segment", "") not in ("", "_all"):
             raise HttpError(500, "Network segments are not supported in this version of Consul")
+        text = ask.parameters.get("filter")
+        wanted = compile_filter(text, MEMBER) if text else None
         members, _ = await self._gossip.list_members(pool(ask))
-        return render_json(ask, [member_record(member) for member in members], self._settings)
+        shown = [member_record(member) for member in members if wanted is None or wanted(member)]
+        return render_json(ask, shown, self._settings)
 
     async def join(self, ask: Ask) -> Answer:
         if not ask.tail:
@@ -82,80 +90,19 @@ class AgentEndpoints:
         await self._agent.set_maintenance(enable, ask.parameters.get("reason"))
         return DONE
 
-    async def services(self, ask: Ask) -> Answer:
-        services = await self._agent.list_services()
-        return render_json(ask, {service.id: agent_service_record(service) for service in services}, self._settings)
+    async def version(self, _ask: Ask) -> Answer:
+        """https://developer.hashicorp.com/consul/api-docs/agent#view-agent-version (1.16)"""
+        description = await self._agent.get_self()
+        return render_json(_ask, VersionRecord(human_version=description.version), self._settings)
 
-    async def checks(self, ask: Ask) -> Answer:
-        checks = await self._agent.list_checks()
-        return render_json(ask, {check.check_id: check_record(check) for check in checks}, self._settings)
-
-    async def register_service(self, ask: Ask) -> Answer:
-        body = decode_body(ask.body, AgentServiceBody)
-        service, checks = agent_service(body)
-        replace = "replace-existing-checks" in ask.parameters
-        await self._agent.register_service(service, checks, replace_existing_checks=replace, token=body.token)
-        return DONE
-
-    async def deregister_service(self, ask: Ask) -> Answer:
-        """One that is not there is gone already: 200, as in 1.8.7."""
-        if not ask.tail:
-            raise HttpError(400, "ServiceID missing")
-        try:
-            await self._agent.deregister_service(ask.tail)
-        except NotFound:
-            return DONE
-        return DONE
-
-    async def service_maintenance(self, ask: Ask) -> Answer:
-        if not ask.tail:
-            raise HttpError(400, "Missing service ID")
-        enable = required_flag(ask.parameters, "enable")
-        try:
-            await self._agent.set_maintenance(enable, ask.parameters.get("reason"), ask.tail)
-        except NotFound:
-            raise HttpError(404, f'No service registered with ID "{ask.tail}"') from None
-        return DONE
-
-    async def register_check(self, ask: Ask) -> Answer:
-        body = decode_body(ask.body, AgentCheckBody)
-        if not body.name:
-            raise HttpError(400, "Missing check name")
-        try:
-            await self._agent.register_check(local_check(body), token=body.token)
-        except NotFound:
-            raise HttpError(400, f'ServiceID "{body.service_id}" does not exist') from None
-        return DONE
-
-    async def deregister_check(self, ask: Ask) -> Answer:
-        """One that is not there is gone already: 200, as in 1.8.7."""
-        if not ask.tail:
-            raise HttpError(400, "CheckID missing")
-        try:
-            await self._agent.deregister_check(ask.tail)
-        except NotFound:
-            return DONE
-        return DONE
-
-    async def check_pass(self, ask: Ask) -> Answer:
-        return await self._update(ask.tail, HealthStatus.PASSING, ask.parameters.get("note"))
-
-    async def check_warn(self, ask: Ask) -> Answer:
-        return await self._update(ask.tail, HealthStatus.WARNING, ask.parameters.get("note"))
-
-    async def check_fail(self, ask: Ask) -> Answer:
-        return await self._update(ask.tail, HealthStatus.CRITICAL, ask.parameters.get("note"))
-
-    async def check_update(self, ask: Ask) -> Answer:
-        body = decode_body(ask.body, TtlBody)
-        return await self._update(ask.tail, check_status(body.status), body.output)
-
-    async def _update(self, check_id: str, status: HealthStatus, output: str) -> Answer:
-        try:
-            await self._agent.update_ttl(check_id, status, output)
-        except NotFound:
-            raise HttpError(404, f'CheckID "{check_id}" does not have associated TTL') from None
-        return DONE
+    async def monitor(self, ask: Ask) -> StreamedAnswer:
+        """The log from now on, until the client goes."""
+        level = ask.parameters.get("loglevel") or "info"
+        if level.lower() not in LOG_LEVELS:
+            raise HttpError(400, f"Bad request: Unknown log level: {level}")
+        as_json = is_set(ask.parameters, "logjson")
+        lines = self._agent.stream_logs(LOG_LEVELS[level.lower()], json=as_json)
+        return StreamedAnswer((TEXT, VARY), (line.encode(errors="replace") + b"\n" async for line in lines))
 
 
 class ConfigRecord(msgspec.Struct, rename="pascal"):
@@ -167,6 +114,15 @@ class ConfigRecord(msgspec.Struct, rename="pascal"):
     server: bool
     version: str
     revision: str = ""
+
+
+class VersionRecord(msgspec.Struct, rename="pascal"):
+    """``/v1/agent/version``."""
+
+    sha: str = msgspec.field(name="SHA", default="")
+    build_date: str = "0001-01-01T00:00:00Z"
+    human_version: str = ""
+    fips: str = msgspec.field(name="FIPS", default="")
 
 
 class CoordinateRecord(msgspec.Struct, rename="pascal"):

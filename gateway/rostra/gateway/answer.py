@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
@@ -37,6 +37,18 @@ class Answer:
     status: int = 200
     headers: Sequence[Header] = field(default=(VARY,))
     body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedAnswer:
+    """An answer without an end of its own: sent in chunks, until the client goes."""
+
+    headers: Sequence[Header]
+    chunks: AsyncIterator[bytes]
+
+
+DONE: Final = Answer()
+"""What Consul says to a write of the agent that was done: 200 and nothing."""
 
 
 def json_answer(body: bytes, *, status: int = 200, headers: Sequence[Header] = ()) -> Answer:

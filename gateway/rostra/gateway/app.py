@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import BaseRoute, Router
 from starlette.routing import Route as StarletteRoute
@@ -20,8 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 from rostra.errors import RostraError
 from rostra.gateway import metrics
-from rostra.gateway.answer import TEXT, VARY, Answer, Header, error_answer, text_answer
+from rostra.gateway.answer import TEXT, VARY, Answer, Header, StreamedAnswer, error_answer, text_answer
 from rostra.gateway.ask import Ask, Parameters, decode_path
+from rostra.gateway.compression import accepts_gzip, compressed
 from rostra.gateway.reads import Reads
 from rostra.gateway.routes import Route, Table, allow
 from rostra.gateway.settings import GatewaySettings
@@ -74,7 +76,7 @@ class Application:
             return
         await self.send(refusal, scope, send)
 
-    async def respond(self, route: Route, tail: str, request: Request) -> Answer:
+    async def respond(self, route: Route, tail: str, request: Request) -> Answer | StreamedAnswer:
         """What a route says; an error of ours is an answer, any other a defect that is logged."""
         try:
             ask = Ask(
@@ -94,12 +96,27 @@ class Application:
         except RostraError as error:
             return error_answer(error)
 
-    async def send(self, answer: Answer, scope: Scope, send: Send) -> None:
+    async def send(self, answer: Answer | StreamedAnswer, scope: Scope, send: Send) -> None:
         """As ASGI messages. Length and date are the server's to add."""
         metrics.FROM_ROUTE.inc()
+        if isinstance(answer, StreamedAnswer):
+            await self._stream(answer, send)
+            return
+        if accepts_gzip(Headers(scope=scope).get("accept-encoding", "")):
+            answer = await compressed(answer)
         headers = [*answer.headers, *self._rules.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+
+    async def _stream(self, answer: StreamedAnswer, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [*answer.headers, *self._rules.headers]})
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        try:
+            async for chunk in answer.chunks:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except RostraError as error:
+            log.info("stream ended", extra={"error": str(error)})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _unrouted(self, scope: Scope, _receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -124,6 +141,7 @@ class _Endpoint:
         if scope["path"] != self._prefix and not self._prefix.endswith("/"):
             await self._application.send(Answer(404), scope, send)  # a line end at the end: a pattern's "$" stands before it too
             return
+        answer: Answer | StreamedAnswer
         if method == "OPTIONS":
             answer = Answer(200, (self._allow, VARY))
         elif route is None:
@@ -191,7 +209,7 @@ def _moved(path: str, query: bytes) -> Answer:
     location = quote(path, safe="/:@!$&'()*+,;=~-._") + (f"?{query.decode('latin-1')}" if query else "")
     text = location.replace("&", "&amp;").replace('"', "&#34;").replace("'", "&#39;").replace("<", "&lt;").replace(">", "&gt;")
     body = f'<a href="{text}">Moved Permanently</a>.\n\n'.encode()
-    return Answer(301, ((b"Content-Type", b"text/html; charset=utf-8"), (b"Location", location.encode("latin-1", "replace")), VARY), body)
+    return Answer(301, ((b"Content-Type", b"text/html; charset=utf-8"), (b"Location", location.encode("latin-1", "replace"))), body)
 
 
 def _pattern(prefix: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from rostra.errors import RostraError
-from rostra.gateway.answer import Answer, encode, encode_head, error_answer
+from rostra.gateway.answer import TEXT, Answer, encode, encode_head, error_answer
 from rostra.gateway.reads import Read
 from rostra.model.consistency import Consistency
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from rostra.views.reader import Reading
 
 
+log = logging.getLogger("rostra.gateway.http")
+
+
 class RouteCycle(RequestResponseCycle):
     """A request that the application answers. What it sends is encoded like every other answer."""
 
@@ -29,6 +33,31 @@ class RouteCycle(RequestResponseCycle):
         self._protocol = protocol
         self._start: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._chunked = False
+        self.task: asyncio.Task[None] | None = None
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """A defect of ours is logged and told as such; the connection stays."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except Exception:
+            log.exception("request failed", extra={"method": self.scope["method"], "path": self.scope["path"]})
+            if not self.response_started:
+                await self.send({"type": "http.response.start", "status": 500, "headers": [TEXT]})
+                await self.send({"type": "http.response.body", "body": b"internal error", "more_body": False})
+            else:
+                self.transport.close()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer has no end of its own."""
+        return self._chunked
+
+    def cancel(self) -> None:
+        """The client is gone. A read is given up; a write that was begun is finished."""
+        self.disconnected = True
+        self.message_event.set()
+        if self.task is not None and self.scope["method"] == "GET":
+            self.task.cancel()
 
     async def send(self, message: ASGISendEvent) -> None:
         if self.flow.write_paused and not self.disconnected:
@@ -114,7 +143,7 @@ class ReadCycle:
             return
         error = future.exception()
         if error is not None:
-            self._finish(reads.failed(error) if isinstance(error, RostraError) else error_answer(RostraError(str(error))))
+            self._finish(reads.failed(error) if isinstance(error, RostraError) else _defect(error))
             return
         self._answer_from(reads.reader.peek(read.topics, future.result()))
 
@@ -148,7 +177,10 @@ class ReadCycle:
     def _slowly(self) -> None:
         """The way that may wait at several places: a task."""
         assert self._read is not None
-        task = self._protocol.door.spawn(self._protocol.door.reads.answer(self._read))
+        self._spawn(self._protocol.door.reads.answer(self._read))
+
+    def _spawn(self, work: Coroutine[Any, Any, Answer]) -> None:
+        task = self._protocol.door.spawn(work)
         self._cancel = task.cancel
         task.add_done_callback(self._slow_done)
 
@@ -159,11 +191,13 @@ class ReadCycle:
         if error is None:
             self._finish(task.result())
         else:
-            self._finish(error_answer(error if isinstance(error, RostraError) else RostraError("internal error")))
+            self._finish(error_answer(error) if isinstance(error, RostraError) else _defect(error))
 
     def _finish_read(self, read: Read, reading: Reading) -> None:
         door = self._protocol.door
-        if self.keep_alive:
+        if not door.reads.is_at_hand(read, reading):
+            self._spawn(door.reads.at_length(read, reading))
+        elif self.keep_alive:
             self._write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
         else:
             self._finish(door.reads.now(read, reading))
@@ -178,3 +212,8 @@ class ReadCycle:
         self.response_complete = True
         self._protocol.transport.write(encoded)
         self._protocol.on_response_complete()
+
+
+def _defect(error: BaseException) -> Answer:
+    log.error("request failed", exc_info=error)
+    return error_answer(RostraError("internal error"))

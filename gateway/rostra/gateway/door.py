@@ -166,12 +166,9 @@ class Door:
         """Takes no more connections, lets answers under way finish, then ends what is left."""
         for server in self._servers:
             server.close()
-        for connection in tuple(self._connections):
-            connection.shutdown()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                while self._connections and any(task for task in self.state.tasks):
-                    await asyncio.wait(set(self.state.tasks))
+        under_way = [task for connection in tuple(self._connections) if (task := connection.shutdown()) is not None]
+        if under_way:
+            await asyncio.wait(under_way, timeout=STOP_S)
         for connection in tuple(self._connections):
             connection.transport.close()
         for task in tuple(self._tasks):

@@ -70,23 +70,21 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.door.leave(self)
         for cycle in (self._current, *self._queue):
-            if isinstance(cycle, ReadCycle):
+            if cycle is not None:
                 cycle.cancel()
-            elif cycle is not None:
-                cycle.disconnected = True
-                cycle.message_event.set()
         self._current, self.cycle = None, None  # type: ignore[assignment]
         self._queue.clear()
         super().connection_lost(exc)
 
-    def shutdown(self) -> None:
-        """Ends the connection: at once when nothing is under way, else after the answer that is."""
-        if self._current is None and not self._queue:
-            self.transport.close()
-        else:
-            for cycle in (self._current, *self._queue):
-                if cycle is not None:
-                    cycle.keep_alive = False
+    def shutdown(self) -> asyncio.Task[None] | None:
+        """Ends the connection: at once when nothing is under way but a read, else after the answer that is, whose task is returned."""
+        current = self._current
+        if isinstance(current, RouteCycle) and not current.is_stream and current.task is not None:
+            current.keep_alive = False
+            self._queue.clear()
+            return current.task
+        self.transport.close()
+        return None
 
     # Bytes in
 
@@ -114,7 +112,7 @@ class HttpProtocol(HttpToolsProtocol):
         door.from_memo += 1
         if read.consistency is Consistency.STALE and not read.near:
             reading = door.reads.reader.peek(read.topics)
-            if reading is not None:
+            if reading is not None and door.reads.is_at_hand(read, reading):
                 self.transport.write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
                 return
         self._current = cycle = ReadCycle(self, read, None, keep_alive=True)
@@ -171,7 +169,7 @@ class HttpProtocol(HttpToolsProtocol):
         url = httptools.parse_url(self.url)
         path, query = url.path or b"/", url.query or b""
         if method == b"GET":
-            read = self._read_of(path, query, keep_alive=keep_alive, has_body=_has_body(headers))
+            read = self._read_of(path, query, headers, keep_alive=keep_alive)
             if read is not None:
                 self._begin(read)
                 return
@@ -203,21 +201,22 @@ class HttpProtocol(HttpToolsProtocol):
 
     # Requests in order
 
-    def _read_of(self, path: bytes, query: bytes, *, keep_alive: bool, has_body: bool) -> ReadCycle | None:
+    def _read_of(self, path: bytes, query: bytes, headers: dict[bytes, bytes], *, keep_alive: bool) -> ReadCycle | None:
         """The request as a catalog read; None when the application has to look at it."""
         name = decode_path(path)
         found = self.door.table.find(name)
         route = found[1].get("GET") if found is not None else None
         if found is None or route is None or route.read is None or clean_path(name) != name or self.door.rules.is_blocked(name):
             return None
-        ask = Ask(path=name, tail=name[len(found[0]) :], parameters=Parameters(query.decode("latin-1")))
+        accepted = {"accept-encoding": headers.get(b"accept-encoding", b"").decode("latin-1")}
+        ask = Ask(path=name, tail=name[len(found[0]) :], parameters=Parameters(query.decode("latin-1")), headers=accepted)
         try:
             read = route.read(ask)
         except RostraError as error:
             return ReadCycle(self, None, error_answer(error), keep_alive=keep_alive)
         if read is None:
             return None
-        if keep_alive and not has_body and not read.options.index:
+        if keep_alive and not _has_body(headers) and not read.options.index:
             self._memorable.append(read)
         return ReadCycle(self, read, None, keep_alive=keep_alive)
 
@@ -268,7 +267,7 @@ class HttpProtocol(HttpToolsProtocol):
                     self.door.from_view += 1
                     cycle.start()
                 else:
-                    self._start_asgi_task(cycle, self.app)
+                    cycle.task = self.door.spawn(cycle.run_asgi(self.app))
         finally:
             self._starting = False
         if self._queue or self.flow.write_paused:

@@ -14,6 +14,7 @@ from rostra.errors import Busy, RostraError
 from rostra.gateway import metrics
 from rostra.gateway.answer import Answer, Header, HttpError, encode, error_answer, json_answer
 from rostra.gateway.ask import ReadOptions
+from rostra.gateway.compression import GZIP, LARGE_BYTES, MIN_BYTES, compress, compressed, is_worth_it
 from rostra.gateway.encoding import indent_json
 from rostra.gateway.lookups import Lookup, Match
 from rostra.gateway.nearness import distances_from
@@ -37,7 +38,7 @@ _CONSISTENCY: Final = {
 class Read:
     """A catalog or health read, made ready. ``results`` is shared by all who ask the same."""
 
-    __slots__ = ("consistency", "is_cached", "lookup", "match", "near", "options", "pretty", "results", "topics", "variant")
+    __slots__ = ("consistency", "gzip", "is_cached", "lookup", "match", "near", "options", "pretty", "results", "topics", "variant")
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Read:
         pretty: bool = False,
         cacheable: bool = False,
         near: str = "",
+        gzip: bool = False,
     ) -> None:
         self.lookup = lookup
         self.topics = lookup.topics
@@ -57,11 +59,12 @@ class Read:
         self.match = match
         self.pretty = pretty
         self.near = near
+        self.gzip = gzip
         self.is_cached = cacheable and options.cached
         self.consistency = Consistency.STALE if self.is_cached else options.consistency
         """What to ask of the views. ``cached`` is the view as it is: it is kept up to date in the background, as Consul's cache is
         (https://developer.hashicorp.com/consul/api-docs/features/caching)."""
-        self.variant: Variant = (pretty, self.is_cached, options.consistency)
+        self.variant: Variant = (pretty, gzip, self.is_cached, options.consistency)
         """What finished answers of the same results differ by."""
 
 
@@ -126,12 +129,13 @@ class Reads:
         pretty: bool = False,
         cacheable: bool = False,
         near: str = "",
+        gzip: bool = False,
     ) -> Read:
         """A read made ready; ``match`` is a filter expression and what it means."""
         text, predicate = match or ("", None)
         render: Callable[[Sequence[View]], bytes] = lambda views: lookup.render(views, predicate)  # noqa: E731
         results = self._results.get((lookup.topics, lookup.key, text), render)
-        return Read(lookup, results, options, match=predicate, pretty=pretty, cacheable=cacheable, near=near)
+        return Read(lookup, results, options, match=predicate, pretty=pretty, cacheable=cacheable, near=near, gzip=gzip)
 
     async def answer(self, read: Read) -> Answer:
         """The answer, once it is due. Errors are answers too: they carry the same headers."""
@@ -152,9 +156,32 @@ class Reads:
         return Answer(refusal.status, (*refusal.headers, *contact_headers(1, Contact())), refusal.body)
 
     def now(self, read: Read, reading: Reading) -> Answer:
-        """The answer that the views give now."""
+        """The answer that the views give now. Only one that ``is_at_hand`` is compressed if the client wants it so."""
         results = read.results.refresh(reading.views)
-        return read_answer(read, results.pretty() if read.pretty else results.body, reading.contact)
+        body = results.shown(read.pretty)
+        answer = read_answer(read, body, reading.contact)
+        if not read.gzip or len(body) < MIN_BYTES:
+            return answer
+        packed = results.packed.get(read.pretty)
+        if packed is None and len(body) < LARGE_BYTES:
+            packed = results.packed[read.pretty] = compress(body)
+        return answer if packed is None else Answer(answer.status, (GZIP, *answer.headers), packed)
+
+    def is_at_hand(self, read: Read, reading: Reading) -> bool:
+        """Whether ``now`` gives the whole answer without holding up the loop."""
+        results = read.results.refresh(reading.views)
+        return not read.gzip or len(results.body) < LARGE_BYTES // 2 or read.pretty in results.packed
+
+    async def at_length(self, read: Read, reading: Reading) -> Answer:
+        """The answer, compressed in the thread."""
+        results = read.results.refresh(reading.views)
+        body, answer = results.body, self.now(read, reading)
+        if not read.gzip or not is_worth_it(answer.headers, answer.body):
+            return answer
+        answer = await compressed(answer)
+        if results.body is body:
+            results.packed[read.pretty] = answer.body
+        return answer
 
     def finished(self, read: Read, reading: Reading, date: bytes, extra: tuple[Header, ...]) -> bytes:
         """The same as bytes, for a connection that stays open. Those who ask the same get the same object, while nothing changed."""
@@ -184,11 +211,12 @@ class Reads:
 
     async def _finish(self, read: Read, reading: Reading) -> Answer:
         if not read.near:
-            return self.now(read, reading)
+            return await self.at_length(read, reading)
         distance = await self._distance(read.near)
         read.results.refresh(reading.views)
         body = read.lookup.render(reading.views, read.match, distance)
-        return read_answer(read, indent_json(body) if read.pretty else body, reading.contact)
+        answer = read_answer(read, indent_json(body) if read.pretty else body, reading.contact)
+        return await compressed(answer) if read.gzip else answer
 
     async def _distance(self, near: str) -> Callable[[str], float] | None:
         """``_agent`` is this node. Without coordinates, or from a node that has none, lists keep their order, as in Consul."""

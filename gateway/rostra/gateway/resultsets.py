@@ -21,14 +21,14 @@ MAX_RESULT_SETS: Final = 4096
 """Answers remembered; the one used longest ago is forgotten first, and starts anew at its views' index."""
 
 
-Variant: TypeAlias = tuple[bool, bool, Consistency]
-"""What one answer may differ by: indented, cached, and how fresh it was asked."""
+Variant: TypeAlias = tuple[bool, bool, bool, Consistency]
+"""What one answer may differ by: indented, compressed, cached, and how fresh it was asked."""
 
 
 class ResultSet:
     """One read's answer. Only ``refresh`` changes it; between two awaits it is consistent."""
 
-    __slots__ = ("_pretty", "_render", "_seen", "body", "changed", "finished", "index", "views_index")
+    __slots__ = ("_pretty", "_render", "_seen", "body", "changed", "finished", "index", "packed", "views_index")
 
     def __init__(self, render: Callable[[Sequence[View]], bytes]) -> None:
         self._render = render
@@ -41,6 +41,8 @@ class ResultSet:
         self.views_index = 0
         self.finished: dict[Variant, tuple[bytes, int, bool, bytes]] = {}
         """Whole answers made of ``body`` and ``index``, each with the date and freshness that it tells: emptied whenever one changes."""
+        self.packed: dict[bool, bytes] = {}
+        """``body`` compressed, by whether it is indented."""
         self._pretty: bytes | None = None
 
     def refresh(self, views: Sequence[View]) -> ResultSet:
@@ -54,6 +56,7 @@ class ResultSet:
         body = self._render(views)
         if not same_cluster or body != self.body:
             self.body, self._pretty = body, None
+            self.packed.clear()
             self.changed = max(self.views_index, self.changed + 1) if same_cluster else self.views_index
             self._give_out(self.changed)
         return self
@@ -76,8 +79,10 @@ class ResultSet:
         self.index = index
         self.finished.clear()
 
-    def pretty(self) -> bytes:
-        """The body, indented."""
+    def shown(self, pretty: bool) -> bytes:
+        """The body, or the body indented."""
+        if not pretty:
+            return self.body
         if self._pretty is None:
             self._pretty = indent_json(self.body)
         return self._pretty

@@ -9,6 +9,7 @@ from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.catalog import CatalogReads
 from rostra.gateway.door import Door
+from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.reads import Reads
 from rostra.gateway.routes import build_table
 from rostra.gateway.settings import GatewaySettings
@@ -31,6 +32,7 @@ class GatewayRole:
             CatalogReads(reads, settings),
             CatalogWrites(writer, settings),
             AgentEndpoints(agent, gossip, settings),
+            LocalEndpoints(agent, settings),
             StatusReads(raft, settings),
             Metrics(settings),
         )

@@ -14,15 +14,16 @@ from msgspec import Struct
 
 from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
-from rostra.gateway.answer import Answer
+from rostra.gateway.answer import Answer, StreamedAnswer
 from rostra.gateway.ask import READ_PARAMETERS, Ask
 from rostra.gateway.catalog import CatalogReads
+from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.reads import Read
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, DeregisterBody, RegisterBody, TtlBody
 from rostra.gateway.status import StatusReads
 from rostra.gateway.writes import CatalogWrites
 
-Handler: TypeAlias = Callable[[Ask], Awaitable[Answer]]
+Handler: TypeAlias = Callable[[Ask], Awaitable[Answer | StreamedAnswer]]
 Reading: TypeAlias = Callable[[Ask], Read | None]
 """A read of the catalog, made ready from the request alone; None where the handler has to."""
 
@@ -78,7 +79,9 @@ def allow(methods: Mapping[str, Route]) -> bytes:
     return ",".join(["OPTIONS", *(method for method in ("GET", "PUT", "POST", "DELETE") if method in methods)]).encode()
 
 
-def build_table(catalog: CatalogReads, writes: CatalogWrites, agent: AgentEndpoints, status: StatusReads, metrics: Metrics) -> Table:
+def build_table(
+    catalog: CatalogReads, writes: CatalogWrites, agent: AgentEndpoints, local: LocalEndpoints, status: StatusReads, metrics: Metrics
+) -> Table:
     """What is served."""
     meta, near = ("node-meta",), ("near",)
     reads = [
@@ -108,20 +111,27 @@ def build_table(catalog: CatalogReads, writes: CatalogWrites, agent: AgentEndpoi
               parameters=("prune", "wan")),
         Route("PUT", "/v1/agent/reload", "Reads the configuration again.", agent.reload),
         Route("PUT", "/v1/agent/maintenance", "Puts the node into maintenance.", agent.maintenance, parameters=("enable", "reason")),
+        Route("GET", "/v1/agent/version", "Tells the version.", agent.version),
+        Route("GET", "/v1/agent/monitor", "Streams the log.", agent.monitor, parameters=("loglevel", "logjson")),
         Route("GET", "/v1/agent/metrics", "Shows metrics.", metrics.metrics, parameters=("format",)),
-        Route("GET", "/v1/agent/services", "Lists this node's services.", agent.services, parameters=("filter",)),
-        Route("PUT", "/v1/agent/service/register", "Registers a service of this node.", agent.register_service,
+        Route("GET", "/v1/agent/services", "Lists this node's services.", local.services, parameters=("filter",)),
+        Route("GET", "/v1/agent/service/{service}", "Shows a service of this node.", local.service, parameters=("hash", "wait")),
+        Route("GET", "/v1/agent/health/service/id/{service}", "Tells the health of a service.", local.health_by_id,
+              parameters=("format",)),
+        Route("GET", "/v1/agent/health/service/name/{service}", "Tells the health of all services of a name.", local.health_by_name,
+              parameters=("format",)),
+        Route("PUT", "/v1/agent/service/register", "Registers a service of this node.", local.register_service,
               parameters=("replace-existing-checks",), body=AgentServiceBody),
-        Route("PUT", "/v1/agent/service/deregister/{service}", "Removes a service of this node.", agent.deregister_service),
-        Route("PUT", "/v1/agent/service/maintenance/{service}", "Puts a service into maintenance.", agent.service_maintenance,
+        Route("PUT", "/v1/agent/service/deregister/{service}", "Removes a service of this node.", local.deregister_service),
+        Route("PUT", "/v1/agent/service/maintenance/{service}", "Puts a service into maintenance.", local.service_maintenance,
               parameters=("enable", "reason")),
-        Route("GET", "/v1/agent/checks", "Lists this node's checks.", agent.checks, parameters=("filter",)),
-        Route("PUT", "/v1/agent/check/register", "Registers a check of this node.", agent.register_check, body=AgentCheckBody),
-        Route("PUT", "/v1/agent/check/deregister/{check}", "Removes a check of this node.", agent.deregister_check),
-        Route("PUT", "/v1/agent/check/pass/{check}", "Sets a TTL check to passing.", agent.check_pass, parameters=("note",)),
-        Route("PUT", "/v1/agent/check/warn/{check}", "Sets a TTL check to warning.", agent.check_warn, parameters=("note",)),
-        Route("PUT", "/v1/agent/check/fail/{check}", "Sets a TTL check to critical.", agent.check_fail, parameters=("note",)),
-        Route("PUT", "/v1/agent/check/update/{check}", "Sets a TTL check and its output.", agent.check_update, body=TtlBody),
+        Route("GET", "/v1/agent/checks", "Lists this node's checks.", local.checks, parameters=("filter",)),
+        Route("PUT", "/v1/agent/check/register", "Registers a check of this node.", local.register_check, body=AgentCheckBody),
+        Route("PUT", "/v1/agent/check/deregister/{check}", "Removes a check of this node.", local.deregister_check),
+        Route("PUT", "/v1/agent/check/pass/{check}", "Sets a TTL check to passing.", local.check_pass, parameters=("note",)),
+        Route("PUT", "/v1/agent/check/warn/{check}", "Sets a TTL check to warning.", local.check_warn, parameters=("note",)),
+        Route("PUT", "/v1/agent/check/fail/{check}", "Sets a TTL check to critical.", local.check_fail, parameters=("note",)),
+        Route("PUT", "/v1/agent/check/update/{check}", "Sets a TTL check and its output.", local.check_update, body=TtlBody),
     ]  # fmt: skip
     return Table([*(_with_read_parameters(route) for route in reads), *others])
 

@@ -42,7 +42,7 @@ class DataFolder:
         """Writes it down, durable when this returns."""
         file = self.path / "node-id"
         scratch = self.path / "node-id.new"
-        with open(scratch, "w", encoding="ascii") as out:
+        with open(scratch, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
             out.write(node_id + "\n")
             out.flush()
             os.fsync(out.fileno())

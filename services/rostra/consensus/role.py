@@ -17,6 +17,7 @@ from rostra.consensus.snapshots import FileSnapshots, MemorySnapshots, SnapshotS
 from rostra.consensus.storage import MemoryStore, Store
 from rostra.consensus.timing import Timing
 from rostra.model.identity import Identity
+from rostra.telemetry.metrics import expose_stats
 
 log = logging.getLogger("rostra.consensus")
 
@@ -66,9 +67,13 @@ class ConsensusRole:
             log.info("cluster bootstrapped", extra={"cluster": cluster_id})
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._report_leaders(), name="consensus: report leaders")
-            await self.consensus.run()
+        hide = expose_stats(self.name, self.stats)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._report_leaders(), name="consensus: report leaders")
+                await self.consensus.run()
+        finally:
+            hide()
 
     async def stop(self) -> None:
         """The store closes with ``run``."""

@@ -77,6 +77,10 @@ class Glance:
         self.grounds.append(OneEntry(topic, key, entry))
         return entry
 
+    def knows(self, topic: Topic, key: str) -> bool:
+        """Whether a topic has an entry, where the answer will stand on other ground."""
+        return key in self._get(topic)
+
     def serial(self) -> int:
         """The number of the zone's version: the log index at which the list of services last changed. No ground: a negative
         answer is as good with the serial of a moment ago."""

@@ -61,8 +61,9 @@ def answer_service(question: Question) -> Answer | None:
 
 
 def _find(glance: Glance, asked: str) -> str | None:
-    """The service's name as it is registered: names are asked in any case."""
-    if glance.entry(SERVICES, asked) is not None:
+    """The service's name as it is registered: names are asked in any case. An answer about a service that exists stands on that
+    service's own view, which is another one once it does not."""
+    if glance.knows(SERVICES, asked):
         return asked
     view = glance.view(SERVICES)
     return view.memo("dns: names by lower case", lambda: {entry.key.lower(): entry.key for entry in view.entries()}).get(asked)

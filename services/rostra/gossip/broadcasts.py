@@ -51,12 +51,20 @@ class BroadcastQueue:
         self._insert(Broadcast(0, -len(message), -self._last_id, message, subject))
         return self._last_id
 
+    def clear(self) -> None:
+        """Forget all that waits."""
+        self._queue.clear()
+        self._by_subject.clear()
+        self._pending_ids.clear()
+
     def is_pending(self, number: int) -> bool:
         """Does this message still wait for a transmission?"""
         return number in self._pending_ids
 
     def take(self, space: int, overhead: int, members: int, at_most: int) -> list[bytes]:
         """At most so many messages that together fit into ``space``, each costing ``overhead`` beyond its length. They count as sent."""
+        if not self._queue:
+            return []
         limit = retransmit_limit(self._retransmit_mult, members)
         taken: list[Broadcast] = []
         start = 0

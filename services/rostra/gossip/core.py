@@ -10,7 +10,7 @@ import enum
 import math
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias, assert_never
 
@@ -185,6 +185,9 @@ class Core:
             "queued_events": len(queues.events),
         }
 
+    def broadcast_queues(self) -> tuple[BroadcastQueue, ...]:
+        return self._node_queue, *self._serf_queues.in_order
+
     # Packets
 
     def receive_packet(self, data: bytes, source: Address, now: float) -> None:
@@ -206,9 +209,9 @@ class Core:
     def _on_message(self, message: PacketMessage, source: Address, now: float) -> None:
         match message:
             case Ping():
-                self._on_ping(message, source)
+                self._on_ping(message, source, now)
             case IndirectPing():
-                self._probe_output([self._prober.on_indirect_ping(message, source, now)])
+                self._probe_output([self._prober.on_indirect_ping(message, source, now)], now)
             case Ack():
                 self._on_ack(message, now)
             case Nack():
@@ -224,19 +227,19 @@ class Core:
             case _:
                 assert_never(message)
 
-    def _on_ping(self, ping: Ping, source: Address) -> None:
+    def _on_ping(self, ping: Ping, source: Address, now: float) -> None:
         if ping.node not in ("", self.config.name):
             raise WireError(Reason.NOT_FOR_US)
         address = reply_address(ping, source)
         if not address.is_usable:
             raise WireError(Reason.BAD_ADDRESS)
         ack = Ack(sequence=ping.sequence, payload=encode_coordinate(self.coordinates.coordinate))
-        self._probe_output([Send(address, (ack,))])
+        self._probe_output([Send(address, (ack,))], now)
 
     def _on_ack(self, ack: Ack, now: float) -> None:
         match self._prober.on_ack(ack, now):
             case Send() as send:
-                self._probe_output([send])
+                self._probe_output([send], now)
             case Acked(node=node, payload=payload, round_trip_s=round_trip_s) if payload:
                 self.coordinates.observe(node.name, decode_coordinate(payload), round_trip_s)
             case _:
@@ -311,10 +314,13 @@ class Core:
 
     def _merge(self, remote: PushPull, now: float, *, ignore_old_events: bool) -> None:
         self.membership.check_rows(remote.rows, join=remote.join)
-        self.refused[Reason.MALFORMED] += remote.refused_rows
+        self.refused.update([Reason.MALFORMED] * remote.refused_rows)
         if remote.user_state:
             # Intents first: so that a member that is gone and had said goodbye is seen as left, without a moment as failed.
-            self.serf.merge(decode_serf_state(remote.user_state), now, ignore_old_events=ignore_old_events)
+            try:
+                self.serf.merge(decode_serf_state(remote.user_state), now, ignore_old_events=ignore_old_events)
+            except WireError as error:  # the rows are as good as ever
+                self.refused[error.reason] += 1
         for row in remote.rows:
             try:
                 self.membership.on_row(row, now)
@@ -371,7 +377,7 @@ class Core:
             self._output.events.append(progress)
             self.is_finished = progress.step is LeaveStep.DONE
 
-    def _probe_output(self, outputs: list[ProbeOutput], now: float = 0.0) -> None:
+    def _probe_output(self, outputs: Sequence[ProbeOutput], now: float) -> None:
         for output in outputs:
             match output:
                 case Send(address=address, messages=messages, node=node):
@@ -395,11 +401,7 @@ class Core:
         own = self.config.name
         alone = not any(node.name != own and not node.state.is_gone for node in self.membership.nodes.values())
 
-        def say_goodbye() -> int:
-            self.membership.is_leaving = True
-            return self.membership.leave(now)
-
-        self._departure = Departure(self.config.timing, self._serf_queues.intents, self._node_queue, say_goodbye, alone)
+        self._departure = Departure(self.config.timing, self._serf_queues.intents, self._node_queue, self.membership.leave, alone)
         self._output.events.append(self._departure.begin(self.serf.announce_leave(own, now), now))
         self._carry(now)
 

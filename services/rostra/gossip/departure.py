@@ -35,7 +35,7 @@ class Departure:
     timing: Timing
     intents: BroadcastQueue
     node_queue: BroadcastQueue
-    say_goodbye: Callable[[], int]
+    say_goodbye: Callable[[float], int]
     alone: bool
     step: LeaveStep = LeaveStep.INTENT
     deadline: float = math.inf
@@ -52,7 +52,7 @@ class Departure:
         due = self.deadline <= now
         match self.step:
             case LeaveStep.INTENT if due or not self.intents.is_pending(self._broadcast):
-                self._broadcast = self.say_goodbye()
+                self._broadcast = self.say_goodbye(now)
                 self._enter(LeaveStep.GOODBYE, now + self.timing.broadcast_timeout_s, now)
             case LeaveStep.GOODBYE if due or not self.node_queue.is_pending(self._broadcast):
                 self._enter(LeaveStep.LINGER, now + self.timing.leave_propagate_delay_s, now)

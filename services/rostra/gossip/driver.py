@@ -30,6 +30,7 @@ _BUFFERED_BYTES_MAX: Final = 64 * 1024 * 1024
 """What all streams together may hold of messages that are not complete yet."""
 
 _READ_BYTES: Final = 64 * 1024
+_DECODE_IN_LOOP_BYTES: Final = 16 * 1024
 
 
 class Driver:
@@ -196,7 +197,10 @@ class Driver:
                 self._buffered_bytes += len(data)
                 if self._buffered_bytes > _BUFFERED_BYTES_MAX:
                     raise WireError(Reason.OVERSIZED, "all streams together")
-                if (message := decoder.feed(data)) is not None:
+                # Much data may take long to decompress: then the loop must go on meanwhile.
+                large = held_bytes > _DECODE_IN_LOOP_BYTES
+                message = await asyncio.to_thread(decoder.feed, data) if large else decoder.feed(data)
+                if message is not None:
                     return message
         finally:
             self._buffered_bytes -= held_bytes

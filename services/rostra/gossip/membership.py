@@ -21,6 +21,7 @@ from rostra.gossip.broadcasts import BroadcastQueue
 from rostra.gossip.suspicion import Suspicion
 from rostra.gossip.timing import Timing
 from rostra.gossip.versions import Versions, check_compatible
+from rostra.gossip.wire import limits
 from rostra.gossip.wire.errors import Reason, WireError
 from rostra.gossip.wire.messages import Alive, Dead, Row, RowState, Suspect, encode_message
 
@@ -177,9 +178,13 @@ class Membership:
         name, address = message.node, Address(message.ip, message.port or self.local.address.port)
         if name == self._name and self.is_leaving:
             return
-        versions = self._checked(message, address)
         known = self._nodes.get(name)
+        if known is not None and name != self._name and address == known.address and message.incarnation <= known.incarnation:
+            return  # old news, by far the most frequent: cheap
+        versions = self._checked(message, address)
         if known is None:
+            if len(self._nodes) >= limits.MEMBERS:
+                raise WireError(Reason.QUEUE_FULL, "members")
             if message.incarnation > 0:
                 heard = Node(name, address, message.meta, versions, message.incarnation, NodeState.ALIVE, now)
                 self._ring.insert(self._rng.randrange(len(self._ring) + 1), name)
@@ -191,8 +196,6 @@ class Membership:
             return
         if name == self._name:
             self._on_alive_about_us(message, known)
-            return
-        if message.incarnation <= known.incarnation and address == known.address:
             return
         changed_at = known.changed_at if known.state is NodeState.ALIVE else now
         heard = Node(name, address, message.meta, versions, message.incarnation, NodeState.ALIVE, changed_at)
@@ -248,12 +251,14 @@ class Membership:
 
     def check_rows(self, rows: Sequence[Row], *, join: bool) -> None:
         """Refuse a push-pull as a whole when its members cannot live with ours (gossip-wire sections 8 and 16.5)."""
-        remote = [(row, Versions.parse(row.versions)) for row in rows if row.state in (RowState.ALIVE, RowState.SUSPECT)]
-        alive = [versions for row, versions in remote if row.state is RowState.ALIVE]
-        local = [node.versions for node in self._nodes.values() if not node.state.is_gone]
-        check_compatible(alive + local, [versions for _, versions in remote] + local)
+        living = [row for row in rows if row.state in (RowState.ALIVE, RowState.SUSPECT)]
+        # Thousands of members have a handful of versions between them.
+        remote = {row.versions: Versions.parse(row.versions) for row in living}
+        alive = {remote[row.versions] for row in living if row.state is RowState.ALIVE}
+        local = {node.versions for node in self._nodes.values() if not node.state.is_gone}
+        check_compatible(alive | local, local.union(remote.values()))
         if join:
-            for row, _ in remote:
+            for row in living:
                 self._check_admitted(row.name, Address(row.ip, row.port), row.meta)
 
     def on_row(self, row: Row, now: float) -> None:
@@ -289,8 +294,8 @@ class Membership:
         self._events.append(NodeUpdated(self.local, meta_changed=changed))
 
     def leave(self, now: float) -> int:
-        """Say of ourselves that we have left. Returns the number of the broadcast. ``is_leaving`` must be set before."""
-        assert self.is_leaving
+        """Say of ourselves that we have left, and contradict nobody any more. Returns the number of the broadcast."""
+        self.is_leaving = True
         message = Dead(incarnation=self.local.incarnation, node=self._name, accuser=self._name)
         self._nodes[self._name] = replace(self.local, state=NodeState.LEFT, changed_at=now)
         self._events.append(NodeGone(self.local, self._name))
@@ -332,6 +337,8 @@ class Membership:
             raise WireError(Reason.BAD_NAME, "empty")
         if not address.is_usable:
             raise WireError(Reason.BAD_ADDRESS)
+        if len(message.meta) > limits.FOREIGN_META_BYTES:
+            raise WireError(Reason.OVERSIZED, "meta")
         versions = Versions.parse(message.versions)
         if message.node != self._name:
             self._check_admitted(message.node, address, message.meta)

@@ -23,7 +23,7 @@ from rostra.gossip.feed import Feed, Subscription
 from rostra.gossip.joining import JoinResult, RetryJoin, join_persistently, resolve
 from rostra.gossip.key_queries import KeyOperation
 from rostra.gossip.keyring import Keyring
-from rostra.gossip.log import log_event
+from rostra.gossip.log import PoolLog
 from rostra.gossip.membership import Admit, admit_all
 from rostra.gossip.queries import Key, QueryAcked, QueryAnswered, QueryClosed, QueryRequest
 from rostra.gossip.serf import KeysChanged, NameLost, QueryReceived
@@ -91,6 +91,7 @@ class Pool:
     def __init__(self, config: PoolConfig) -> None:
         self.config = config
         self.ready: Final = asyncio.Event()
+        self._log = PoolLog(config.pool, config.name)
         self._rng = random.Random()
         self._sockets: tuple[socket.socket, socket.socket] | None = None
         self._running: tuple[Core, Driver] | None = None
@@ -333,8 +334,9 @@ class Pool:
             reported = total
 
     def _on_events(self, events: Sequence[CoreEvent]) -> None:
+        now = asyncio.get_running_loop().time()
         for event in events:
-            log_event(self.config.pool, self.config.name, event)
+            self._log.write(event, now)
             match event:
                 case MemberChange():
                     self._changes.publish(event)

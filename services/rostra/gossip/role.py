@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rostra.errors import Resync
 from rostra.gossip.pool import Pool, PoolConfig
 from rostra.gossip.servicer import GossipServicer
 from rostra.model.identity import Identity
-from rostra.model.members import MemberStatus
+from rostra.model.members import Member, MemberStatus
+from rostra.model.servers import is_server
+from rostra.telemetry.metrics import expose_stats
 
 log = logging.getLogger("rostra.gossip")
 
@@ -57,10 +60,18 @@ class GossipRole:
 
     async def run(self) -> None:
         """Until cancelled, or until the pools have been left by ``leave``."""
+        hide = expose_stats(self.name, self.stats)
+        try:
+            await self._run()
+        finally:
+            hide()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(pool.run(), name=f"gossip: {name} pool") for name, pool in self.pools.items()]
-            for pool in self.pools.values():
+            for name, pool in self.pools.items():
                 await pool.ready.wait()
+                tasks.append(group.create_task(self._report_servers(name, pool), name=f"gossip: servers of {name}"))
             tasks += [
                 group.create_task(self._join(name, plan), name=f"gossip: join {name}")
                 for name, plan in self._joins.items()
@@ -105,6 +116,29 @@ class GossipRole:
 
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         return {f"serf_{name}": self.pool_stats(name) for name in self.pools}
+
+    async def _report_servers(self, name: str, pool: Pool) -> None:
+        """What an operator looks for in the log: which servers have been found."""
+        known: set[str] = set()
+        while True:
+            watch = pool.watch()
+            with watch.changes:
+                try:
+                    for member in watch.snapshot:
+                        self._report_server(name, member, known)
+                    async for change in watch.changes:
+                        self._report_server(name, change.member, known)
+                except Resync:
+                    continue
+
+    def _report_server(self, name: str, member: Member, known: set[str]) -> None:
+        datacenter = member.tags.get("dc", "")
+        if member.status is not MemberStatus.ALIVE:
+            known.discard(member.name)
+        elif member.name not in known and is_server(member.tags, datacenter):
+            known.add(member.name)
+            where = {"server": member.name, "address": f"{member.address}:{member.tags['port']}", "datacenter": datacenter}
+            log.info("adding %s server", name.upper(), extra=where)
 
     async def _join(self, name: str, plan: JoinPlan) -> None:
         pool = self.pools[name]

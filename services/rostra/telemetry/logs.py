@@ -158,10 +158,10 @@ class RotatingFile(logging.handlers.BaseRotatingHandler):
     def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802
         if self._max_age_s > 0 and record.created - self._opened_at >= self._max_age_s:
             return True
-        return self._max_bytes > 0 and self.stream.tell() + len(self.format(record)) >= self._max_bytes
+        return self._max_bytes > 0 and self._path.stat().st_size + len(self.format(record)) >= self._max_bytes
 
     def doRollover(self) -> None:  # noqa: N802
-        self.stream.close()
+        self.close()
         self._path.rename(self._path.with_name(f"{self._path.stem}-{time.time_ns()}{self._path.suffix}"))
         if self._max_files:
             kept = self._max_files if self._max_files > 0 else 0

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, Gauge, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import REGISTRY, Collector
 
 from rostra.errors import RostraError
 
@@ -28,6 +30,13 @@ _READY = Gauge("rostra_role_ready", "Whether the role is ready", ["role"])
 _TASKS = Gauge("rostra_tasks", "asyncio tasks of the process")
 
 
+def expose_stats(role: str, stats: Callable[[], Mapping[str, Mapping[str, str]]]) -> Callable[[], None]:
+    """Shows a role's numbers as metrics; returns what ends that."""
+    collector = StatsCollector(role, stats)
+    REGISTRY.register(collector)
+    return lambda: REGISTRY.unregister(collector)
+
+
 async def watch_loop(readiness: Mapping[str, Callable[[], bool]]) -> None:
     """Measures the loop's lag for ever, and collects garbage while the loop is idle (DESIGN section 6)."""
     loop = asyncio.get_running_loop()
@@ -42,6 +51,26 @@ async def watch_loop(readiness: Mapping[str, Callable[[], bool]]) -> None:
                 _READY.labels(role).set(ready())
             _TASKS.set(len(asyncio.all_tasks()))
             gc.collect(1)
+
+
+class StatsCollector(Collector):
+    """A role's numbers, read when somebody looks: ``rostra_<role>_<number>{group="…"}``."""
+
+    def __init__(self, role: str, stats: Callable[[], Mapping[str, Mapping[str, str]]]) -> None:
+        self._role = role
+        self._stats = stats
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        for group, numbers in self._stats().items():
+            for name, value in numbers.items():
+                if not value.lstrip("-").isdecimal():
+                    continue
+                family = families.setdefault(
+                    name, GaugeMetricFamily(f"rostra_{self._role}_{name}", f"{name} of the role {self._role}", labels=["group"])
+                )
+                family.add_metric([group], float(value))
+        return families.values()
 
 
 class MetricsDoor:

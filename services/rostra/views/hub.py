@@ -15,6 +15,8 @@ catalog: it looks for one until cancelled. All methods belong to the one event l
   does so itself, by ``read``.
 - ``write`` returns when this process's views show the write, or 50 ms after it was applied.
 
+Any of them raises ``Busy`` when a name is asked for and every place for topics is taken by reads under way.
+
 Views are live and shared: use a ``Reading`` before the next await, and change nothing in it. Views of topics that were let
 go (idle for ten minutes, or more than the cap of others wanted) stop changing, so do not keep them either.
 """

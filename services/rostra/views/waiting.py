@@ -86,8 +86,9 @@ class Waiting:
     def _join(self, topics: Topics, waiter: _Waiter) -> _Group:
         group = self._groups.get(topics)
         if group is None:
-            group = self._groups[topics] = _Group(topics)
+            group = _Group(topics)
             self._look_for(group)
+            self._groups[topics] = group
         group.waiters[waiter] = None
         self._count += 1
         _DEPTH.set(self._count)

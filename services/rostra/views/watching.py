@@ -79,6 +79,8 @@ class Watching:
         """What ``BarrierReader.barrier`` promises."""
         if self._stopped:
             raise NotReady("the views have stopped")
+        if self.barriers.leaderless:
+            raise self.gave_up()
         now = self._loop.time()
         future = self.barriers.join(consistency, now)
         if not self.barriers.in_flight(consistency):
@@ -202,7 +204,6 @@ class Watching:
     def _came_live(self, subscription: Subscription | None) -> None:
         if subscription is None:
             return
-        metrics.LIVE_TOPICS.set(self.subscriptions.live_count)
         if self.subscriptions.lists_live:
             self._back_off.reset()
             self._to_send.set()
@@ -240,6 +241,7 @@ class Watching:
             now = self._loop.time()
             self._look_around()
             metrics.QUEUE_DEPTH.labels("barriers").set(self.barriers.depth)
+            metrics.LIVE_TOPICS.set(self.subscriptions.live_count)
             if now - self._heard_at > self._limits.silence_s:
                 raise Unavailable(f"the server was silent for {self._limits.silence_s:g} s")
             if self.barriers.overdue(now):

@@ -52,7 +52,7 @@ class Writing:
         if self._stopped:
             raise NotReady("the views have stopped")
         if self._watching.barriers.leaderless:
-            raise NoLeader
+            raise self._watching.gave_up()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         pending = self._writes.add(prepared, prepared.size, loop.create_future(), deadline)

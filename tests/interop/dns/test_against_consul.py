@@ -133,24 +133,23 @@ QUESTIONS = """
 main.node.consul A / MAIN.Node.dc1.Consul A / main.node.consul AAAA / main.node.consul ANY / main.node.consul TXT / main.node.consul MX
 main.node.consul SRV / main.node.consul SOA / main.node.consul NS / n1.node.consul A / n1.node.consul ANY / n1.node.consul AAAA
 n3.node.consul A / n3.node.consul AAAA / n3.node.consul ANY / n4.node.consul A / n4.node.consul AAAA / rack.1.node.consul A
-nobody.node.consul A / main.node.dc2.consul A / node.consul A
-web.service.consul A / web.service.consul AAAA / web.service.consul SRV / web.service.consul ANY / web.service.consul TXT / web.service.consul MX
-web.service.consul CNAME / web.service.consul NS / web.service.consul SOA / web.service.consul TYPE65 / WEB.Service.consul SRV
-blue.web.service.consul A / v1.2.web.service.consul A / up.web.service.dc1.consul SRV / nope.web.service.consul A
-_web._tcp.service.consul SRV / _web._tcp.service.consul A / _web._blue.service.consul SRV / _web._UP.service.consul SRV / _web._tcp.consul SRV
-_web._blue.consul SRV / _web._tcp.dc1.consul SRV / _web._udp.service.consul SRV / _web._tcp.service.dc1.consul ANY / _tcp.service.consul A
-web.service.dc1.consul A / web.service.dc2.consul A / web.service.dc1.extra.consul A / nobody.service.consul A / service.consul A
-db.service.consul A / db.service.consul AAAA / db.service.consul SRV / db.service.consul TXT / db.service.consul CNAME
-ext.service.consul A / ext.service.consul SRV / ext.service.consul ANY / ext.service.consul CNAME / alias.service.consul A
-six.service.consul A / six.service.consul AAAA / six.service.consul SRV / v6s.service.consul AAAA / v6s.service.consul SRV / v6s.service.consul A
-down.service.consul A / down.service.consul SRV / worn.service.consul A / worn.service.consul SRV / mixed.service.consul A / mixed.service.consul SRV
-pair.service.consul A / pair.service.consul SRV / upcase.service.consul SRV / consul.service.consul A
-consul A / consul AAAA / consul SOA / consul NS / consul ANY / consul TXT / dc1.consul A / dc2.consul A / ns.consul A / x.consul A
-7f000001.addr.consul A / 7f000001.addr.consul AAAA / 7f000001.addr.dc1.consul ANY / 7f000001.addr.dc2.consul A / a.7f000001.addr.consul A / addr.consul A
-20010db8000000000000000000000004.addr.consul AAAA / 20010db8000000000000000000000004.addr.consul A
-main.node.alt A / web.service.alt SRV / alt SOA / alt NS / nobody.service.alt A
-web.connect.consul A / web.ingress.consul A / x.query.consul A / x.ns.consul A
-www.example.com A / . A / 1.0.0.10.in-addr.arpa PTR / 9.9.9.10.in-addr.arpa PTR / 8.8.8.8.in-addr.arpa PTR / 1.0.0.10.in-addr.arpa A
+nobody.node.consul A / main.node.dc2.consul A / node.consul A / web.service.consul A / web.service.consul AAAA / web.service.consul SRV
+web.service.consul ANY / web.service.consul TXT / web.service.consul MX / web.service.consul CNAME / web.service.consul NS
+web.service.consul SOA / web.service.consul TYPE65 / WEB.Service.consul SRV / blue.web.service.consul A / v1.2.web.service.consul A
+up.web.service.dc1.consul SRV / nope.web.service.consul A / _web._tcp.service.consul SRV / _web._tcp.service.consul A
+_web._blue.service.consul SRV / _web._UP.service.consul SRV / _web._tcp.consul SRV / _web._blue.consul SRV / _web._tcp.dc1.consul SRV
+_web._udp.service.consul SRV / _web._tcp.service.dc1.consul ANY / _tcp.service.consul A / web.service.dc1.consul A
+web.service.dc2.consul A / web.service.dc1.extra.consul A / nobody.service.consul A / service.consul A / db.service.consul A
+db.service.consul AAAA / db.service.consul SRV / db.service.consul TXT / db.service.consul CNAME / ext.service.consul A
+ext.service.consul SRV / ext.service.consul ANY / ext.service.consul CNAME / six.service.consul A / six.service.consul AAAA
+six.service.consul SRV / v6s.service.consul AAAA / v6s.service.consul SRV / v6s.service.consul A / down.service.consul A
+down.service.consul SRV / worn.service.consul A / worn.service.consul SRV / mixed.service.consul A / mixed.service.consul SRV
+pair.service.consul A / pair.service.consul SRV / upcase.service.consul SRV / consul.service.consul A / consul A / consul AAAA
+consul SOA / consul NS / consul ANY / consul TXT / dc1.consul A / dc2.consul A / ns.consul A / x.consul A / 7f000001.addr.consul A
+7f000001.addr.consul AAAA / 7f000001.addr.dc1.consul ANY / 7f000001.addr.dc2.consul A / a.7f000001.addr.consul A / addr.consul A
+20010db8000000000000000000000004.addr.consul AAAA / 20010db8000000000000000000000004.addr.consul A / main.node.alt A / web.service.alt SRV
+alt SOA / alt NS / nobody.service.alt A / web.connect.consul A / web.ingress.consul A / x.query.consul A / x.ns.consul A
+www.example.com A / . A / 1.0.0.10.in-addr.arpa PTR / 9.9.9.10.in-addr.arpa PTR / 1.0.0.10.in-addr.arpa A
 4.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa PTR
 """
 
@@ -161,6 +160,19 @@ def test_every_name_form_and_negative_rule_is_answered_as_consul_answers_it(cons
         query = dns.message.make_query(*question.split(), use_edns=False)
         theirs, own = ask_both(consul, ours, query, transport)
         assert describe(own) == describe(theirs)
+
+
+def test_records_that_an_alias_leads_to_keep_their_own_ttl_where_consul_gives_them_the_aliass(consul: Consul, ours: Asker) -> None:
+    theirs, own = ask_both(consul, ours, dns.message.make_query("alias.service.consul", "A", use_edns=False), Transport.UDP)
+    assert [rrset.ttl for rrset in theirs.answer] == [5, 5]
+    assert [rrset.ttl for rrset in own.answer] == [5, 3]
+    assert [rrset.to_rdataset() for rrset in own.answer] == [rrset.to_rdataset() for rrset in theirs.answer]
+
+
+def test_recursion_is_not_offered_where_there_is_none_although_consul_does_for_reversed_names(consul: Consul, ours: Asker) -> None:
+    theirs, own = ask_both(consul, ours, dns.message.make_query("8.8.8.8.in-addr.arpa", "PTR", use_edns=False), Transport.UDP)
+    assert own.rcode() == theirs.rcode()
+    assert own.flags == theirs.flags & ~dns.flags.RA
 
 
 @pytest.mark.parametrize("qtype", ["A", "SRV"])

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -48,7 +49,7 @@ async def test_we_join_them_they_join_us_and_all_list_all_with_tags(cluster: Clu
     assert [result.error for result in await ours.join([f"{first.address}:7946"])] == [""]
     second = await cluster.serf("second", join=f"{ours.address}")
     for agent in (first, second):
-        await until(lambda agent=agent: agent.sees("ours", "alive"), 10, f"{agent.name} sees us")
+        await until(partial(agent.sees, "ours", "alive"), 10, f"{agent.name} sees us")
         members = await agent.members()
         assert members["ours"]["tags"] == {"role": "rostra", "dc": "dc1"}
         assert members["ours"]["addr"] == str(ours.address)
@@ -74,7 +75,7 @@ async def test_leaving_is_seen_as_left_on_both_sides(cluster: Cluster) -> None:
     await until(lambda: second.sees("ours", "alive"), 10, "second sees us")
     await ours.leave()
     for agent in (first, second):
-        await until(lambda agent=agent: agent.sees("ours", "left"), 5, f"{agent.name} saw us leave")
+        await until(partial(agent.sees, "ours", "left"), 5, f"{agent.name} saw us leave")
     again = await cluster.ours("again")
     await again.join([first.address])
     await second.stop(signal.SIGINT)

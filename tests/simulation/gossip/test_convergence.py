@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from rostra.gossip.key_queries import KeyOperation
-from rostra.gossip.queries import QueryAnswered, QueryRequest
+from rostra.gossip.queries import QueryAcked, QueryAnswered, QueryRequest
 from rostra.gossip.suspicion import minimum_timeout_s
 from rostra.gossip.timing import LAN
 from rostra.gossip.wire.serf_messages import JoinIntent, KeyRequest, KeyResponse, LeaveIntent, decode_query_payload, encode_serf
@@ -46,6 +46,20 @@ def test_a_crash_is_seen_by_all_within_the_suspicion_timeout(seed: int, count: i
     # Found by one of n probers within about one round, suspected, confirmed by others, then gossiped.
     assert minimum_timeout_s(count, LAN) <= took <= minimum_timeout_s(count, LAN) + 8
     assert {name for _, _, name in simulation.failures_reported()} == {"m1"}
+
+
+def test_in_a_pool_of_two_hundred_a_crash_is_found_and_nobody_else_and_the_load_stays_the_same() -> None:
+    simulation = Simulation(200)
+    names = simulation.start_acquainted(200)
+    simulation.run(2)
+    simulation.packets_sent.clear()
+    simulation.run(5)
+    # One ping and one ack a second, however large the pool is (SWIM section 3.3).
+    assert sum(simulation.packets_sent.values()) / 5 / len(names) == pytest.approx(2.0, abs=0.2)
+    simulation.crash("m7")
+    took = simulation.run_until(lambda: simulation.all_see("m7", MemberStatus.FAILED), at_most=60)
+    assert minimum_timeout_s(200, LAN) <= took <= minimum_timeout_s(200, LAN) + 6
+    assert {name for _, _, name in simulation.failures_reported()} == {"m7"}
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -194,7 +208,7 @@ def test_a_query_is_answered_by_everyone_also_through_relays() -> None:
     simulation.network.cut |= {("m4", "m0")}  # m4 cannot answer directly
     simulation.settle(asker)
     simulation.run(10)
-    acks = sorted(event.responder for _, event in asker.events if type(event).__name__ == "QueryAcked")
+    acks = sorted(event.responder for _, event in asker.events if isinstance(event, QueryAcked))
     assert acks == names
 
 

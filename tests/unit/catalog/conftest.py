@@ -25,8 +25,8 @@ from rostra.v1.catalog_stream_pb2_grpc import add_CatalogStreamServiceServicer_t
 from rostra.v1.consensus_pb2_grpc import add_ConsensusServiceServicer_to_server
 from rostra.v1.gossip_pb2_grpc import add_GossipServiceServicer_to_server
 
-from .fake_consensus import IDENTITY, FakeConsensus
-from .fake_gossip import FakeGossip
+from .fake_consensus_servicer import IDENTITY, FakeConsensus
+from .fake_gossip_servicer import FakeGossip
 
 HOLD_S = 0.4
 

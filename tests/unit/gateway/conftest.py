@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -57,11 +58,16 @@ class Connection:
 
     async def closed(self) -> bool:
         """Whether the other side ends the connection; what it still says is dropped."""
-        try:
+        with contextlib.suppress(ConnectionError):
             await self.reader.read()
-        except ConnectionError:
-            pass
         return True
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Lets the loop turn until it is so."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 (the condition is the gateway's state, not an event)
+            await asyncio.sleep(0)
 
 
 class World:
@@ -73,6 +79,11 @@ class World:
         self.gossip = SmallGossip()
         self._connections: list[Connection] = []
         self.role: GatewayRole
+
+    @property
+    def blocked(self) -> int:
+        """How many queries are parked."""
+        return int(self.role.stats()["gateway"]["blocked_queries"])
 
     async def start(self, settings: GatewaySettings | None = None) -> None:
         settings = settings or GatewaySettings()

@@ -224,5 +224,3 @@ class SmallRaft:
 
     async def peers(self) -> Sequence[str]:
         return ["127.0.0.1:8300"]
-
-

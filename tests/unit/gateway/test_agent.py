@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+
 import msgspec
 import pytest
 
 from rostra.clients.agent import LocalCheck
-from rostra.model.catalog import CheckDefinition, HealthStatus, Service, ServiceAddress
+from rostra.model.catalog import Check, CheckDefinition, HealthStatus, Service, ServiceAddress
 from rostra.model.members import Member, MemberStatus
 
 from .conftest import World
@@ -142,3 +145,83 @@ async def test_metrics_come_as_json_in_consuls_shape_and_for_prometheus(world: W
     prometheus = await world.get("/v1/agent/metrics?format=prometheus")
     assert prometheus.headers["content-type"].startswith("text/plain")
     assert "rostra_gateway_connections" in prometheus.text
+
+
+async def test_a_service_of_this_node_is_shown_with_a_hash_that_blocks_until_it_is_another(world: World) -> None:
+    await world.put("/v1/agent/service/register", '{"Name":"web","Port":1}')
+    first = await world.get("/v1/agent/service/web")
+    known = first.headers["x-consul-contenthash"]
+    assert first.json["ContentHash"] == known  # type: ignore[index, call-overload]
+    assert (await world.get("/v1/agent/service/web?hash=other&wait=10m")).status == 200
+    assert (await world.get(f"/v1/agent/service/web?hash={known}&wait=20ms")).headers["x-consul-contenthash"] == known
+    await world.put("/v1/agent/service/register", '{"Name":"web","Port":2}')
+    assert (await world.get(f"/v1/agent/service/web?hash={known}&wait=10m")).headers["x-consul-contenthash"] != known
+    missing = await world.get("/v1/agent/service/nope")
+    assert (missing.status, missing.text) == (404, "unknown service ID: nope")
+
+
+@pytest.mark.parametrize(
+    ("checks", "code", "word"),
+    [
+        ({"c": HealthStatus.PASSING}, 200, "passing"),
+        ({"c": HealthStatus.WARNING}, 429, "warning"),
+        ({"c": HealthStatus.WARNING, "d": HealthStatus.CRITICAL}, 503, "critical"),
+        ({"_service_maintenance:web": HealthStatus.CRITICAL}, 503, "maintenance"),
+        ({"_node_maintenance": HealthStatus.CRITICAL}, 503, "maintenance"),
+    ],
+)
+async def test_the_health_of_a_service_is_told_by_the_status_code(
+    world: World, checks: dict[str, HealthStatus], code: int, word: str
+) -> None:
+    world.agent.services["web"] = Service("web", "web")
+    world.agent.services["db"] = Service("db", "db")
+    for name, status in checks.items():
+        world.agent.checks[name] = Check("n1", name, name, status, service_id="" if name == "_node_maintenance" else "web")
+    for target in ("/v1/agent/health/service/id/web", "/v1/agent/health/service/name/web"):
+        answer = await world.get(target)
+        assert (answer.status, answer.headers["x-consul-reason"]) == (code, word)
+        text = await world.get(f"{target}?format=text")
+        assert (text.status, text.text) == (code, word)
+    assert (await world.get("/v1/agent/health/service/id/nope")).status == 404
+    assert (await world.get("/v1/agent/health/service/name/nope")).text == "[]"
+
+
+async def test_filters_narrow_members_services_and_checks(world: World) -> None:
+    world.agent.services |= {"web": Service("web", "web", port=1), "db": Service("db", "db", port=2)}
+    assert list(msgspec.json.decode((await world.get("/v1/agent/services?filter=Port==2")).body)) == ["db"]
+    assert (await world.get("/v1/agent/members?filter=Name==n2")).text == "[]"
+    refused = await world.get("/v1/agent/checks?filter=Port==2")
+    assert (refused.status, refused.text) == (400, 'Failed to create boolean expression evaluator: 1:1 (0): Selector "Port" is not valid')
+
+
+async def test_the_log_is_streamed_from_the_level_asked(world: World) -> None:
+    connection = await world.connect()
+    connection.send("GET", "/v1/agent/monitor?loglevel=DEBUG")
+    head = await connection.reader.readuntil(b"\r\n\r\n")
+    assert b"Transfer-Encoding: chunked" in head
+    assert await connection.reader.readuntil(b"0\r\n\r\n") == b"15\r\n[debug] agent: hello\n\r\n0\r\n\r\n"
+    refused = await world.get("/v1/agent/monitor?loglevel=foo")
+    assert (refused.status, refused.text) == (400, "Bad request: Unknown log level: foo")
+
+
+async def test_a_client_that_leaves_a_stream_ends_it(world: World) -> None:
+    ended = asyncio.Event()
+
+    async def endless(_level: str = "info", *, json: bool = False) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "line"
+                await asyncio.sleep(0.001)
+        finally:
+            ended.set()
+
+    world.agent.stream_logs = endless  # type: ignore[method-assign]
+    connection = await world.connect()
+    connection.send("GET", "/v1/agent/monitor")
+    await connection.reader.readuntil(b"line")
+    connection.writer.transport.abort()
+    await asyncio.wait_for(ended.wait(), 5)
+
+
+async def test_the_version_is_told(world: World) -> None:
+    assert (await world.get("/v1/agent/version")).text == '{"SHA":"","BuildDate":"0001-01-01T00:00:00Z","HumanVersion":"0.1.0","FIPS":""}'

@@ -8,16 +8,15 @@ import pytest
 
 from rostra.model.catalog import Check, Deregistration, HealthStatus, Node, Registration, Service
 
-from .conftest import Connection, World
+from .conftest import Connection, World, until
 
 
 async def block(world: World, target: str) -> Connection:
     """A query that is parked."""
-    parked = int(world.role.stats()["gateway"]["blocked_queries"])
+    parked = world.blocked
     connection = await world.connect()
     connection.send("GET", target)
-    while int(world.role.stats()["gateway"]["blocked_queries"]) == parked:
-        await asyncio.sleep(0)
+    await until(lambda: world.blocked > parked)
     return connection
 
 
@@ -90,15 +89,7 @@ async def test_a_client_that_vanishes_gives_its_place_back(world: World) -> None
     index = world.hub.register("n1")
     waiting = await block(world, f"/v1/catalog/nodes?index={index}")
     waiting.writer.transport.abort()
-    while world.role.stats()["gateway"]["blocked_queries"] != "0":
-        await asyncio.sleep(0)
-    assert not world.hub.listeners or await settled(world)
-
-
-async def settled(world: World) -> bool:
-    while world.hub.listeners:
-        await asyncio.sleep(0)
-    return True
+    await until(lambda: world.blocked == 0 and not world.hub.listeners)
 
 
 async def test_all_who_wait_for_one_answer_are_woken_by_one_change(world: World) -> None:

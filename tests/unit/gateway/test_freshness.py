@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import gzip
 
 import pytest
 
 from rostra.errors import NoLeader
 from rostra.gateway.settings import GatewaySettings, Limits
 
-from .conftest import World
+from .conftest import World, until
 
 
 async def test_headers_tell_index_leader_contact_and_the_consistency_that_was_asked(world: World) -> None:
@@ -56,8 +56,7 @@ async def test_a_default_read_waits_for_its_barrier_and_sees_what_was_written_be
     world.hub.hold_barriers = True
     connection = await world.connect()
     connection.send("GET", "/v1/catalog/nodes")
-    while not world.hub.held:
-        await asyncio.sleep(0)
+    await until(lambda: bool(world.hub.held))
     world.hub.register("n1")
     world.hub.hold_barriers = False
     barrier = await world.hub.barrier(world.hub.peek(()).consistency)  # type: ignore[union-attr]
@@ -69,8 +68,7 @@ async def test_a_barrier_that_fails_is_no_cluster_leader(world: World) -> None:
     world.hub.hold_barriers = True
     connection = await world.connect()
     connection.send("GET", "/v1/catalog/nodes")
-    while not world.hub.held:
-        await asyncio.sleep(0)
+    await until(lambda: bool(world.hub.held))
     world.hub.held[0].set_exception(NoLeader())
     answer = await connection.receive()
     assert (answer.status, answer.text) == (500, "No cluster leader")
@@ -98,10 +96,23 @@ async def test_too_many_blocking_queries_are_429() -> None:
     index = world.hub.register("n1")
     first = await world.connect()
     first.send("GET", f"/v1/catalog/nodes?index={index}")
-    while not world.role.stats()["gateway"]["blocked_queries"] == "1":
-        await asyncio.sleep(0)
+    await until(lambda: world.blocked == 1)
     answer = await world.get(f"/v1/catalog/nodes?index={index}&stale")
     assert answer.status == 429
     world.hub.register("n2")
     assert (await first.receive()).status == 200
     await world.stop()
+
+
+@pytest.mark.parametrize("nodes", [1, 20, 3000])
+async def test_gzip_is_given_to_who_accepts_it_where_it_is_worth_it(world: World, nodes: int) -> None:
+    for number in range(nodes):
+        world.hub.register(f"node-{number}")
+    for target in ("/v1/catalog/nodes", "/v1/catalog/nodes?pretty&stale", "/v1/catalog/nodes?near=n1"):
+        plain = await world.get(target)
+        for _ in range(2):
+            packed = await world.get(target, {"Accept-Encoding": "deflate, gzip;q=0.5"})
+            assert packed.headers.get("content-encoding") == (None if nodes == 1 else "gzip")
+            assert (gzip.decompress(packed.body) if nodes > 1 else packed.body) == plain.body
+        refused = await world.get(target, {"Accept-Encoding": "gzip;q=0"})
+        assert refused.body == plain.body

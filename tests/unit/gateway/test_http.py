@@ -14,7 +14,7 @@ from rostra.errors import Unavailable
 from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings, Limits
 
-from .conftest import Connection, World
+from .conftest import Connection, World, until
 from .small_hub import SmallRaft
 
 
@@ -137,8 +137,7 @@ async def test_one_connection_more_than_a_client_may_have_is_429_and_closed() ->
     assert (await refused.receive()).status == 429
     assert await refused.closed()
     kept[0].writer.close()
-    while world.role.stats()["gateway"]["connections"] != "1":
-        await asyncio.sleep(0)
+    await until(lambda: world.role.door.connections == 1)
     assert (await world.get("/v1/status/leader")).status == 200
     await world.stop()
 
@@ -180,8 +179,7 @@ async def test_a_connection_that_stays_in_one_state_too_long_is_ended(limits: Li
     world = await started(limits=limits)
     connection = await world.connect()
     connection.writer.write(begun)
-    while not world.role.door.connections:
-        await asyncio.sleep(0)
+    await until(lambda: world.role.door.connections == 1)
     for _ in range(10):
         await asyncio.sleep(0.001)
         world.role.door.sweep()
@@ -207,8 +205,7 @@ async def test_a_client_that_does_not_read_gets_no_further_requests_begun_and_is
     for _ in range(5):
         await asyncio.sleep(0.001)
         world.role.door.sweep()
-    while world.role.door.connections:
-        await asyncio.sleep(0)
+    await until(lambda: not world.role.door.connections)
     await world.stop()
 
 
@@ -262,8 +259,7 @@ async def test_a_client_that_vanishes_in_the_middle_leaves_nothing_behind(world:
         connection.writer.write(begun)
         await asyncio.sleep(0.001)
         connection.writer.transport.abort()
-    while world.role.door.connections:
-        await asyncio.sleep(0)
+    await until(lambda: not world.role.door.connections)
 
 
 # Where it listens

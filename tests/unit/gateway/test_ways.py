@@ -25,7 +25,19 @@ PATHS = [
 ]
 PARAMETERS = [
     *("stale", "consistent", "leader", "pretty", "pretty=false", "cached", "passing", "passing=0", "passing=maybe", "tag=a", "tag=zz"),
-    *("node-meta=rack:1", "node-meta=x", "dc=dc1", "dc=dc9", "index=0", "index=1", "index=x", "wait=1s", "wait=1", "near=_agent", "token=t"),
+    *(
+        "node-meta=rack:1",
+        "node-meta=x",
+        "dc=dc1",
+        "dc=dc9",
+        "index=0",
+        "index=1",
+        "index=x",
+        "wait=1s",
+        "wait=1",
+        "near=_agent",
+        "token=t",
+    ),
     *("filter=Node==n1", "filter=", "filter=%28", "filter=CheckID+contains+%22c%22", "%00=%FF", "=", "&&"),
 ]
 DATE = re.compile(rb"Date: [^\r]*\r\n")

@@ -227,7 +227,6 @@ def test_what_is_right_or_old_about_us_is_not_refuted(bench: Bench, message: Pac
 
 
 def test_while_leaving_nothing_is_refuted(bench: Bench) -> None:
-    bench.membership.is_leaving = True
     bench.membership.leave(5.0)
     assert bench.broadcasts() == [left(1, "me")]
     bench.hear(suspect(9, "me"))

@@ -32,12 +32,12 @@ class TestKeyring:
         ring = Keyring([b"a" * 16, b"b" * 24])
         ring.install(b"c" * 32)
         ring.install(b"a" * 16)
-        assert ring.keys == (b"a" * 16, b"b" * 24, b"c" * 32)
+        assert list(ring.keys) == [b"a" * 16, b"b" * 24, b"c" * 32]
         ring.use(b"c" * 32)
-        assert ring.keys == (b"c" * 32, b"a" * 16, b"b" * 24)
+        assert list(ring.keys) == [b"c" * 32, b"a" * 16, b"b" * 24]
         ring.remove(b"a" * 16)
         ring.remove(b"x" * 16)
-        assert ring.keys == (b"c" * 32, b"b" * 24)
+        assert list(ring.keys) == [b"c" * 32, b"b" * 24]
 
     def test_the_primary_key_stays_and_a_strange_one_is_not_used(self) -> None:
         ring = Keyring([b"a" * 16])
@@ -45,7 +45,7 @@ class TestKeyring:
             ring.remove(b"a" * 16)
         with pytest.raises(BadRequest):
             ring.use(b"b" * 16)
-        assert ring.keys == (b"a" * 16,)
+        assert list(ring.keys) == [b"a" * 16]
 
     @pytest.mark.parametrize("size", [0, 15, 17, 31, 33])
     def test_keys_have_three_sizes(self, size: int) -> None:
@@ -107,11 +107,8 @@ class TestAddresses:
     def test_an_address_may_be_written_in_many_ways(self, text: str, expected: tuple[str, int]) -> None:
         assert split(text, 8301) == expected
 
-    @pytest.mark.parametrize("text", ["", ":", ":99", "host:", "host:0", "host:65536", "host:abc", "[::1", "[::1]x", "[]:5", "host:²"])
+    @pytest.mark.parametrize("text", ["", ":", ":99", "host:0", "host:65536", "host:abc", "[::1", "[::1]x", "[]:5", "host:²"])
     def test_what_is_no_address_is_refused(self, text: str) -> None:
-        if text == "host:":
-            assert split(text, 1) == ("host", 1)
-            return
         with pytest.raises(BadRequest):
             split(text, 8301)
 
@@ -158,7 +155,7 @@ class TestVersions:
 class TestDeparture:
     def depart(self, *, alone: bool = False) -> tuple[Departure, BroadcastQueue, BroadcastQueue]:
         intents, nodes = BroadcastQueue(4), BroadcastQueue(4)
-        departure = Departure(LAN, intents, nodes, lambda: nodes.add(b"dead"), alone)
+        departure = Departure(LAN, intents, nodes, lambda now: nodes.add(b"dead"), alone)
         assert departure.begin(intents.add(b"leave"), 100.0).step is LeaveStep.INTENT
         return departure, intents, nodes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,7 +13,7 @@ from rostra.views.hub import Hub
 from rostra.views.limits import HubLimits
 from rostra.views.upstreams import FixedUpstreams, Upstream
 
-from .fake_catalog import IDENTITY, FakeCatalog, FakeCluster
+from .fake_catalog import IDENTITY, FakeCatalog, FakeCluster, until
 
 
 class World:
@@ -62,18 +62,8 @@ class World:
         return next(catalog for catalog in self.catalogs if catalog is not self.serving())
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-    """Waits for something that has no event of its own."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
 @pytest.fixture(params=["socket", "in-process"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     world = World(request.param)
     yield world
     await world.close()
-
-
-Until = Callable[..., Awaitable[None]]

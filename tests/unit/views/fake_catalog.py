@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -177,12 +177,12 @@ class FakeCatalog(CatalogStreamServiceServicer):
         self.frozen = False
         self.catch_up()
 
-    async def Watch(self, request_iterator: AsyncIterator[pb.WatchRequest], context: Any) -> AsyncIterator[pb.WatchResponse]:  # type: ignore[override]  # noqa: N802
+    async def Watch(self, request_iterator: AsyncIterator[pb.WatchRequest], context: Any) -> AsyncIterator[pb.WatchResponse]:  # noqa: N802
         connection = _Connection(self)
         async for message in self._serve(connection, connection.watch(request_iterator), context):
             yield message
 
-    async def Write(self, request_iterator: AsyncIterator[pb.WriteRequest], context: Any) -> AsyncIterator[pb.WriteResponse]:  # type: ignore[override]  # noqa: N802
+    async def Write(self, request_iterator: AsyncIterator[pb.WriteRequest], context: Any) -> AsyncIterator[pb.WriteResponse]:  # noqa: N802
         connection = _Connection(self)
         async for message in self._serve(connection, connection.write(request_iterator), context):
             yield message
@@ -306,11 +306,9 @@ class _Connection:
         try:
             async with asyncio.timeout(barrier.timeout_ms / 1000):
                 await self.catalog.barrier_gate.wait()
-                while not self.catalog.sees_leader:
-                    await asyncio.sleep(0.005)
+                await until(lambda: self.catalog.sees_leader)
                 index = self.catalog.cluster.index
-                while self.catalog.applied < index:
-                    await asyncio.sleep(0.005)
+                await until(lambda: self.catalog.applied >= index)
         except TimeoutError:
             error = NoLeader()
         reached = pb.BarrierReached(barrier=barrier.barrier, index=index, error=detail_from_error(error) if error else None)
@@ -330,8 +328,11 @@ def _open_gate() -> asyncio.Event:
     return gate
 
 
-def contents(view: Sequence[Entry]) -> dict[str, Entry]:
-    return {entry.key: entry for entry in view}
+async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Waits for what has no event of its own: the state of another task, or of gRPC."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
 
 
 NOT_READY = NotReady("starting")

@@ -12,8 +12,8 @@ from rostra.model.consistency import Consistency
 from rostra.model.topics import NODES
 from rostra.views.limits import HubLimits
 
-from .conftest import World, until
-from .fake_catalog import NOT_READY, service_topic
+from .conftest import World
+from .fake_catalog import NOT_READY, service_topic, until
 
 WEB = service_topic("web")
 

@@ -42,4 +42,13 @@ NAME_BYTES: Final = 512
 """A node name; it must fit a datagram several times over."""
 
 META_BYTES: Final = 512
-"""Our own tags, encoded. Serf's limit; foreign ones are taken as long as the datagram holds them."""
+"""Our own tags, encoded. Serf's limit."""
+
+FOREIGN_META_BYTES: Final = 1024
+"""Another member's tags, encoded. Real receivers do not check; honest senders keep to 512."""
+
+MEMBERS: Final = 65_536
+"""Members known at once. Further names are refused: they are made up."""
+
+PACKET_COMPRESSED_BYTES: Final = 16 * 1024
+"""Compressed content in a datagram. Real senders compress at most 1400 bytes, and decoding costs time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def encode_packet(parts: Sequence[bytes], *, compress: bool, checksum: bool) -> 
     """One datagram of encoded messages: bare when it is one, else a compound of at most ``MAX_COMPOUND_PARTS``."""
     packet = parts[0] if len(parts) == 1 else _compound(parts)
     if compress and len(packet) >= _WORTH_COMPRESSING_BYTES:
-        packet = min(packet, compress_message(packet), key=len)
+        packet = min(packet, _compressed(packet), key=len)
     if checksum:
         packet = _CRC_HEADER.pack(MessageType.HAS_CRC, zlib.crc32(packet)) + packet
     return packet
@@ -55,6 +56,12 @@ def encode_packet(parts: Sequence[bytes], *, compress: bool, checksum: bool) -> 
 def compress_message(message: bytes) -> bytes:
     """A compress message around ``message``."""
     return bytes((MessageType.COMPRESS,)) + COMPRESS_RECORD.encode(Compressed(algorithm=0, content=lzw.compress(message)))
+
+
+@functools.lru_cache(maxsize=16)
+def _compressed(packet: bytes) -> bytes:
+    """The same news go to several members in a row."""
+    return compress_message(packet)
 
 
 def decompress_body(body: dict[object, object], limit: int) -> bytes:
@@ -102,6 +109,8 @@ class _Decoder:
         elif kind == MessageType.COMPOUND:
             self._parts(body, depth)
         elif kind == MessageType.COMPRESS:
+            if len(body) > limits.PACKET_COMPRESSED_BYTES:
+                raise WireError(Reason.OVERSIZED, "compressed content")
             inner = decompress_body(msgpack.decode_map(body), self._expandable)
             self._expandable -= len(inner)
             self.message(inner, depth + 1)

@@ -301,10 +301,12 @@ def _read_serf_state(reader: msgpack.Reader) -> SerfState:
         match reader.value():
             case b"StatusLTimes":
                 for _ in range(reader.map_pairs(limits.PUSH_PULL_ROWS)):
-                    node = name(reader.value())
-                    status_ltimes[node] = uint64(reader.value())
+                    node, ltime = reader.value(), uint64(reader.value())
+                    if (readable := _readable(node)) is not None:
+                        status_ltimes[readable] = ltime
             case b"LeftMembers":
-                left_members = [name(reader.value()) for _ in range(reader.array_items(limits.PUSH_PULL_ROWS))]
+                names = (_readable(reader.value()) for _ in range(reader.array_items(limits.PUSH_PULL_ROWS)))
+                left_members = [node for node in names if node is not None]
             case b"Events":
                 events = [_past_events(reader.value()) for _ in range(reader.array_items(limits.PUSH_PULL_ROWS))]
             case (b"LTime" | b"EventLTime" | b"QueryLTime") as key:
@@ -319,6 +321,14 @@ def _read_serf_state(reader: msgpack.Reader) -> SerfState:
         events=tuple(events),
         query_ltime=clocks.get(b"QueryLTime", 0),
     )
+
+
+def _readable(value: object) -> str | None:
+    """One member with an unreadable name must not keep all the others from us."""
+    try:
+        return name(value)
+    except WireError:
+        return None
 
 
 def _past_events(value: object) -> PastEvents | None:

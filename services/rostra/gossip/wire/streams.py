@@ -27,7 +27,7 @@ from rostra.gossip.wire.msgpack import NeedMore, Reader, encode
 from rostra.gossip.wire.packets import compress_message, decompress_body
 from rostra.gossip.wire.records import int64
 
-_COMPRESS_AT_MOST_BYTES: Final = 64 * 1024
+_COMPRESS_AT_MOST_BYTES: Final = 16 * 1024
 """Real peers compress every stream. Receivers take plain ones, and LZW in Python is slow: a long push-pull goes plain."""
 
 

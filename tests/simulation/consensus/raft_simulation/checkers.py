@@ -117,9 +117,7 @@ class Checkers:
 
     def acknowledged(self, index: int, term: int, configuration: Configuration) -> None:
         """An acknowledgement means: on the disks of a quorum of the leader's latest configuration."""
-        require(
-            index < len(self.committed) and self.committed[index][0] == term, f"{index} of term {term} acknowledged, not committed"
-        )
+        require(index < len(self.committed) and self.committed[index][0] == term, f"{index} of term {term} acknowledged, not committed")
         holders = {server.key for server in self._world.all_disks() if server.disk.holds(index, term)}
         voters = {f"{voter.node_id}/{voter.store_id}" for voter in configuration.voters}
         require(len(voters & holders) > len(voters) // 2, f"{index} acknowledged, but on disk only at {sorted(voters & holders)}")

@@ -17,7 +17,7 @@ from rostra.consensus import events, messages
 from rostra.consensus.configuration import Configuration, decode_configuration
 from rostra.consensus.core import Core, Role
 from rostra.consensus.messages import Message
-from rostra.consensus.model import ChangeAction, Entry, EntryKind, Member, PeerId, ReadMode, Recovered, SnapshotMeta, Suffrage, Write
+from rostra.consensus.model import ChangeAction, Entry, EntryKind, HardState, Member, PeerId, ReadMode, SnapshotMeta, Suffrage, Write
 from rostra.consensus.ready import Options
 from rostra.consensus.storage import MemoryStore
 from rostra.consensus.timing import Timing
@@ -27,9 +27,7 @@ from .checkers import Checkers, require
 from .history import Operation
 
 TIMING = Timing(heartbeat_timeout_s=1.0, election_timeout_s=1.0, lease_timeout_s=1.0, heartbeat_interval_s=0.25)
-OPTIONS = Options(
-    max_append_bytes=600, max_append_entries=8, max_inflight=4, max_inflight_bytes=4000, trailing_logs=12, cached_bytes=400
-)
+OPTIONS = Options(max_append_bytes=600, max_append_entries=8, max_inflight=4, max_inflight_bytes=4000, trailing_logs=12, cached_bytes=400)
 CLUSTER = "cluster"
 
 
@@ -54,12 +52,14 @@ class Profile:
     write_s: float = 0.3
     read_s: float = 0.3
     lease_reads: bool = True
-    clock_rates: tuple[float, float] = (0.96, 1.04)
+    clock_rates: tuple[float, ...] = (0.96, 0.99, 1.0, 1.01, 1.04)
     fsync_s: float = 0.005
     crash_leaders: float = 0.3
     cut_leaders: float = 0.3
     shapes: tuple[str, ...] = ("halves", "one", "pair", "one way", "bridge")
     options: Options = OPTIONS
+    timing: Timing = TIMING
+    logs: tuple[tuple[int, ...], ...] = ()
     wiped_id_returns: bool = False
 
 
@@ -80,10 +80,11 @@ class Disk:
 
     def holds(self, index: int, term: int) -> bool:
         """Whether the entry is on disk, itself or in a snapshot."""
-        found: Recovered = self.synced.recover()
-        if index <= found.base_index or (found.snapshot is not None and index <= found.snapshot.index):
+        store = self.synced
+        base = store._base[0]
+        if index <= base or (store._snapshot is not None and index <= store._snapshot.index):
             return True
-        return index <= found.last_index and self.synced.term(index) == term
+        return index <= base + len(store._entries) and store.term(index) == term
 
 
 @dataclass(eq=False)
@@ -210,7 +211,7 @@ class World:
     # -- servers -----------------------------------------------------------------------------------------------------
 
     def _add_machine(self, name: str) -> None:
-        self.servers[name] = Server(self, name, Disk(f"{name}-0"), self.rng.uniform(*self.profile.clock_rates))
+        self.servers[name] = Server(self, name, Disk(f"{name}-0"), self.rng.choice(self.profile.clock_rates))
 
     def _bootstrap(self) -> None:
         voters = list(self.servers.values())[: self.profile.voters]
@@ -219,6 +220,17 @@ class World:
         )
         for server in self.servers.values():
             self.start(server, Configuration(CLUSTER, members) if server in voters else None)
+        for server, terms in zip(voters, self.profile.logs, strict=False):
+            self._give_log(server, terms)
+
+    def _give_log(self, server: Server, terms: tuple[int, ...]) -> None:
+        """Starts a history in its middle: the server has entries of these terms after the configuration."""
+        disk = server.disk.synced
+        server.disk.crash(self.rng)
+        (first,) = server.core.log.slice(1, 2)
+        entries = [first, *(Entry(i, t, int(EntryKind.COMMAND), 0, b"command old %d/%d" % (i, t)) for i, t in enumerate(terms, 2))]
+        disk.perform([Write(1, HardState(max(terms, default=1), None, 0, 1.0, CLUSTER), entries=entries)])
+        self.start(server)
 
     def start(self, server: Server, bootstrap: Configuration | None = None) -> None:
         """Starts a process on what its disk holds."""
@@ -227,7 +239,7 @@ class World:
             recovered=found,
             node_id=server.name,
             reader=server.disk.synced,
-            timing=TIMING,
+            timing=self.profile.timing,
             random=Random(self.rng.random()),
             now=server.clock,
             options=self.profile.options,
@@ -349,9 +361,7 @@ class World:
         term, start, data = sender.core.term, sender.starts, sender.disk.files[meta.snapshot_id]
         self.at(self.rng.uniform(0.05, 0.5), lambda: self._snapshot_arrives(sender, start, peer, meta, term, data))
 
-    def _snapshot_arrives(
-        self, sender: Server, start: int, peer: PeerId, meta: SnapshotMeta, term: int, data: list[bytes]
-    ) -> None:
+    def _snapshot_arrives(self, sender: Server, start: int, peer: PeerId, meta: SnapshotMeta, term: int, data: list[bytes]) -> None:
         receiver = self.servers[peer.node_id]
         delivered = receiver.up and (sender.name, receiver.name) not in self._blocked and self.rng.random() < 0.8
         if delivered:
@@ -434,9 +444,7 @@ class World:
         else:
             bridge = rng.choice(names)
             side = set(rng.sample(names, len(names) // 2))
-            self._blocked = {
-                (a, b) for a in names for b in names if bridge not in (a, b) and (a in side) != (b in side)
-            }
+            self._blocked = {(a, b) for a in names for b in names if bridge not in (a, b) and (a in side) != (b in side)}
         self.counts["partitions"] += 1
         self.at(rng.expovariate(1 / self.profile.heal_s), self._blocked.clear)
 

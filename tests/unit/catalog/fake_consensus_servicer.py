@@ -31,7 +31,7 @@ class FakeConsensus(Partial):
         self.reset("0c6a3b1e-0000-4000-8000-000000000001")
         self.changed = asyncio.Event()
         self.term = 1
-        self.is_leader = True
+        self.is_leader = False
         self.deaf = self.forgetful = self.down = False
         self.proposals: list[pb.Proposal] = []
         self.rounds: list[pb.ReadRound] = []
@@ -74,7 +74,7 @@ class FakeConsensus(Partial):
         self.wanted = self.last_index
         self.tell()
 
-    def lead(self, term: int, *, here: bool = True) -> None:
+    def lead(self, term: int, *, here: bool = False) -> None:
         self.term, self.is_leader = term, here and term > 0
         self.tell()
 

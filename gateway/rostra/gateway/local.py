@@ -1,0 +1,200 @@
+"""``/v1/agent``'s services and checks: those of this node. https://developer.hashicorp.com/consul/api-docs/agent/service and …/check"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from rostra.errors import NotFound
+from rostra.gateway.answer import DONE, VARY, Answer, HttpError
+from rostra.gateway.ask import Ask, read_options, required_flag
+from rostra.gateway.bodies import decode_body
+from rostra.gateway.catalog import render_json
+from rostra.gateway.encoding import encode_json
+from rostra.gateway.filters import compile_filter
+from rostra.gateway.reads import JITTER_FRACTION
+from rostra.gateway.records import AgentServiceRecord, CheckRecord, agent_service_record, check_record
+from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, TtlBody, agent_service, check_status, local_check
+from rostra.gateway.selectors import CHECK, SERVICE
+from rostra.gateway.settings import GatewaySettings
+from rostra.gateway.upstreams import AgentDoor
+from rostra.model.catalog import Check, HealthStatus
+
+LOOK_AGAIN_S: Final = 0.5
+"""How often a query that blocks by hash looks whether the service is another."""
+
+HEALTH_CODES: Final = {"passing": 200, "warning": 429, "critical": 503, "maintenance": 503}
+"""Aggregated status to HTTP code, from good to bad."""
+
+_MAINTENANCE: Final = ("_node_maintenance", "_service_maintenance:")
+
+
+class HealthRecord(msgspec.Struct, rename="pascal"):
+    """``/v1/agent/health/service/…``."""
+
+    aggregated_status: str
+    service: AgentServiceRecord | None
+    checks: list[CheckRecord] | None
+
+
+class LocalEndpoints:
+    """Each public method is an endpoint."""
+
+    def __init__(self, agent: AgentDoor, settings: GatewaySettings) -> None:
+        self._agent = agent
+        self._settings = settings
+
+    async def services(self, ask: Ask) -> Answer:
+        text = ask.parameters.get("filter")
+        wanted = compile_filter(text, SERVICE) if text else None
+        services = await self._agent.list_services()
+        shown = {service.id: agent_service_record(service) for service in services if wanted is None or wanted(service)}
+        return render_json(ask, shown, self._settings)
+
+    async def checks(self, ask: Ask) -> Answer:
+        text = ask.parameters.get("filter")
+        wanted = compile_filter(text, CHECK) if text else None
+        checks = await self._agent.list_checks()
+        shown = {check.check_id: check_record(check) for check in checks if wanted is None or wanted(check)}
+        return render_json(ask, shown, self._settings)
+
+    async def service(self, ask: Ask) -> Answer:
+        """Blocks by hash (https://developer.hashicorp.com/consul/api-docs/features/blocking#hash-based-blocking-queries): until the
+        service is another than the one whose hash is given."""
+        known = ask.parameters.get("hash")
+        settings = self._settings
+        options = read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
+        end = asyncio.get_running_loop().time() + options.wait_s * (1 + random.random() * JITTER_FRACTION)
+        while True:
+            service = next((each for each in await self._agent.list_services() if each.id == ask.tail), None)
+            if service is None:
+                raise HttpError(404, f"unknown service ID: {ask.tail}")
+            record = agent_service_record(service)
+            record.content_hash = content_hash(record)
+            if record.content_hash != known or asyncio.get_running_loop().time() >= end:
+                break
+            await asyncio.sleep(min(LOOK_AGAIN_S, max(0.0, end - asyncio.get_running_loop().time())))
+        answer = render_json(ask, record, settings)
+        return Answer(200, (*answer.headers, (b"X-Consul-Contenthash", record.content_hash.encode())), answer.body)
+
+    async def health_by_id(self, ask: Ask) -> Answer:
+        """Status 200, 429 or 503 says how it is; ``format=text`` says it in a word."""
+        if not ask.tail:
+            raise HttpError(400, "Bad request: Missing serviceID")
+        found = [health for health in await self._health() if health.service is not None and health.service.id == ask.tail]
+        if not found:
+            return self._health_answer(ask, HealthRecord("critical", None, None), 404, f"ServiceId {ask.tail} not found")
+        status = found[0].aggregated_status
+        return self._health_answer(ask, found[0], HEALTH_CODES[status], status)
+
+    async def health_by_name(self, ask: Ask) -> Answer:
+        """All services of that name; the worst counts."""
+        if not ask.tail:
+            raise HttpError(400, "Bad request: Missing service Name")
+        found = [health for health in await self._health() if health.service is not None and health.service.service == ask.tail]
+        if not found:
+            return self._health_answer(ask, [], 404, f"ServiceName {ask.tail} Not Found")
+        worst = max((health.aggregated_status for health in found), key=list(HEALTH_CODES).index)
+        return self._health_answer(ask, found, HEALTH_CODES[worst], worst)
+
+    async def _health(self) -> list[HealthRecord]:
+        """Every service of this node with the checks that concern it: its own, and the node's."""
+        services, checks = await self._agent.list_services(), await self._agent.list_checks()
+        found = []
+        for service in services:
+            concerned = [check for check in checks if check.service_id in (service.id, "")]
+            found.append(HealthRecord(aggregated(concerned), agent_service_record(service), [check_record(check) for check in concerned]))
+        return found
+
+    def _health_answer(self, ask: Ask, value: object, code: int, reason: str) -> Answer:
+        headers = ((b"X-Consul-Reason", reason.encode("latin-1", "replace")),)
+        if ask.parameters.get("format") == "text":
+            word = reason if reason in HEALTH_CODES else "critical"
+            return Answer(code, ((b"Content-Type", b"text/plain"), VARY, *headers), word.encode())
+        answer = render_json(ask, value, self._settings, status=code)
+        return Answer(code, (*answer.headers, *headers), answer.body)
+
+    async def register_service(self, ask: Ask) -> Answer:
+        body = decode_body(ask.body, AgentServiceBody)
+        service, checks = agent_service(body)
+        replace = "replace-existing-checks" in ask.parameters
+        await self._agent.register_service(service, checks, replace_existing_checks=replace, token=body.token)
+        return DONE
+
+    async def deregister_service(self, ask: Ask) -> Answer:
+        """One that is not there is gone already: 200, as in 1.8.7."""
+        if not ask.tail:
+            raise HttpError(400, "ServiceID missing")
+        try:
+            await self._agent.deregister_service(ask.tail)
+        except NotFound:
+            return DONE
+        return DONE
+
+    async def service_maintenance(self, ask: Ask) -> Answer:
+        if not ask.tail:
+            raise HttpError(400, "Missing service ID")
+        enable = required_flag(ask.parameters, "enable")
+        try:
+            await self._agent.set_maintenance(enable, ask.parameters.get("reason"), ask.tail)
+        except NotFound:
+            raise HttpError(404, f'No service registered with ID "{ask.tail}"') from None
+        return DONE
+
+    async def register_check(self, ask: Ask) -> Answer:
+        body = decode_body(ask.body, AgentCheckBody)
+        if not body.name:
+            raise HttpError(400, "Missing check name")
+        try:
+            await self._agent.register_check(local_check(body), token=body.token)
+        except NotFound:
+            raise HttpError(400, f'ServiceID "{body.service_id}" does not exist') from None
+        return DONE
+
+    async def deregister_check(self, ask: Ask) -> Answer:
+        """One that is not there is gone already: 200, as in 1.8.7."""
+        if not ask.tail:
+            raise HttpError(400, "CheckID missing")
+        try:
+            await self._agent.deregister_check(ask.tail)
+        except NotFound:
+            return DONE
+        return DONE
+
+    async def check_pass(self, ask: Ask) -> Answer:
+        return await self._update(ask.tail, HealthStatus.PASSING, ask.parameters.get("note"))
+
+    async def check_warn(self, ask: Ask) -> Answer:
+        return await self._update(ask.tail, HealthStatus.WARNING, ask.parameters.get("note"))
+
+    async def check_fail(self, ask: Ask) -> Answer:
+        return await self._update(ask.tail, HealthStatus.CRITICAL, ask.parameters.get("note"))
+
+    async def check_update(self, ask: Ask) -> Answer:
+        body = decode_body(ask.body, TtlBody)
+        return await self._update(ask.tail, check_status(body.status), body.output)
+
+    async def _update(self, check_id: str, status: HealthStatus, output: str) -> Answer:
+        try:
+            await self._agent.update_ttl(check_id, status, output)
+        except NotFound:
+            raise HttpError(404, f'CheckID "{check_id}" does not have associated TTL') from None
+        return DONE
+
+
+def aggregated(checks: Sequence[Check]) -> str:
+    """The worst of the checks; maintenance is worse than critical."""
+    if any(check.check_id.startswith(_MAINTENANCE) for check in checks):
+        return "maintenance"
+    worst = max((check.status for check in checks), key=lambda status: status.severity, default=HealthStatus.PASSING)
+    return worst.value
+
+
+def content_hash(record: AgentServiceRecord) -> str:
+    """Names what the record says; the same on every agent that has the same service."""
+    return hashlib.blake2b(encode_json(record), digest_size=8).hexdigest()
