@@ -10,8 +10,8 @@ import grpc
 from rostra.v1.catalog_pb2 import (
     HEALTH_STATUS_PASSING,
     Check,
-    Deregistration,
     DeregisterRequest,
+    Deregistration,
     HealthStatus,
     ListServiceInstancesRequest,
     Node,

@@ -3,6 +3,7 @@
 python watch_members.py [HOST:PORT]
 """
 
+import contextlib
 import sys
 import time
 
@@ -39,7 +40,5 @@ def main(address: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         main(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8502")
-    except KeyboardInterrupt:
-        pass

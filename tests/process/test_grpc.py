@@ -12,6 +12,7 @@ import grpc
 import pytest
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -166,15 +167,16 @@ def test_health_says_alive_and_for_each_service_ready(channel: grpc.Channel) -> 
 
 def test_a_client_that_knows_only_reflection_lists_the_nodes(node: Deployment, channel: grpc.Channel) -> None:
     database = ProtoReflectionDescriptorDatabase(channel)
-    assert PUBLIC <= set(database.get_services())
+    assert set(database.get_services()) >= PUBLIC
     pool = DescriptorPool(database)
     method = pool.FindServiceByName("rostra.v1.CatalogService").FindMethodByName("ListNodes")
-    ask = channel.unary_unary(
+    request_class, answer_class = (message_factory.GetMessageClass(each) for each in (method.input_type, method.output_type))
+    ask: grpc.UnaryUnaryMultiCallable[Message, Message] = channel.unary_unary(
         "/rostra.v1.CatalogService/ListNodes",
         request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
+        response_deserializer=answer_class.FromString,
     )
-    answer = ask(message_factory.GetMessageClass(method.input_type)(), timeout=LIMIT_S)
+    answer = ask(request_class(), timeout=LIMIT_S)
     assert [each["name"] for each in json_format.MessageToDict(answer)["nodes"]] == [node.node]
 
 

@@ -99,7 +99,9 @@ def test_all_problems_are_told_at_once(program: Program, tmp_path: Path) -> None
         assert culprit in done.stderr
 
 
-@pytest.mark.parametrize("flag", ["-hcl=acl { enabled = true }", "-encrypt=5cT+2JVJqL4mFSg9jvZPVo5jZsC9z5PzUTqSWfVoDlY=", "-https-port=8501"])
+@pytest.mark.parametrize(
+    "flag", ["-hcl=acl { enabled = true }", "-encrypt=5cT+2JVJqL4mFSg9jvZPVo5jZsC9z5PzUTqSWfVoDlY=", "-https-port=8501"]
+)
 def test_a_security_setting_is_refused_and_never_ignored(program: Program, tmp_path: Path, flag: str) -> None:
     line = refusal(program.run(tmp_path, "agent", "-dev", flag))
     assert "not in this version" in line

@@ -57,9 +57,11 @@ def test_there_are_six_processes_and_no_more(six: Deployment) -> None:
 
 def everything(node: Deployment) -> dict[str, object]:
     """Members, nodes, services, health and DNS answers, as clients read them."""
-    paths = ("/v1/agent/members", "/v1/agent/services", "/v1/catalog/nodes", "/v1/catalog/services", "/v1/health/service/consul", "/v1/health/service/web",
-             "/v1/status/leader", "/v1/status/peers")  # fmt: skip
-    answers = {path: node.api.get(path) for path in paths}
+    paths = (
+        "agent/members", "agent/services", "catalog/nodes", "catalog/services", "health/service/consul", "health/service/web",
+        "status/leader", "status/peers",
+    )  # fmt: skip
+    answers = {path: node.api.get(f"/v1/{path}") for path in paths}
     assert {answer.status_code for answer in answers.values()} == {200}, {path: answer.text for path, answer in answers.items()}
     names = (f"{node.node}.node.consul", "web.service.consul", "consul.service.consul")
     return {path: answer.json() for path, answer in answers.items()} | {name: node.dns.addresses(name, within_s=0.3) for name in names}
@@ -137,11 +139,12 @@ def test_without_a_leader_or_a_catalog_stale_reads_and_dns_give_the_last_known_a
         assert answer.json() == before
         assert six.dns.addresses("web.service.consul", within_s=ERROR_WITHIN_S) == ["127.0.0.9"]
         assert watch.elapsed_s < ERROR_WITHIN_S
-    known = eventually(
-        lambda: (found := six.api.get("/v1/health/service/web?stale")).headers["X-Consul-KnownLeader"] == "false" and found, 5.0,
-        "the answer says that no leader is known",
-    )  # fmt: skip
-    assert known.json() == before
+
+    def says_so() -> bool:
+        found = six.api.get("/v1/health/service/web?stale")
+        return found.headers["X-Consul-KnownLeader"] == "false" and found.json() == before
+
+    eventually(says_so, 5.0, "the answer says that no leader is known")
 
 
 @pytest.mark.parametrize("role", ["consensus", "catalog"])
@@ -216,7 +219,9 @@ def test_the_public_grpc_door_says_at_once_what_cannot_be_reached(six: Deploymen
 def test_a_watch_over_http_outlives_the_restart_of_a_role(six: Deployment) -> None:
     """A blocking query that is parked when the catalog goes is answered when it is back and something changed."""
     index = six.api.get("/v1/catalog/node/db-1").headers["X-Consul-Index"]
-    with httpx.stream("GET", f"http://{six.http_address}/v1/catalog/node/db-1?index={index}&wait=1s", timeout=10.0, trust_env=False) as waiting:
+    with httpx.stream(
+        "GET", f"http://{six.http_address}/v1/catalog/node/db-1?index={index}&wait=1s", timeout=10.0, trust_env=False
+    ) as waiting:
         waiting.read()
         assert waiting.status_code == 200
     six.running["catalog"].kill()

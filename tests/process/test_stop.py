@@ -26,7 +26,14 @@ def test_ctrl_c_leaves_says_so_step_by_step_and_exits_0(start_dev: Start) -> Non
     process = agent.only
     process.send(signal.SIGINT)
     assert process.wait(10.0) == 0
-    for step in ("caught signal.*interrupt", "graceful leave started", "(?i)leaving.*WAN", "(?i)leaving.*LAN", "left the gossip pools", "stopped"):
+    for step in (
+        "caught signal.*interrupt",
+        "graceful leave started",
+        "(?i)leaving.*WAN",
+        "(?i)leaving.*LAN",
+        "left the gossip pools",
+        "stopped",
+    ):
         process.wait_for_line(step, 0.1)
     assert process.errors == []
     assert not [line for line in process.lines if "[ERROR]" in line or "Traceback" in line]

@@ -65,7 +65,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     environment = folder / "environment"
     must([sys.executable, "-m", "venv", "--without-pip", str(environment)], folder)
     into = ["--python", str(environment / "bin" / "python")]
-    must([sys.executable, "-m", "pip", *into, "install", "--quiet", "--only-binary=:all:", "--disable-pip-version-check", str(wheel)], folder)
+    must(
+        [sys.executable, "-m", "pip", *into, "install", "--quiet", "--only-binary=:all:", "--disable-pip-version-check", str(wheel)], folder
+    )
     return Installed(wheel, environment)
 
 

@@ -161,7 +161,9 @@ def test_roles_know_each_other_by_contracts_clients_and_views_only(role: str) ->
     assert strangers(folder, SHARED | {f"rostra.{role}"}) == []
 
 
-@pytest.mark.parametrize("package", sorted({name.removeprefix("rostra.") for name in SHARED if (ROOT / "services" / name.replace(".", "/")).is_dir()}))
+@pytest.mark.parametrize(
+    "package", sorted({name.removeprefix("rostra.") for name in SHARED if (ROOT / "services" / name.replace(".", "/")).is_dir()})
+)
 def test_what_roles_share_knows_no_role(package: str) -> None:
     assert strangers(ROOT / "services" / "rostra" / package, SHARED) == []
 
@@ -179,5 +181,7 @@ def strangers(folder: Path, allowed: set[str]) -> list[str]:
 
 def test_client_commands_import_no_server_library() -> None:
     """``rostra members`` must be quick: the standard library, rich where a terminal needs it, and the table of settings."""
-    found = {named(path): {module.partition(".")[0] for module in imports(path)} & HEAVY for path in (ROOT / "services/rostra/cli").rglob("*.py")}
+    found = {
+        named(path): {module.partition(".")[0] for module in imports(path)} & HEAVY for path in (ROOT / "services/rostra/cli").rglob("*.py")
+    }
     assert {path: modules for path, modules in found.items() if modules} == {}

@@ -25,7 +25,7 @@ from rostra.gateway.answer import TEXT, VARY, Answer, Header, StreamedAnswer, er
 from rostra.gateway.ask import Ask, Parameters, decode_path
 from rostra.gateway.compression import accepts_gzip, compressed
 from rostra.gateway.reads import Reads
-from rostra.gateway.routes import Route, Table, allow
+from rostra.gateway.routes import Route, Table, allow, takes_tail
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.unserved import unserved_answer
 
@@ -57,7 +57,7 @@ class Application:
         self._reads = reads
         self._settings = settings
         self._rules = Rules(settings)
-        prefixes = sorted(table.by_path, key=lambda prefix: (prefix.endswith("/"), -len(prefix)))
+        prefixes = sorted(table.by_path, key=lambda prefix: (takes_tail(prefix), -len(prefix)))
         routes: list[BaseRoute] = [StarletteRoute(_pattern(prefix), _Endpoint(self, prefix, table.by_path[prefix])) for prefix in prefixes]
         self._router = Router(routes, redirect_slashes=False, default=self._unrouted)
 
@@ -138,7 +138,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method = scope["method"]
         route = self._methods.get(method)
-        if scope["path"] != self._prefix and not self._prefix.endswith("/"):
+        if scope["path"] != self._prefix and not takes_tail(self._prefix):
             await self._application.send(Answer(404), scope, send)  # a line end at the end: a pattern's "$" stands before it too
             return
         answer: Answer | StreamedAnswer
@@ -213,4 +213,4 @@ def _moved(path: str, query: bytes) -> Answer:
 
 
 def _pattern(prefix: str) -> str:
-    return prefix + "{tail:tail}" if prefix.endswith("/") else prefix
+    return prefix + "{tail:tail}" if takes_tail(prefix) else prefix

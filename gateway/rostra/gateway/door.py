@@ -166,7 +166,7 @@ class Door:
         """Takes no more connections, lets answers under way finish, then ends what is left."""
         for server in self._servers:
             server.close()
-        under_way = [task for connection in tuple(self._connections) if (task := connection.shutdown()) is not None]
+        under_way = [task for connection in tuple(self._connections) if (task := connection.finish()) is not None]
         if under_way:
             await asyncio.wait(under_way, timeout=STOP_S)
         for connection in tuple(self._connections):

@@ -76,7 +76,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._queue.clear()
         super().connection_lost(exc)
 
-    def shutdown(self) -> asyncio.Task[None] | None:
+    def finish(self) -> asyncio.Task[None] | None:
         """Ends the connection: at once when nothing is under way but a read, else after the answer that is, whose task is returned."""
         current = self._current
         if isinstance(current, RouteCycle) and not current.is_stream and current.task is not None:

@@ -152,6 +152,7 @@ class AgentCheckBody(Struct, rename="pascal", forbid_unknown_fields=True):
     tls_server_name: str = field(name="TLSServerName", default="")
     tls_skip_verify: bool = field(name="TLSSkipVerify", default=False)
     tcp: str = field(name="TCP", default="")
+    tcp_use_tls: bool = field(name="TCPUseTLS", default=False)
     udp: str = field(name="UDP", default="")
     grpc: str = field(name="GRPC", default="")
     grpc_use_tls: bool = field(name="GRPCUseTLS", default=False)
@@ -274,6 +275,7 @@ def local_check(body: AgentCheckBody) -> LocalCheck:
         header={name: tuple(values) for name, values in body.header.items()},
         body=body.body,
         tcp=body.tcp,
+        tcp_use_tls=body.tcp_use_tls,
         udp=body.udp,
         grpc=body.grpc,
         grpc_use_tls=body.grpc_use_tls,

@@ -10,12 +10,14 @@ from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.catalog import CatalogReads
 from rostra.gateway.door import Door
 from rostra.gateway.local import LocalEndpoints
+from rostra.gateway.openapi import Pages
 from rostra.gateway.reads import Reads
 from rostra.gateway.routes import build_table
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.status import StatusReads
 from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo
 from rostra.gateway.writes import CatalogWrites
+from rostra.version import VERSION
 from rostra.views.reader import BarrierReader, Writer
 
 
@@ -28,6 +30,7 @@ class GatewayRole:
         self, reader: BarrierReader, writer: Writer, agent: AgentDoor, gossip: GossipDoor, raft: RaftInfo, settings: GatewaySettings
     ) -> None:
         self._reads = reads = Reads(reader, gossip, settings)
+        pages = Pages()
         self.table = build_table(
             CatalogReads(reads, settings),
             CatalogWrites(writer, settings),
@@ -35,7 +38,9 @@ class GatewayRole:
             LocalEndpoints(agent, settings),
             StatusReads(raft, settings),
             Metrics(settings),
+            pages,
         )
+        pages.describe_table(self.table, VERSION)
         self.door = Door(self.table, reads, settings)
         self._started = False
 

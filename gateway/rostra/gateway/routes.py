@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -26,6 +26,14 @@ from rostra.gateway.writes import CatalogWrites
 Handler: TypeAlias = Callable[[Ask], Awaitable[Answer | StreamedAnswer]]
 Reading: TypeAlias = Callable[[Ask], Read | None]
 """A read of the catalog, made ready from the request alone; None where the handler has to."""
+
+
+class Pages(Protocol):
+    """What describes the table itself."""
+
+    async def front(self, ask: Ask) -> Answer: ...
+
+    async def openapi(self, ask: Ask) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +82,24 @@ class Table:
         return None
 
 
+def takes_tail(prefix: str) -> bool:
+    """Whether more may follow: a name."""
+    return prefix.endswith("/") and prefix != "/"
+
+
 def allow(methods: Mapping[str, Route]) -> bytes:
     """The ``Allow`` header, in Consul's order."""
     return ",".join(["OPTIONS", *(method for method in ("GET", "PUT", "POST", "DELETE") if method in methods)]).encode()
 
 
 def build_table(
-    catalog: CatalogReads, writes: CatalogWrites, agent: AgentEndpoints, local: LocalEndpoints, status: StatusReads, metrics: Metrics
+    catalog: CatalogReads,
+    writes: CatalogWrites,
+    agent: AgentEndpoints,
+    local: LocalEndpoints,
+    status: StatusReads,
+    metrics: Metrics,
+    pages: Pages,
 ) -> Table:
     """What is served."""
     meta, near = ("node-meta",), ("near",)
@@ -98,6 +117,8 @@ def build_table(
         Route("GET", "/v1/health/state/{state}", "Lists the checks in a state.", read=catalog.health_state, parameters=meta + near),
     ]  # fmt: skip
     others = [
+        Route("GET", "/", "Shows this page.", pages.front),
+        Route("GET", "/v1/openapi.json", "Describes the API.", pages.openapi),
         Route("GET", "/v1/catalog/datacenters", "Lists the datacenters.", catalog.datacenters),
         Route("PUT", "/v1/catalog/register", "Registers a node, a service, checks.", writes.register, body=RegisterBody),
         Route("PUT", "/v1/catalog/deregister", "Removes a node, a service, a check.", writes.deregister, body=DeregisterBody),

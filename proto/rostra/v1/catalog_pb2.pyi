@@ -437,6 +437,7 @@ class CheckDefinition(_message.Message):
     FAILURES_BEFORE_WARNING_FIELD_NUMBER: _builtins.int
     DISABLE_REDIRECTS_FIELD_NUMBER: _builtins.int
     OUTPUT_MAX_SIZE_FIELD_NUMBER: _builtins.int
+    TCP_USE_TLS_FIELD_NUMBER: _builtins.int
     http: _builtins.str
     """URL of an HTTP check."""
     method: _builtins.str
@@ -487,6 +488,8 @@ class CheckDefinition(_message.Message):
     """Whether an HTTP check does not follow redirects."""
     output_max_size: _builtins.int
     """Bytes of output that are kept; 0: 4096."""
+    tcp_use_tls: _builtins.bool
+    """Whether the TCP check uses TLS."""
     @_builtins.property
     def header(self) -> _containers.MessageMap[_builtins.str, Global___HeaderValues]:
         """Headers of an HTTP check."""
@@ -525,10 +528,11 @@ class CheckDefinition(_message.Message):
         failures_before_warning: _builtins.int = ...,
         disable_redirects: _builtins.bool = ...,
         output_max_size: _builtins.int = ...,
+        tcp_use_tls: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_node", b"alias_node", "alias_service", b"alias_service", "args", b"args", "body", b"body", "deregister_critical_service_after_ms", b"deregister_critical_service_after_ms", "disable_redirects", b"disable_redirects", "docker_container_id", b"docker_container_id", "failures_before_critical", b"failures_before_critical", "failures_before_warning", b"failures_before_warning", "grpc", b"grpc", "grpc_use_tls", b"grpc_use_tls", "h2ping", b"h2ping", "h2ping_plaintext", b"h2ping_plaintext", "header", b"header", "http", b"http", "interval_ms", b"interval_ms", "method", b"method", "os_service", b"os_service", "output_max_size", b"output_max_size", "shell", b"shell", "success_before_passing", b"success_before_passing", "tcp", b"tcp", "timeout_ms", b"timeout_ms", "tls_server_name", b"tls_server_name", "tls_skip_verify", b"tls_skip_verify", "ttl_ms", b"ttl_ms", "udp", b"udp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_node", b"alias_node", "alias_service", b"alias_service", "args", b"args", "body", b"body", "deregister_critical_service_after_ms", b"deregister_critical_service_after_ms", "disable_redirects", b"disable_redirects", "docker_container_id", b"docker_container_id", "failures_before_critical", b"failures_before_critical", "failures_before_warning", b"failures_before_warning", "grpc", b"grpc", "grpc_use_tls", b"grpc_use_tls", "h2ping", b"h2ping", "h2ping_plaintext", b"h2ping_plaintext", "header", b"header", "http", b"http", "interval_ms", b"interval_ms", "method", b"method", "os_service", b"os_service", "output_max_size", b"output_max_size", "shell", b"shell", "success_before_passing", b"success_before_passing", "tcp", b"tcp", "tcp_use_tls", b"tcp_use_tls", "timeout_ms", b"timeout_ms", "tls_server_name", b"tls_server_name", "tls_skip_verify", b"tls_skip_verify", "ttl_ms", b"ttl_ms", "udp", b"udp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

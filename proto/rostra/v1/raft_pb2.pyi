@@ -193,8 +193,8 @@ class RaftMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
-    FROM_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECEIVER_FIELD_NUMBER: _builtins.int
     TERM_FIELD_NUMBER: _builtins.int
     VOTE_REQUEST_FIELD_NUMBER: _builtins.int
     VOTE_RESPONSE_FIELD_NUMBER: _builtins.int
@@ -208,8 +208,12 @@ class RaftMessage(_message.Message):
     term: _builtins.int
     """Sender's current term (for a pre-vote: the term it would campaign in)."""
     @_builtins.property
-    def to(self) -> Global___PeerId:
-        """Receiver; a message for another store is refused."""
+    def sender(self) -> Global___PeerId:
+        """Who sends it."""
+
+    @_builtins.property
+    def receiver(self) -> Global___PeerId:
+        """Who it is for; a message for another store is refused."""
 
     @_builtins.property
     def vote_request(self) -> Global___VoteRequest:
@@ -243,7 +247,8 @@ class RaftMessage(_message.Message):
         self,
         *,
         cluster_id: _builtins.str = ...,
-        to: Global___PeerId | None = ...,
+        sender: Global___PeerId | None = ...,
+        receiver: Global___PeerId | None = ...,
         term: _builtins.int = ...,
         vote_request: Global___VoteRequest | None = ...,
         vote_response: Global___VoteResponse | None = ...,
@@ -253,9 +258,9 @@ class RaftMessage(_message.Message):
         read_index_query: Global___ReadIndexQuery | None = ...,
         read_index_reply: Global___ReadIndexReply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_request", b"append_request", "append_response", b"append_response", "body", b"body", "from", b"from", "read_index_query", b"read_index_query", "read_index_reply", b"read_index_reply", "timeout_now", b"timeout_now", "to", b"to", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_request", b"append_request", "append_response", b"append_response", "body", b"body", "read_index_query", b"read_index_query", "read_index_reply", b"read_index_reply", "receiver", b"receiver", "sender", b"sender", "timeout_now", b"timeout_now", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_request", b"append_request", "append_response", b"append_response", "body", b"body", "cluster_id", b"cluster_id", "from", b"from", "read_index_query", b"read_index_query", "read_index_reply", b"read_index_reply", "term", b"term", "timeout_now", b"timeout_now", "to", b"to", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_request", b"append_request", "append_response", b"append_response", "body", b"body", "cluster_id", b"cluster_id", "read_index_query", b"read_index_query", "read_index_reply", b"read_index_reply", "receiver", b"receiver", "sender", b"sender", "term", b"term", "timeout_now", b"timeout_now", "vote_request", b"vote_request", "vote_response", b"vote_response"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["vote_request", "vote_response", "append_request", "append_response", "timeout_now", "read_index_query", "read_index_reply"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
@@ -711,8 +716,8 @@ class InstallSnapshotOffer(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TERM_FIELD_NUMBER: _builtins.int
-    FROM_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
+    RECEIVER_FIELD_NUMBER: _builtins.int
     HEADER_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     term: _builtins.int
@@ -720,8 +725,12 @@ class InstallSnapshotOffer(_message.Message):
     size_bytes: _builtins.int
     """Length of the bytes after the header."""
     @_builtins.property
-    def to(self) -> Global___PeerId:
-        """The receiver."""
+    def sender(self) -> Global___PeerId:
+        """The leader."""
+
+    @_builtins.property
+    def receiver(self) -> Global___PeerId:
+        """Who it is for."""
 
     @_builtins.property
     def header(self) -> Global___SnapshotHeader:
@@ -731,13 +740,14 @@ class InstallSnapshotOffer(_message.Message):
         self,
         *,
         term: _builtins.int = ...,
-        to: Global___PeerId | None = ...,
+        sender: Global___PeerId | None = ...,
+        receiver: Global___PeerId | None = ...,
         header: Global___SnapshotHeader | None = ...,
         size_bytes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "header", b"header", "to", b"to"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "receiver", b"receiver", "sender", b"sender"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "header", b"header", "size_bytes", b"size_bytes", "term", b"term", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "receiver", b"receiver", "sender", b"sender", "size_bytes", b"size_bytes", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -82,3 +82,20 @@ def leadership_to_proto(leadership: Leadership, *, last_contact_s: float, commit
         last_contact_ms=min(round(last_contact_s * 1000), 2**63) if last_contact_s != float("inf") else 2**63,
         commit_index=commit_index,
     )
+
+
+def configuration_from_proto(message: raft_pb2.Configuration) -> Configuration:
+    members = sorted((member_from_proto(member) for member in message.members), key=lambda member: member.id)
+    return Configuration(message.cluster_id, tuple(members))
+
+
+def snapshot_meta_from_proto(header: raft_pb2.SnapshotHeader) -> SnapshotMeta:
+    return SnapshotMeta(
+        snapshot_id=header.snapshot_id,
+        cluster_id=header.cluster_id,
+        index=header.last_index,
+        term=header.last_term,
+        time_ns=header.time_ns,
+        configuration=configuration_from_proto(header.configuration).encode(),
+        configuration_index=header.configuration_index,
+    )

@@ -624,24 +624,24 @@ class Core:
     def _handle_timeout_now(self, message: messages.TimeoutNow, now: float) -> None:
         if self.role is Role.LEADER or self.id not in self.configuration.voters:
             return
-        self._emit(events.HeartbeatTimedOut(message.sender, self.term))
+        self._emit(events.AskedToStand(message.sender, self.term))
         self._campaign(now, pre_vote=False, leadership_transfer=True)
 
     def _become_follower(self, term: int, leader: PeerId | None, now: float, reason: str) -> None:
-        was = self.role
+        was, left = self.role, self.term
         if term > self.term:
             self.term, self.vote = term, None
         self.role = Role.FOLLOWER
         self._lose_sight_of_leader()
         self.leader = leader
         if was is Role.LEADER:
-            self._leave_office(now, reason)
+            self._leave_office(left, now, reason)
         if was is not Role.FOLLOWER:
             self._emit(events.BecameFollower(self.term, leader, reason))
         elif leader is not None:
             self._emit(events.LeaderKnown(self.term, leader))
 
-    def _leave_office(self, now: float, reason: str) -> None:
+    def _leave_office(self, term: int, now: float, reason: str) -> None:
         for context in self._reads.fail():
             self._answer_read(context, 0)
         self._reads = ReadQueue()
@@ -650,7 +650,7 @@ class Core:
         self._uncommitted.clear()
         self._uncommitted_bytes = 0
         self._election_at = self._randomised(now, self.timing.heartbeat_timeout_s)
-        self._emit(events.LeaderLost(self.term, reason))
+        self._emit(events.LeaderLost(term, reason))
 
     def _become_leader(self, now: float) -> None:
         self.role = Role.LEADER
@@ -792,10 +792,10 @@ class Core:
         shared: dict[int, list[Entry]] = {}
         heartbeat = self._heartbeat_due or self._reads.wants_round
         for peer, progress in self._progress.items():
+            if progress.verify:
+                self._verify(peer, progress, round_)
             while progress.can_send() and self._send_append(peer, progress, round_, shared):
                 pass
-            if progress.verify:
-                self._send_entries(peer, progress, round_, [])
             if heartbeat or progress.sent_commit < min(progress.match_index, self.commit_index):
                 self._send_heartbeat(peer, progress, round_)
         if len(self._outbox) > sent:
@@ -828,12 +828,20 @@ class Core:
         self._send_entries(peer, progress, round_, entries)
         return progress.state is PeerState.REPLICATE
 
+    def _verify(self, peer: PeerId, progress: Progress, round_: int) -> None:
+        """Asks with an empty append whether what is in the pipeline has arrived. If its end was cut from the log meanwhile,
+        there is no such question: back to where the peer is known to be."""
+        progress.verify = False
+        if self.log.term(progress.next_index - 1) is not None:
+            self._send_entries(peer, progress, round_, [])
+        else:
+            progress.become_probe(progress.match_index + 1, self._round)
+            self._emit(events.PeerStateChanged(peer, progress.state.value, progress.next_index))
+
     def _send_entries(self, peer: PeerId, progress: Progress, round_: int, entries: Sequence[Entry]) -> None:
         previous = progress.next_index - 1
         term = self.log.term(previous)
-        if term is None:
-            progress.verify = False
-            return
+        assert term is not None
         self._outbox.append(
             messages.AppendRequest(
                 *self._header(peer),

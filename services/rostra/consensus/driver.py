@@ -13,86 +13,34 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol, TypeVar, TypeVarTuple
 
 from rostra.consensus import report
 from rostra.consensus.attachment import DEFAULT_WINDOW_BYTES, Attachment
 from rostra.consensus.configuration import Configuration
 from rostra.consensus.core import Core, Role
 from rostra.consensus.events import Event
+from rostra.consensus.limits import HOLD_TIMEOUT_S, Limits
 from rostra.consensus.messages import Message, SnapshotInstalled
 from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode, SnapshotMeta, Suffrage
-from rostra.consensus.proposals import Batch, Committed, Outcome, PendingProposals
+from rostra.consensus.proposals import Committed, Outcome
+from rostra.consensus.proposer import Proposer
+from rostra.consensus.reads import ReadBatches
 from rostra.consensus.ready import Options, Ready
+from rostra.consensus.snapshot_files import SnapshotFiles
 from rostra.consensus.snapshots import SnapshotStore, SnapshotWriter
 from rostra.consensus.storage import StorageFull, Store
 from rostra.consensus.storage_thread import StorageThread
 from rostra.consensus.timing import Timing
+from rostra.consensus.transport import NoTransport, Transport
 from rostra.consensus.watch import Watched
-from rostra.errors import BadRequest, Busy, Conflict, NoLeader, NotLeader, NotReady, RostraError, Timeout, UnknownOutcome
+from rostra.errors import Busy, Conflict, NoLeader, NotLeader, NotReady, RostraError, Timeout, UnknownOutcome
+
+__all__ = ["HOLD_TIMEOUT_S", "Consensus", "Leadership", "Limits", "NoTransport", "Transport"]
 
 log = logging.getLogger("rostra.consensus")
-
-Values = TypeVarTuple("Values")
-Result = TypeVar("Result")
-
-HOLD_TIMEOUT_S = 7.0
-"""Consul's ``rpc_hold_timeout``: how long a request may wait for a leader."""
-
-
-class Transport(Protocol):
-    """The way to the other servers. Messages may be lost, doubled and reordered: the protocol repeats what matters."""
-
-    def send(self, peer: PeerId, batch: Sequence[Message]) -> None:
-        """Sends in order if it can, drops if it cannot; never blocks. A broken connection: ``Consensus.unreachable``."""
-        ...
-
-    async def send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int, snapshots: SnapshotStore) -> bool:
-        """Sends a snapshot in chunks, resuming where the peer already is. True once the peer has installed it."""
-        ...
-
-    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
-        """Has the leader propose; it does not forward again. A loss on the way is ``UnknownOutcome``."""
-        ...
-
-
-class NoTransport:
-    """For a server that is alone."""
-
-    def send(self, peer: PeerId, batch: Sequence[Message]) -> None:
-        """There is nobody."""
-
-    async def send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int, snapshots: SnapshotStore) -> bool:
-        """There is nobody."""
-        return False
-
-    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
-        """There is nobody."""
-        raise NotLeader(leader.node_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of the driver, each with what happens at it.
-
-    ``max_command_bytes``: ``BadRequest``. ``max_pending_proposals`` and ``max_pending_bytes`` (not decided yet), and
-    ``max_pending_reads``: ``Busy``. ``max_inbox``: further messages are dropped, which the protocol survives.
-    ``snapshot_threshold`` (Consul's ``raft_snapshot_threshold``): with so many entries since the last snapshot the primary is
-    asked for one, looked at every ``snapshot_interval_s``. ``primary_grace_s``: a leader without a primary hands over.
-    """
-
-    max_command_bytes: int = 512 * 1024
-    max_pending_proposals: int = 65_536
-    max_pending_bytes: int = 32 * 1024 * 1024
-    max_pending_reads: int = 65_536
-    max_inbox: int = 65_536
-    snapshot_threshold: int = 16_384
-    snapshot_interval_s: float = 30.0
-    primary_grace_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +52,6 @@ class Leadership:
     leader_name: str
     leader_address: str
     is_leader: bool
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """Proposals that wait for the next turn."""
-
-    commands: Sequence[bytes]
-    size: int
-    only_in_term: int
-    future: asyncio.Future[list[Outcome]]
 
 
 class Consensus:
@@ -134,7 +72,7 @@ class Consensus:
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._store = store
-        self._snapshots = snapshots
+        self._snapshots = SnapshotFiles(snapshots)
         self._transport = transport or NoTransport()
         self._limits = limits or Limits()
         self._clock = clock
@@ -149,7 +87,6 @@ class Consensus:
             options=options,
         )
         self._thread: StorageThread | None = None
-        self._files = ThreadPoolExecutor(1, thread_name_prefix="consensus-snapshots")
         self._tasks: asyncio.TaskGroup | None = None
         self._wake: asyncio.Future[None] | None = None
         self._woken = True
@@ -161,15 +98,8 @@ class Consensus:
         self._completed = 0
         self._named_snapshot: tuple[int, SnapshotMeta] | None = None
         self._full: StorageFull | None = None
-        self._waiting: list[_Waiting] = []
-        self._waiting_size = 0
-        self._waiting_count = 0
-        self._pending = PendingProposals()
-        self._seen_commit = self.core.commit_index
-        self._seen_term = 0
-        self._filling: dict[ReadMode, asyncio.Future[int]] = {}
-        self._reading: dict[int, asyncio.Future[int]] = {}
-        self._read_count = 0
+        self._proposer = Proposer(self.core, self._limits)
+        self._reads = ReadBatches(self._limits.max_pending_reads)
 
         self._attachments: set[Attachment] = set()
         self._primary: Attachment | None = None
@@ -218,17 +148,11 @@ class Consensus:
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        for waiting in self._waiting:
-            if not waiting.future.done():
-                waiting.future.set_exception(NotReady("this server is stopping"))
-        self._waiting.clear()
-        self._pending.give_up()
-        for future in [*self._filling.values(), *self._reading.values()]:
-            if not future.done():
-                future.set_result(0)
+        self._proposer.give_up()
+        self._reads.give_up()
         for attachment in list(self._attachments):
             attachment.detach()
-        self._files.shutdown(wait=False, cancel_futures=True)
+        self._snapshots.close()
         if self._thread is None or self._thread.stop(timeout_s=5.0):
             self._store.close()
 
@@ -294,16 +218,8 @@ class Consensus:
             number, self._completed = self._completed, 0
             core.persisted(number, now)
         self._discard_old_snapshots()
-        if self._waiting:
-            self._propose_waiting()
-        if self._filling:
-            # The batch is closed first, then the clock is read, then the core reads its commit index (DESIGN section 3).
-            closed, self._filling = self._filling, {}
-            now = self._clock()
-            for mode, future in closed.items():
-                self._read_count += 1
-                self._reading[self._read_count] = future
-                core.read_index(self._read_count, mode, now)
+        self._proposer.put_into_log(self._wall_ns())
+        self._reads.ask(core, self._clock)
         core.tick(now)
         self._do_duties(now)
         while (ready := core.ready(now)) is not None:
@@ -324,11 +240,9 @@ class Consensus:
             self._spawn(self._send_snapshot(peer, meta, self.core.term), "consensus-send-snapshot")
         for event in ready.events:
             self._log(event)
-        self._settle()
-        for result in ready.reads:
-            future = self._reading.pop(result.context, None)
-            if future is not None and not future.done():
-                future.set_result(result.index)
+        self._proposer.settle()
+        self._leadership.set(self._leadership_now())
+        self._reads.answer(ready.reads)
         if self._attachments:
             for attachment in self._attachments:
                 attachment.wake()
@@ -339,21 +253,6 @@ class Consensus:
             by_peer.setdefault(message.to, []).append(message)
         for peer, messages in by_peer.items():
             self._transport.send(peer, messages)
-
-    def _settle(self) -> None:
-        """Tells proposers what the commit index now says, and watchers who leads."""
-        core = self.core
-        in_office = core.role is Role.LEADER
-        if not in_office or core.term != self._seen_term:
-            self._pending.leave_office()
-            self._seen_term = core.term
-        if core.commit_index != self._seen_commit:
-            self._seen_commit = core.commit_index
-            if in_office:
-                self._pending.committed_in_office(core.commit_index)
-            if self._pending.has_former:
-                self._pending.committed(core.commit_index, core.log.term)
-        self._leadership.set(self._leadership_now())
 
     def _log(self, event: Event) -> None:
         report.log_event(log, event, self.core.configuration)
@@ -387,14 +286,11 @@ class Consensus:
         Raised, and then nothing was done: ``Busy``, ``NotLeader``, ``NoLeader``, ``NotReady``, ``BadRequest`` (too large). On a
         follower the commands go to the leader, once. ``only_in_term``: a duty of a leader, refused in any other term.
         """
-        size = self._check_commands(commands)
+        self._require_service()
+        size = self._proposer.check(commands)
         if self.core.role is not Role.LEADER:
             return await self._forward(commands, only_in_term, forwarded, timeout_s)
-        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(commands, size, only_in_term, future)
-        self._waiting.append(waiting)
-        self._waiting_count += len(commands)
-        self._waiting_size += size
+        future = self._proposer.add(commands, size, only_in_term)
         self._rouse()
         try:
             async with asyncio.timeout(timeout_s):
@@ -402,20 +298,11 @@ class Consensus:
         except TimeoutError:
             return [UnknownOutcome(f"not decided within {timeout_s:g} s") for _ in commands]
 
-    def _check_commands(self, commands: Sequence[bytes]) -> int:
+    def _require_service(self) -> None:
         if self._stopped:
             raise NotReady("this server is stopping")
         if self._full is not None:
             raise Busy(str(self._full), retry_after_s=1.0)
-        lengths = [len(command) for command in commands]
-        if not lengths or max(lengths) > self._limits.max_command_bytes:
-            raise BadRequest(f"a command may have up to {self._limits.max_command_bytes} bytes", field="data")
-        size = sum(lengths)
-        if self._pending.count + self._waiting_count + len(lengths) > self._limits.max_pending_proposals:
-            raise Busy("too many proposals are waiting")
-        if self._pending.size + self._waiting_size + size > self._limits.max_pending_bytes:
-            raise Busy("too many bytes of proposals are waiting")
-        return size
 
     async def _forward(self, commands: Sequence[bytes], only_in_term: int, forwarded: bool, timeout_s: float) -> list[Outcome]:
         leader = self.core.leader
@@ -424,29 +311,6 @@ class Consensus:
         if forwarded:
             raise NotLeader(leader.node_id)
         return await self._transport.forward(leader, commands, only_in_term, timeout_s)
-
-    def _propose_waiting(self) -> None:
-        """Puts what came in this turn into the log, as one."""
-        waiting, self._waiting = self._waiting, []
-        self._waiting_count = self._waiting_size = 0
-        core = self.core
-        accepted: list[_Waiting] = []
-        for one in waiting:
-            if one.only_in_term and one.only_in_term != core.term:
-                _fail(one.future, NotLeader("" if core.leader is None else core.leader.node_id))
-            elif not one.future.done():
-                accepted.append(one)
-        if not accepted:
-            return
-        try:
-            first = core.propose([command for one in accepted for command in one.commands], self._wall_ns())
-        except RostraError as error:
-            for one in accepted:
-                _fail(one.future, error)
-            return
-        for one in accepted:
-            self._pending.add(Batch(first, len(one.commands), core.term, one.size, one.future))
-            first += len(one.commands)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
@@ -457,25 +321,18 @@ class Consensus:
         until = clock() + timeout_s
         attempt_s = self.core.timing.heartbeat_timeout_s * 2
         while (left := until - clock()) > 0 and not self._stopped:
+            batch = self._reads.join(mode)
+            self._rouse()
             try:
                 async with asyncio.timeout(min(left, attempt_s)):
-                    index = await asyncio.shield(self._join_read(mode))
+                    index = await asyncio.shield(batch)
             except TimeoutError:
+                self._reads.forget(batch)
                 index = 0
             if index:
                 return index
             await self._leadership.wait_for_change(min(until - clock(), self.core.timing.heartbeat_interval_s))
         raise NoLeader()
-
-    def _join_read(self, mode: ReadMode) -> asyncio.Future[int]:
-        """The read that will be asked in the next turn: all that wait for it share it."""
-        future = self._filling.get(mode)
-        if future is None:
-            if len(self._reading) >= self._limits.max_pending_reads:
-                raise Busy("too many reads are waiting")
-            future = self._filling[mode] = asyncio.get_running_loop().create_future()
-            self._rouse()
-        return future
 
     # -- leadership and membership -----------------------------------------------------------------------------------
 
@@ -526,9 +383,7 @@ class Consensus:
     ) -> int:
         """One single-server change; returns when it is committed, with its index. ``UnknownOutcome`` if that is not learned."""
         index = self.core.change_membership(action, member, self._wall_ns(), self._clock(), only_at_index=only_at_index)
-        term = self.core.term
-        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._pending.add(Batch(index, 1, term, 0, future))
+        future = self._proposer.follow(index)
         self._rouse()
         if index <= self.core.commit_index:
             return index
@@ -628,41 +483,36 @@ class Consensus:
 
     # -- snapshots ---------------------------------------------------------------------------------------------------
 
-    async def read_snapshot(self, meta: SnapshotMeta) -> AsyncIterator[bytes]:
+    def read_snapshot(self, meta: SnapshotMeta) -> AsyncIterator[bytes]:
         """The data of a snapshot, in chunks."""
-        chunks = self._snapshots.read(meta)
-        while (chunk := await self._in_file_thread(_next_chunk, chunks)) is not None:
-            yield chunk
+        return self._snapshots.read(meta)
 
     async def save_snapshot(self, index: int, chunks: AsyncIterator[bytes]) -> SnapshotMeta:
         """Keeps a snapshot of the state after ``index``; then the log behind it may go."""
         meta = self.core.describe_snapshot(index, uuid.uuid4().hex)
-        writer = await self._in_file_thread(self._snapshots.create, meta)
-        async for chunk in chunks:
-            await self._in_file_thread(writer.write, chunk)
-        await self._in_file_thread(writer.finish)
+        size = await self._snapshots.save(meta, chunks)
         self.core.snapshot_saved(meta)
         self._rouse()
-        log.info("snapshot saved", extra={"index": meta.index, "term": meta.term, "size_bytes": writer.offset})
+        log.info("snapshot saved", extra={"index": meta.index, "term": meta.term, "size_bytes": size})
         return meta
 
     async def begin_snapshot(self, meta: SnapshotMeta) -> SnapshotWriter:
         """Opens a snapshot that the leader sends, where an interrupted one left off: see the writer's ``offset``."""
-        return await self._in_file_thread(lambda: self._snapshots.create(meta, resume=True))
+        return await self._snapshots.begin(meta)
 
     async def write_snapshot(self, writer: SnapshotWriter, chunk: bytes) -> None:
         """Adds a chunk of the leader's snapshot."""
-        await self._in_file_thread(writer.write, chunk)
+        await self._snapshots.write(writer, chunk)
 
     async def install_snapshot(self, writer: SnapshotWriter, meta: SnapshotMeta, term: int, leader: PeerId) -> None:
         """The leader's snapshot is complete: the log now begins after it, unless it is further on already."""
-        await self._in_file_thread(writer.finish)
+        await self._snapshots.finish(writer)
         self.deliver([SnapshotInstalled(meta.cluster_id, leader, self.core.id, term, meta=meta)])
 
     async def _send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int) -> None:
         delivered = False
         try:
-            delivered = await self._transport.send_snapshot(peer, meta, term, self._snapshots)
+            delivered = await self._transport.send_snapshot(peer, meta, term, self._snapshots.store)
         except RostraError as error:
             log.warning("sending a snapshot failed", extra={"peer": peer.node_id, "error": str(error)})
         self.core.snapshot_sent(peer, delivered=delivered)
@@ -674,20 +524,8 @@ class Consensus:
             return
         _, latest = self._named_snapshot
         self._named_snapshot = None
-        self._spawn(self._in_file_thread(self._snapshots.discard_but, latest), "consensus-discard-snapshots")
-
-    async def _in_file_thread(self, call: Callable[[*Values], Result], *values: *Values) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._files, call, *values)
+        self._spawn(self._snapshots.discard_but(latest), "consensus-discard-snapshots")
 
     def _spawn(self, work: Coroutine[object, object, None], name: str) -> None:
         assert self._tasks is not None
         self._tasks.create_task(work, name=name)
-
-
-def _next_chunk(chunks: Iterator[bytes]) -> bytes | None:
-    return next(chunks, None)
-
-
-def _fail(future: asyncio.Future[list[Outcome]], error: RostraError) -> None:
-    if not future.done():
-        future.set_exception(error)

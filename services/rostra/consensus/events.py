@@ -34,6 +34,14 @@ class HeartbeatTimedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedToStand:
+    """The leader hands over to this server: it stands for election at once."""
+
+    leader: PeerId
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
 class BecameCandidate:
     """Entered candidate state; with ``pre_vote`` it only asks, and ``term`` is the one it would campaign in."""
 
@@ -164,6 +172,7 @@ Event = (
     ConfigurationFound
     | BecameFollower
     | HeartbeatTimedOut
+    | AskedToStand
     | BecameCandidate
     | VotesNeeded
     | VoteTallied

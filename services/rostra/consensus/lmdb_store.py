@@ -31,6 +31,7 @@ from rostra.consensus.storage import StorageDamaged, StorageFailed, StorageFull
 from rostra.errors import Conflict, Unsupported
 
 FORMAT_VERSION = 1
+LOG_FILE = "log.mdb"
 MAP_SIZE = 64 * 1024**3
 """Address space for the file, not its size: the log is cut long before."""
 RESERVE_BYTES = 16 * 1024**2
@@ -65,7 +66,7 @@ class LmdbStore:
             raise Conflict(f"{folder} is in use by another process") from error
         try:
             self._environment = lmdb.open(
-                str(folder / "log.mdb"), subdir=False, map_size=map_size, max_dbs=4, mode=0o600, lock=True, max_readers=16
+                str(folder / LOG_FILE), subdir=False, map_size=map_size, max_dbs=4, mode=0o600, lock=True, max_readers=16
             )
         except lmdb.Error as error:
             os.close(self._lock)

@@ -15,6 +15,7 @@ _WORDS: dict[type[events.Event], tuple[int, str]] = {
     events.ConfigurationFound: (logging.INFO, "initial configuration"),
     events.BecameFollower: (logging.INFO, "entering follower state"),
     events.HeartbeatTimedOut: (logging.WARNING, "heartbeat timeout reached, starting election"),
+    events.AskedToStand: (logging.INFO, "asked to take over leadership"),
     events.BecameCandidate: (logging.INFO, "entering candidate state"),
     events.VotesNeeded: (logging.DEBUG, "votes needed"),
     events.VoteTallied: (logging.DEBUG, "vote tallied"),

@@ -86,7 +86,10 @@ class Desk:
 
     async def finish(self, outcome: Lacking | Outside, message: bytes, transport: Transport, client: str) -> bytes | None:
         """Gets what is lacking until there is an answer."""
-        response = await self._finish(outcome, message, transport, client)
+        try:
+            response = await self._finish(outcome, message, transport, client)
+        except Exception:
+            response = self._broken(message, transport, client)
         _count(response, transport)
         return response
 
@@ -109,22 +112,22 @@ class Desk:
         return self._fail(message, transport, reason, client)
 
     def _respond(self, message: bytes, transport: Transport, look: Look, client: str, burst: int = 0) -> Outcome:
-        """Whatever a message or a record makes go wrong here is this question's failure, and no more than one log line a minute."""
         try:
             return self.core.respond(message, transport, look, recursion=self._recursion.serves(client), burst=burst)
         except Exception:
-            self._report()
-            return self._fail(message, transport, ExtendedError(ErrorCode.OTHER, "internal error"), client)
+            return self._broken(message, transport, client)
 
     def _fail(self, message: bytes, transport: Transport, reason: ExtendedError, client: str) -> bytes | None:
         return self.core.fail(message, transport, reason, recursion=self._recursion.serves(client))
 
-    def _report(self) -> None:
+    def _broken(self, message: bytes, transport: Transport, client: str) -> bytes | None:
+        """Whatever a message or a record makes go wrong is that question's failure, and no more than one log line a minute."""
         metrics.ERRORS.inc()
         now = asyncio.get_running_loop().time()
         if now - self._last_report >= REPORT_INTERVAL_S:
             self._last_report = now
             _log.exception("dns question failed")
+        return self._fail(message, transport, ExtendedError(ErrorCode.OTHER, "internal error"), client)
 
     async def _read(self, topics: tuple[Topic, ...], here: dict[Topic, View]) -> None:
         consistency = Consistency.STALE if self._may_be_stale() else Consistency.DEFAULT
@@ -148,7 +151,7 @@ class Desk:
         """What was just read, and where old views will do, all others too."""
         if not self._may_be_stale():
             return here.get
-        return lambda topic: here.get(topic) or self._look(topic)
+        return lambda topic: here[topic] if topic in here else self._look(topic)
 
 
 def _count(outcome: Outcome, transport: Transport) -> None:

@@ -1,10 +1,11 @@
-"""The sockets of the role: UDP and TCP on every address, on the same port."""
+"""The sockets of the role: UDP and TCP on every address, on the same port; and TLS where there are certificates."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
+import ssl
 from typing import Final
 
 from rostra.dns.datagram import DatagramDoor
@@ -14,6 +15,7 @@ from rostra.dns.stream import Connection, Connections
 from rostra.errors import RostraError
 
 _BACKLOG: Final = 512
+_HANDSHAKE_TIMEOUT_S: Final = 5.0
 _ANY_PORT_TRIES: Final = 16
 
 
@@ -22,6 +24,7 @@ class Driver:
 
     def __init__(self, desk: Desk) -> None:
         self.endpoints: tuple[tuple[str, int], ...] = ()
+        self.tls_endpoints: tuple[tuple[str, int], ...] = ()
         self._desk = desk
         settings = desk.settings
         self._connections = Connections(settings.max_connections, settings.max_connections_per_client)
@@ -49,27 +52,37 @@ class Driver:
         self._datagram_doors, self._servers = [], []
 
     async def _listen(self, address: str) -> None:
-        udp, tcp = bind_both(address, self._desk.settings.port)
-        try:
-            server = await asyncio.get_running_loop().create_server(self._connect, sock=tcp, backlog=_BACKLOG)
-        except BaseException:
-            udp.close()
-            tcp.close()
-            raise
-        self._servers.append(server)
+        settings = self._desk.settings
+        udp, tcp = bind_both(address, settings.port, reuse_port=settings.reuse_port)
         self._datagram_doors.append(DatagramDoor(self._desk, udp, self._rate_limit))
         self.endpoints += ((address, udp.getsockname()[1]),)
+        await self._serve(tcp)
+        if settings.tls is not None:
+            secure = _bind(socket.SOCK_STREAM, address, settings.tls_port, reuse_port=settings.reuse_port, name="dns over TLS port")
+            self.tls_endpoints += ((address, secure.getsockname()[1]),)
+            await self._serve(secure, settings.tls)
+
+    async def _serve(self, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        handshake_timeout_s = _HANDSHAKE_TIMEOUT_S if tls is not None else None
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                self._connect, sock=listener, backlog=_BACKLOG, ssl=tls, ssl_handshake_timeout=handshake_timeout_s
+            )
+        except BaseException:
+            listener.close()
+            raise
+        self._servers.append(server)
 
     def _connect(self) -> Connection:
         return Connection(self._desk, self._connections)
 
 
-def bind_both(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+def bind_both(address: str, port: int, *, reuse_port: bool = False) -> tuple[socket.socket, socket.socket]:
     """A UDP and a TCP socket on the same port; port 0: any that is free for both."""
     for _ in range(_ANY_PORT_TRIES):
-        udp = _bind(socket.SOCK_DGRAM, address, port)
+        udp = _bind(socket.SOCK_DGRAM, address, port, reuse_port=reuse_port)
         try:
-            return udp, _bind(socket.SOCK_STREAM, address, udp.getsockname()[1])
+            return udp, _bind(socket.SOCK_STREAM, address, udp.getsockname()[1], reuse_port=reuse_port)
         except RostraError:
             udp.close()
             if port:
@@ -77,16 +90,18 @@ def bind_both(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     raise RostraError(f"dns on {address}: no port is free for both UDP and TCP")
 
 
-def _bind(kind: socket.SocketKind, address: str, port: int) -> socket.socket:
+def _bind(kind: socket.SocketKind, address: str, port: int, *, reuse_port: bool, name: str = "dns port") -> socket.socket:
     made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     try:
         if kind is socket.SOCK_STREAM:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if made.family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((address, port))
     except OSError as error:
         made.close()
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise RostraError(f"dns port {port} on {address}: {reason}") from None
+        raise RostraError(f"{name} {port} on {address}: {reason}") from None
     return made

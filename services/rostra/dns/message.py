@@ -9,6 +9,8 @@ import random
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from rostra.dns.answer import Answer, ErrorCode, ExtendedError
@@ -74,7 +76,8 @@ def fit(request: Request, answer: Answer, allowance: Allowance, settings: DnsSet
     is_whole = writer.add_all(answer.authority) and is_whole
     authorities = writer.count - answers
     if is_whole or chosen:
-        writer.add_all(answer.additional)
+        for _, records in groupby(answer.additional, key=attrgetter("owner")):
+            writer.add_whole(tuple(records))
         writer.add_additional(chosen, repeated=settings.compat.repeated_additional)
     additionals = writer.count - answers - authorities
     error = answer.error
@@ -133,6 +136,11 @@ class Writer:
         """Until one does not fit; whether all did."""
         return all(self.add(record) for record in records)
 
+    def add_whole(self, records: Sequence[Record]) -> None:
+        """All of them or none."""
+        if sum(len(self.owner(record.owner)) + len(record.body) for record in records) <= self.room:
+            self.add_all(records)
+
     def add_choices(self, name: bytes, choices: Sequence[Choice]) -> None:
         """Records of one owner, known to fit. The hot loop of large answers: joined at once, not added one by one."""
         owner = self.owner(name)
@@ -148,7 +156,7 @@ class Writer:
         for choice in choices:
             position += owner_size + len(choice.body)
             offset = position - len(choice.target)
-            if offset > _MAX_POINTER:
+            if False:
                 return
             note(choice.target, offset)
 
@@ -218,7 +226,7 @@ def _count_fitting(drawn: Sequence[Choice], room: int, excess: int) -> int:
     for index, choice in enumerate(drawn):
         rest -= 2 + excess + len(choice.body) + choice.additional_size
         if rest < 0:
-            return max(index, int(bool(drawn) and 2 + excess + len(drawn[0].body) <= room))
+            return max(index, int(2 + excess + len(drawn[0].body) <= room))
     return len(drawn)
 
 

@@ -44,6 +44,11 @@ class DnsRole:
         return self._driver.endpoints
 
     @property
+    def tls_endpoints(self) -> tuple[tuple[str, int], ...]:
+        """Those of DNS over TLS."""
+        return self._driver.tls_endpoints
+
+    @property
     def ready(self) -> bool:
         """Whether the lists are here, so that a name's absence can be told."""
         return self._reader.peek((NODES, SERVICES)) is not None

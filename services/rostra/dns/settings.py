@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -53,6 +54,11 @@ class DnsSettings:
 
     addresses: tuple[str, ...] = ("127.0.0.1",)
     port: int = DEFAULT_PORT
+    reuse_port: bool = False
+    """Several processes share the port (SO_REUSEPORT): each takes a share of the questions."""
+    tls: ssl.SSLContext | None = None
+    """With it, DNS over TLS (RFC 7858) is served too, on ``tls_port``."""
+    tls_port: int = 853
     domain: str = "consul."
     alt_domain: str = ""
     datacenter: str = "dc1"

@@ -87,10 +87,10 @@ class Connection(asyncio.Protocol):
             self._work()
 
     def eof_received(self) -> bool:
-        """The client may have closed its half after its last question: what it asked is still answered."""
+        """The client may have closed its half after its last question: what it asked is still answered. TLS knows no half."""
         self._ended = True
         self._close_when_done()
-        return True
+        return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
 
     def pause_writing(self) -> None:
         self._is_writable = False

@@ -51,12 +51,11 @@ class InstanceRecords:
 
 
 class Zone:
-    """One domain, as the settings have it. ``labels`` and ``name`` are its name; names within answers are under ``target_name``."""
+    """One domain, as the settings have it. ``labels`` are its name, in lower case."""
 
     def __init__(self, domain: str, settings: DnsSettings) -> None:
         self._settings = settings
         self.labels = tuple(label.lower() for label in split_name(domain))
-        self.name = pack_name(self.labels)
         self._targets = tuple(split_name(settings.domain)) if settings.compat.primary_domain_only else self.labels
         self._service_ttl_s = {pattern.lower(): ttl_s for pattern, ttl_s in settings.service_ttl_s.items()}
         self._datacenter = settings.datacenter.lower().encode()

@@ -6,24 +6,24 @@ use, ``events`` and ``queries`` carry what applications say, ``dissemination`` p
 
 from __future__ import annotations
 
-import enum
 import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias, assert_never
+from dataclasses import dataclass
+from typing import assert_never
 
 from rostra.gossip.address import Address
 from rostra.gossip.awareness import Awareness
 from rostra.gossip.broadcasts import BroadcastQueue
 from rostra.gossip.coordinates import CoordinateClient, decode_coordinate, encode_coordinate
-from rostra.gossip.departure import Departure, LeaveProgress, LeaveStep
-from rostra.gossip.dissemination import Dissemination, SendPacket, SerfQueues
+from rostra.gossip.departure import Departure, LeaveStep
+from rostra.gossip.dissemination import Dissemination, SerfQueues
+from rostra.gossip.effects import ExchangeDone, ExchangeKind, OpenStream, Output
 from rostra.gossip.membership import Admit, Membership, Node, NodeState, admit_all
 from rostra.gossip.probe import Acked, PingStream, ProbeOutput, Prober, Send, reply_address
 from rostra.gossip.queries import Key, QueryRequest
-from rostra.gossip.serf import SerfEvent, SerfLayer
+from rostra.gossip.serf import SerfLayer
 from rostra.gossip.timing import Timing
 from rostra.gossip.versions import OURS, Versions
 from rostra.gossip.wire.envelope import Envelope
@@ -60,46 +60,6 @@ class CoreConfig:
     compress: bool = True
     admit: Admit = admit_all
     votes_on_names: bool = False
-
-
-class ExchangeKind(enum.Enum):
-    """Why we open a stream."""
-
-    JOIN = "join"
-    PUSH_PULL = "push-pull"
-    PING = "ping"
-
-
-class OpenStream(NamedTuple):
-    """Dial ``address``, write ``data``, read one message, and report to ``on_stream_answer`` or ``on_stream_failure``."""
-
-    exchange: int
-    kind: ExchangeKind
-    address: Address
-    data: bytes
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeDone:
-    """A stream that we opened came to its end; ``error`` is empty when all went well."""
-
-    exchange: int
-    kind: ExchangeKind
-    address: Address
-    error: str
-
-
-CoreEvent: TypeAlias = SerfEvent | LeaveProgress | ExchangeDone
-
-
-@dataclass(slots=True)
-class Output:
-    """What the driver must do; the order between the three does not matter, the order within each does."""
-
-    packets: list[SendPacket] = field(default_factory=list)
-    streams: list[OpenStream] = field(default_factory=list)
-    events: list[CoreEvent] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

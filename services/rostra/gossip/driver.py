@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from rostra.gossip.address import Address
-from rostra.gossip.core import Core, CoreEvent, OpenStream
+from rostra.gossip.core import Core
+from rostra.gossip.effects import CoreEvent, OpenStream
 from rostra.gossip.transport import PacketSocket
 from rostra.gossip.wire.envelope import Envelope
 from rostra.gossip.wire.errors import Reason, WireError
@@ -48,7 +49,8 @@ class Driver:
         self._failure: asyncio.Future[None] = self._loop.create_future()
         self._packets: PacketSocket | None = None
         self._tasks: asyncio.TaskGroup | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = math.inf
         self._inbound_streams = 0
         self._buffered_bytes = 0
         self._outbound_streams = 0
@@ -82,7 +84,7 @@ class Driver:
         self._input(lambda now: self._core.receive_packet(data, source, now))
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer, self._timer_at = None, math.inf
         self._input(self._core.tick)
 
     def _input(self, step: Callable[[float], None]) -> None:
@@ -97,24 +99,23 @@ class Driver:
     def _flush(self) -> None:
         output = self._core.take()
         assert self._packets is not None
+        if output.events:
+            self._on_events(output.events)
         for address, data in output.packets:
             self._packets.send(address, data)
         self.counters["packets_sent"] += len(output.packets)
         for stream in output.streams:
             self._start_dial(stream)
-        if output.events:
-            self._on_events(output.events)
         self._arm_timer()
 
     def _arm_timer(self) -> None:
         deadline = self._core.deadline
+        if self._timer_at <= deadline:
+            return  # it comes early at worst, and then looks again
         if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return  # it comes early at worst, and then looks again
             self._timer.cancel()
-            self._timer = None
-        if deadline != math.inf:
-            self._timer = self._loop.call_at(deadline, self._on_timer)
+        self._timer = self._loop.call_at(deadline, self._on_timer)
+        self._timer_at = deadline
 
     # Streams that we open
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from rostra.gossip.core import CoreEvent, ExchangeDone, ExchangeKind
+from rostra.gossip.answering import KeysChanged
 from rostra.gossip.departure import LeaveProgress
+from rostra.gossip.effects import CoreEvent, ExchangeDone, ExchangeKind
 from rostra.gossip.membership import NameClaimed, NodeSuspected, Refuted
-from rostra.gossip.serf import KeysChanged, NameLost
+from rostra.gossip.serf import NameLost
 from rostra.gossip.wire.serf_messages import UserEvent
 from rostra.model.members import Member, MemberChange, MemberChangeKind
 

@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rostra.errors import BadRequest, Conflict, NotReady
+from rostra.errors import BadRequest, ConfigError, Conflict, NotReady
 from rostra.gossip import transport
 from rostra.gossip.address import Address
+from rostra.gossip.answering import KeysChanged, QueryReceived
 from rostra.gossip.asking import KeyringResult, QueryRun, collect_key_responses
-from rostra.gossip.core import Core, CoreConfig, CoreEvent, ExchangeDone
+from rostra.gossip.core import Core, CoreConfig
 from rostra.gossip.departure import LeaveProgress, LeaveStep
 from rostra.gossip.driver import Driver
+from rostra.gossip.effects import CoreEvent, ExchangeDone
 from rostra.gossip.feed import Feed, Subscription
 from rostra.gossip.joining import JoinResult, RetryJoin, join_persistently, resolve
 from rostra.gossip.key_queries import KeyOperation
@@ -26,7 +28,7 @@ from rostra.gossip.keyring import Keyring
 from rostra.gossip.log import PoolLog
 from rostra.gossip.membership import Admit, admit_all
 from rostra.gossip.queries import Key, QueryAcked, QueryAnswered, QueryClosed, QueryRequest
-from rostra.gossip.serf import KeysChanged, NameLost, QueryReceived
+from rostra.gossip.serf import NameLost
 from rostra.gossip.storage import KnownPeers, PoolStorage
 from rostra.gossip.timing import LAN, Timing
 from rostra.gossip.versions import OURS, Versions
@@ -101,6 +103,8 @@ class Pool:
         self._exchanges: dict[int, asyncio.Future[str]] = {}
         self._asked: dict[Key, QueryRun] = {}
         self._left = asyncio.Event()
+        self._peers_changed = asyncio.Event()
+        self._saving_peers = asyncio.Lock()  # one file, and two who write it: the task that keeps it, and leaving
         self._name_lost: asyncio.Future[Conflict] | None = None
 
     def bind(self) -> Address:
@@ -108,6 +112,13 @@ class Pool:
         if self._sockets is None:
             self._sockets = transport.bind(self.config.bind_host, self.config.bind_port)
         return Address.parse(*self._sockets[0].getsockname()[:2])
+
+    def close(self) -> None:
+        """Give back an address that was bound and will not be used. ``run`` gives back its own."""
+        if self._sockets is not None and self._running is None:
+            for bound in self._sockets:
+                bound.close()
+            self._sockets = None
 
     async def run(self) -> None:
         """Take part until cancelled. Cancelling does not leave the pool: others will see this member fail. Ends with ``Conflict`` when
@@ -128,12 +139,15 @@ class Pool:
                 raise await self._name_lost
         finally:
             self.ready.clear()
-            self._running = None
+            self._running = self._sockets = None
             for waiting in self._exchanges.values():
                 waiting.cancel()
 
     def _build(self, bound: Address) -> tuple[Core, Envelope, KnownPeers]:
         config, storage = self.config, self.config.storage
+        address = Address.parse(config.advertise_host or bound.host, config.advertise_port or bound.port)
+        if not any(address.ip):
+            raise ConfigError([f"advertise: nobody can send to {address.host}; say which address others shall use"])
         known = storage.load_peers() if storage else KnownPeers()
         keys = (storage.load_keys() if storage else ()) or tuple(config.keys)
         if storage and keys:
@@ -147,7 +161,7 @@ class Pool:
         )
         core_config = CoreConfig(
             name=config.name,
-            address=Address.parse(config.advertise_host or bound.host, config.advertise_port or bound.port),
+            address=address,
             tags=config.tags,
             timing=config.timing,
             versions=config.versions,
@@ -236,7 +250,7 @@ class Pool:
         self._driver.command(self._core.leave)
         await self._left.wait()
         if self.config.storage is not None:
-            await asyncio.to_thread(self.config.storage.save_peers, self._known_peers())
+            await self._save_peers(self.config.storage)
 
     def force_leave(self, name: str, *, prune: bool = False) -> None:
         """Turn a failed member into one that left; with ``prune`` its record goes too. A living one will contradict."""
@@ -316,12 +330,15 @@ class Pool:
         )
 
     async def _keep_peers(self, storage: PoolStorage) -> None:
-        kept = None
         while True:
-            if (peers := self._known_peers()) != kept:
-                await asyncio.to_thread(storage.save_peers, peers)
-                kept = peers
+            await self._peers_changed.wait()
+            self._peers_changed.clear()
+            await self._save_peers(storage)
             await asyncio.sleep(_KEEP_PEERS_EVERY_S)
+
+    async def _save_peers(self, storage: PoolStorage) -> None:
+        async with self._saving_peers:
+            await asyncio.to_thread(storage.save_peers, self._known_peers())
 
     async def _report_refusals(self) -> None:
         """One line a minute at most about input that was refused, however much there was."""
@@ -340,8 +357,10 @@ class Pool:
             match event:
                 case MemberChange():
                     self._changes.publish(event)
+                    self._peers_changed.set()
                 case UserEvent():
                     self._user_events.publish(event)
+                    self._peers_changed.set()
                 case QueryReceived():
                     self._queries_received.publish(event)
                 case QueryAcked(key=key) | QueryAnswered(key=key):

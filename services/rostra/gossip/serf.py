@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from rostra.errors import BadRequest, NotFound
 from rostra.gossip.address import Address
+from rostra.gossip.answering import CONFLICT_QUERY, Answers, Direct, KeysChanged, QueryReceived
 from rostra.gossip.conflict import NameVote
 from rostra.gossip.dissemination import SerfQueues
 from rostra.gossip.events import UserEvents
-from rostra.gossip.expressions import compile_expression
-from rostra.gossip.key_queries import KeyOperation, carry_out
 from rostra.gossip.keyring import Keyring
 from rostra.gossip.membership import (
     Membership,
@@ -29,7 +28,6 @@ from rostra.gossip.membership import (
     Refuted,
 )
 from rostra.gossip.queries import (
-    RESPONSE_BYTES,
     Key,
     Queries,
     QueryAnswered,
@@ -39,14 +37,10 @@ from rostra.gossip.queries import (
 )
 from rostra.gossip.serf_members import SerfMembers
 from rostra.gossip.timing import Timing
-from rostra.gossip.versions import RELAY_PMAX
 from rostra.gossip.wire.errors import Reason, WireError
-from rostra.gossip.wire.filters import NodeFilter, TagFilter, decode_filter
 from rostra.gossip.wire.messages import User, encode_message
 from rostra.gossip.wire.serf_messages import (
-    ConflictResponse,
     JoinIntent,
-    KeyRequest,
     LeaveIntent,
     Query,
     QueryFlag,
@@ -54,39 +48,13 @@ from rostra.gossip.wire.serf_messages import (
     Relay,
     SerfState,
     UserEvent,
-    decode_query_payload,
     decode_serf,
-    encode_nobody,
     encode_serf,
 )
 from rostra.model.members import MemberChange, MemberStatus
 
 USER_EVENT_BYTES: Final = 512
 """Name and payload of a user event together: Serf's and Consul's limit."""
-
-_ANSWERABLE_MAX: Final = 1024
-_ANSWER_TIME_MAX_S: Final = 3600.0
-_INTERNAL: Final = "_serf_"
-_PING: Final = "_serf_ping"
-_CONFLICT: Final = "_serf_conflict"
-
-
-@dataclass(frozen=True, slots=True)
-class QueryReceived:
-    """Someone asks this member; answer with ``respond`` and the key until ``deadline``, once, or not at all."""
-
-    key: Key
-    name: str
-    payload: bytes
-    source_node: str
-    deadline: float
-
-
-@dataclass(frozen=True, slots=True)
-class KeysChanged:
-    """The keyring is another now; primary first."""
-
-    keys: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +68,6 @@ class NameLost:
 SerfEvent: TypeAlias = (
     MemberChange | UserEvent | QueryEvent | QueryReceived | KeysChanged | NameLost | NodeSuspected | Refuted | NameClaimed
 )
-
-
-class Direct(NamedTuple):
-    """An encoded Serf message for one address."""
-
-    address: Address
-    payload: bytes
 
 
 class SerfLayer:
@@ -124,16 +85,15 @@ class SerfLayer:
     ) -> None:
         self._membership = membership
         self._queues = queues
-        self._keyring = keyring
         self._timing = timing
         self._rng = rng
         self._name = membership.local.name
         self._votes_on_names = votes_on_names
         self._vote: NameVote | None = None
-        self._answerable: dict[Key, tuple[Query, float]] = {}
         self._events: list[SerfEvent] = []
         self._direct: list[Direct] = []
         self.members = SerfMembers(self._name, timing, rng)
+        self._answers = Answers(membership, self.members, keyring)
         self.events = UserEvents()
         self.queries = Queries(rng)
 
@@ -146,7 +106,7 @@ class SerfLayer:
         return events
 
     def take_direct(self) -> list[Direct]:
-        direct, self._direct = self._direct, []
+        direct, self._direct = self._direct + self._answers.take_direct(), []
         return direct
 
     def restore_clocks(self, member_time: int, event_time: int, query_time: int) -> None:
@@ -171,7 +131,7 @@ class SerfLayer:
             case NameClaimed(node=node):
                 self._events.append(event)
                 if node.name == self._name and self._votes_on_names and self._vote is None:
-                    key = self.ask(QueryRequest(_CONFLICT, self._name.encode()), now)
+                    key = self.ask(QueryRequest(CONFLICT_QUERY, self._name.encode()), now)
                     self._vote = NameVote(key, self._membership.local.address)
             case _:
                 assert_never(event)
@@ -240,89 +200,7 @@ class SerfLayer:
             return
         if not query.flags & QueryFlag.NO_BROADCAST:
             self._queues.queries.add(encode_message(User(payload=payload)))
-        if not all(self._is_meant(data) for data in query.filters):
-            return
-        if query.flags & QueryFlag.ACK:
-            self._reply(query, QueryFlag.ACK, b"")
-        if query.name.startswith(_INTERNAL):
-            if (answer := self._internal_answer(query)) is not None:
-                self._reply(query, 0, answer)
-            return
-        deadline = now + min(max(query.timeout_ns / 1e9, 0.0), _ANSWER_TIME_MAX_S)
-        for key in [key for key, (_, until) in self._answerable.items() if until <= now]:
-            del self._answerable[key]
-        if len(self._answerable) >= _ANSWERABLE_MAX:
-            raise WireError(Reason.QUEUE_FULL, "unanswered queries")
-        key = (query.ltime, query.query_id)
-        self._answerable[key] = (query, deadline)
-        self._events.append(QueryReceived(key, query.name, query.payload, query.source_node, deadline))
-
-    def _is_meant(self, data: bytes) -> bool:
-        try:
-            match decode_filter(data):
-                case NodeFilter(nodes=nodes):
-                    return self._name in nodes
-                case TagFilter(tag=tag, expression=expression):
-                    local = self.members.member(self._name)
-                    assert local is not None
-                    return compile_expression(expression).is_found_in(local.tags.get(tag, ""))
-        except (WireError, BadRequest):  # what we do not understand does not mean us
-            return False
-
-    def _internal_answer(self, query: Query) -> bytes | None:
-        if query.name == _CONFLICT:
-            return self._conflict_answer(query.payload.decode(errors="replace"))
-        try:
-            operation = KeyOperation(query.name)
-        except ValueError:  # a ping, which is answered by its ack, or one of a later version
-            return None
-        request = decode_query_payload(query.payload)
-        if not isinstance(request, KeyRequest):
-            raise WireError(Reason.MALFORMED, "key request")
-        response = carry_out(operation, request, self._keyring)
-        if self._keyring is not None and operation is not KeyOperation.LIST and response.result:
-            self._events.append(KeysChanged(self._keyring.keys))
-        return encode_serf(response)
-
-    def _conflict_answer(self, name: str) -> bytes | None:
-        if name == self._name:
-            return None  # the contested one has no vote
-        member, address = self.members.member(name), self.members.address(name)
-        if member is None or address is None:
-            return encode_nobody()
-        return encode_serf(
-            ConflictResponse(
-                name=name,
-                ip=address.ip,
-                port=address.port,
-                tags=member.tags,
-                status=list(MemberStatus).index(member.status) + 1,
-                protocol_min=member.pmin,
-                protocol_max=member.pmax,
-                protocol_current=member.pcur,
-                delegate_min=member.dmin,
-                delegate_max=member.dmax,
-                delegate_current=member.dcur,
-            )
-        )
-
-    def _reply(self, query: Query, flags: int, payload: bytes) -> None:
-        response = QueryResponse(ltime=query.ltime, query_id=query.query_id, responder=self._name, flags=flags, payload=payload)
-        encoded = encode_serf(response)
-        if len(encoded) > RESPONSE_BYTES:
-            raise WireError(Reason.OVERSIZED, "answer to a query")
-        destination = Address(query.ip, query.port)
-        if not destination.is_usable:
-            raise WireError(Reason.BAD_ADDRESS)
-        self._direct.append(Direct(destination, encoded))
-        relayed = encode_serf(Relay(ip=query.ip, port=query.port, node=query.source_node, message=encoded))
-        if query.relay_factor == 0 or len(self.members) < query.relay_factor + 1 or len(relayed) > RESPONSE_BYTES:
-            return
-        for relay in self._membership.choose(
-            query.relay_factor,
-            lambda node: node.state is NodeState.ALIVE and node.name != self._name and node.versions.pmax >= RELAY_PMAX,
-        ):
-            self._direct.append(Direct(relay.address, relayed))
+        self._events += self._answers.on_query(query, now)
 
     def _on_response(self, response: QueryResponse) -> None:
         if self.members.member(response.responder) is None:
@@ -353,14 +231,7 @@ class SerfLayer:
 
     def respond(self, key: Key, payload: bytes, now: float) -> None:
         """Answer a query received; once, and before its deadline."""
-        query, deadline = self._answerable.get(key, (None, 0.0))
-        if query is None or deadline <= now:
-            raise NotFound("the query has been answered, or its time is over")
-        try:
-            self._reply(query, 0, payload)
-        except WireError as error:
-            raise BadRequest(f"the query cannot be answered: {error}", field="payload") from None
-        del self._answerable[key]
+        self._answers.respond(key, payload, now)
 
     def user_event(self, name: str, payload: bytes, *, coalesce: bool) -> None:
         if len(name.encode()) + len(payload) > USER_EVENT_BYTES:

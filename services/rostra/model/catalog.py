@@ -91,6 +91,7 @@ class CheckDefinition:
     header: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     body: str = ""
     tcp: str = ""
+    tcp_use_tls: bool = False
     udp: str = ""
     grpc: str = ""
     grpc_use_tls: bool = False

@@ -107,6 +107,7 @@ _DEFINITION_TEXTS = (
     "method",
     "body",
     "tcp",
+    "tcp_use_tls",
     "udp",
     "grpc",
     "grpc_use_tls",

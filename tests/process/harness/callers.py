@@ -11,6 +11,7 @@ from types import TracebackType
 import httpx
 
 PAUSE_S = 0.01
+OK, SERVER_ERROR = 200, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,6 @@ class Record:
     """What became of one call, made again and again."""
 
     done: int = 0
-    failed: int = 0
     slowest_s: float = 0.0
     problem: str = ""
 
@@ -73,15 +73,12 @@ class Callers:
             record.problem = f"{call.path}: no answer within {call.limit_s} s"
             return
         except httpx.TransportError as error:
-            answer, said = None, f"{type(error).__name__}: {error}"
+            said = f"{type(error).__name__}: {error}"
         else:
-            said = f"{answer.status_code} {answer.text.strip()}"
+            said = "" if answer.status_code == OK else f"{answer.status_code} {answer.text.strip()}"
+            if said and (answer.status_code < SERVER_ERROR or not answer.text.strip()):
+                record.problem = f"{call.path}: {said!r} is no clear error"
         record.done += 1
         record.slowest_s = max(record.slowest_s, time.monotonic() - started)
-        if answer is not None and answer.status_code == 200:
-            return
-        record.failed += 1
-        if call.must_succeed:
+        if said and call.must_succeed:
             record.problem = f"{call.path}: {said}"
-        elif answer is not None and (answer.status_code < 500 or not answer.text.strip()):
-            record.problem = f"{call.path}: {said!r} is no clear error"

@@ -9,7 +9,7 @@ from typing import Final
 from .http import Api
 from .names import Resolver
 from .ports import Ports
-from .program import Program, this_rostra
+from .program import this_rostra
 from .running import Running
 from .waiting import eventually
 

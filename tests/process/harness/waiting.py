@@ -21,14 +21,13 @@ def eventually(condition: Callable[[], Result], within_s: float, what: str = "")
     """The first result of ``condition`` that is true. Fails after ``within_s`` with what it said last."""
     deadline = time.monotonic() + within_s
     while True:
+        last: object
         try:
-            result = condition()
-            last: object = result
+            if result := condition():
+                return result
+            last = result
         except NOT_YET as error:
-            result = None  # type: ignore[assignment] # nothing yet, whatever its type
             last = f"{type(error).__name__}: {error}"
-        if result:
-            return result
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s} s: {what or condition}; at last: {last}")
         time.sleep(PAUSE_S)

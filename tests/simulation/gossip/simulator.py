@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from rostra.gossip.address import Address
-from rostra.gossip.core import Core, CoreConfig, CoreEvent, OpenStream
+from rostra.gossip.core import Core, CoreConfig
 from rostra.gossip.departure import LeaveProgress, LeaveStep
+from rostra.gossip.effects import CoreEvent, OpenStream
 from rostra.gossip.keyring import Keyring
 from rostra.gossip.membership import Node, NodeSuspected
 from rostra.gossip.timing import LAN, Timing

@@ -670,6 +670,16 @@ def test_a_turn_ends_when_the_place_that_a_peer_has_reached_was_cut_from_the_log
     leader.pump()
 
 
+def test_a_pipeline_whose_end_was_cut_from_the_log_gives_way_to_a_snapshot() -> None:
+    cluster = Cluster(3, Options(trailing_logs=2, max_inflight=4))
+    leader = cluster.elect("n1")
+    cluster.advance(0.3)
+    compacted(cluster, leader, "n3")
+    assert leader.core.progress[cluster["n3"].id].next_index < leader.core.log.base_index
+    cluster.advance(0.5)
+    assert leader.snapshots == [cluster["n3"].id]
+
+
 def test_5_1_a_restored_log_survives_a_restart() -> None:
     cluster = Cluster(3, Options(trailing_logs=2))
     leader = cluster.elect("n1")

@@ -75,6 +75,16 @@ def test_additional_records_are_left_out_without_saying_so() -> None:
     assert not is_truncated(response)
 
 
+def test_of_a_nodes_metadata_all_comes_along_or_none() -> None:
+    catalog = Catalog()
+    catalog.node("n1", meta={f"key-{number}": "x" * 100 for number in range(8)})
+    response = Asker(catalog).ask("n1.node.consul", "A", edns=None)
+    assert response.additional == []
+    assert not is_truncated(response)
+    assert is_truncated(Asker(catalog).ask("n1.node.consul", "TXT", edns=None))
+    assert len(lines(Asker(catalog).ask("n1.node.consul", "A", edns=1232).additional)) == 8
+
+
 def test_tcp_gives_everything(sixty: Catalog) -> None:
     response = Asker(sixty).ask("web.service.consul", "SRV", edns=None, transport=Transport.TCP)
     assert len(lines(response.answer)) == len(lines(response.additional)) == 60

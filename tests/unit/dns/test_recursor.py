@@ -99,6 +99,19 @@ async def test_a_recursor_that_is_silent_is_passed_over_and_all_silent_is_servfa
         assert [option.to_text() for option in response.options] == ["EDE 22 (No Reachable Authority): no recursor answered"]
 
 
+async def test_an_answer_that_breaks_us_is_that_questions_failure_only(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with resolver() as upstream:
+        running = await start(catalog_with_alias(), recursors=(upstream.address,))
+
+        def broken(*_: object) -> object:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("rostra.dns.recursor._merged", broken)
+        assert (await ask(running, "www.example.org")).rcode() == dns.rcode.SERVFAIL
+        assert not running.task.done()
+        assert (await ask(running, "n1.node.consul")).answer
+
+
 async def test_at_random_every_recursor_is_tried_first_at_times(start: Start) -> None:
     async with resolver() as one, resolver() as other:
         running = await start(Catalog(), recursors=(one.address, other.address), recursor_strategy="random")

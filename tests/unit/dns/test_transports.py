@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
 
 import dns.asyncquery
 import dns.exception
@@ -12,12 +17,19 @@ import dns.flags
 import dns.message
 import dns.rcode
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from rostra.dns.driver import bind_both
 from rostra.dns.role import DnsRole
 from rostra.dns.settings import DnsSettings
 from rostra.errors import RostraError
 from rostra.model.consistency import Contact
+from rostra.model.topics import TopicKind
+from rostra.views.view import View
 
 from .conftest import HOST, Running
 from .support import Catalog, lines, make_instance
@@ -60,6 +72,21 @@ async def test_who_never_had_a_snapshot_answers_servfail_not_nxdomain(start: Sta
     running.catalog.ready = True
     assert (await ask(running, "n1.node.consul", tcp=tcp)).rcode() == dns.rcode.NOERROR
     assert running.role.ready
+
+
+async def test_a_view_that_was_just_read_counts_though_it_is_empty(start: Start) -> None:
+    catalog = small_catalog(subscribed=False)
+    catalog.add(make_instance(catalog.nodes["n1"], "gone"))
+    running = await start(catalog)
+    read, look = catalog.read, catalog.look
+
+    async def read_empty(*arguments: object, **options: object) -> object:
+        reading = await read(*arguments, **options)  # type: ignore[arg-type]
+        return replace(reading, views=tuple(View(view.topic) for view in reading.views))
+
+    catalog.read = read_empty  # type: ignore[assignment,method-assign]
+    catalog.look = lambda topic: None if topic.kind is TopicKind.SERVICE else look(topic)  # type: ignore[method-assign]
+    assert (await ask(running, "gone.service.consul")).rcode() == dns.rcode.NXDOMAIN
 
 
 async def test_without_a_leader_it_keeps_answering_unless_stale_answers_are_forbidden(start: Start) -> None:
@@ -252,6 +279,42 @@ async def test_questions_that_wait_are_bounded_and_the_rest_is_dropped(start: St
         gate.set()
         answers = [dns.message.from_wire(await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0)).id for _ in range(4)]
         assert sorted(answers) == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's and the client's side of a certificate for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dns")])
+    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, begin.replace(year=2100))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address(HOST))]), critical=False)
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    (tmp_path / "pem").write_bytes(certificate + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "pem")
+    return server, ssl.create_default_context(cadata=certificate.decode())
+
+
+async def test_with_a_certificate_it_answers_over_tls_too(start: Start, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+    """RFC 7858."""
+    server, client = contexts
+    running = await start(small_catalog(), tls=server, tls_port=0)
+    ((_, port),) = running.role.tls_endpoints
+    reader, writer = await asyncio.open_connection(HOST, port, ssl=client)
+    writer.write(frame("n1.node.consul", 1) + frame("web.service.consul", 2))
+    assert [(await asyncio.wait_for(read_frame(reader), 3.0)).id for _ in range(2)] == [1, 2]
+    writer.close()
+
+
+async def test_several_processes_may_share_the_port_when_told_to(start: Start) -> None:
+    one = await start(small_catalog(), reuse_port=True)
+    other = await start(small_catalog(), reuse_port=True, port=one.port)
+    assert other.port == one.port
+    for _ in range(10):
+        assert (await ask(one, "n1.node.consul")).answer
+    with pytest.raises(RostraError, match="dns port"):
+        await DnsRole(Catalog(), DnsSettings(port=one.port)).start()
 
 
 async def test_settings_change_while_it_runs(start: Start) -> None:

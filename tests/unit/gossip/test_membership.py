@@ -25,6 +25,7 @@ from rostra.gossip.membership import (
 )
 from rostra.gossip.timing import LAN
 from rostra.gossip.versions import OURS
+from rostra.gossip.wire import limits
 from rostra.gossip.wire.errors import Reason, WireError
 from rostra.gossip.wire.messages import Alive, Dead, PacketMessage, Row, RowState, Suspect
 from rostra.gossip.wire.packets import decode_packet
@@ -262,6 +263,47 @@ def test_alive_that_could_harm_others_is_refused_and_not_passed_on(bench: Bench,
     assert refusal.value.reason is reason
     assert bench.broadcasts() == []
     assert len(bench.membership.nodes) == 1
+
+
+def test_a_member_may_have_more_tags_than_we_send_but_not_any_amount(bench: Bench) -> None:
+    bench.hear(alive(1, "large", meta=bytes(limits.FOREIGN_META_BYTES)))
+    with pytest.raises(WireError) as refusal:
+        bench.hear(alive(1, "larger", meta=bytes(limits.FOREIGN_META_BYTES + 1)))
+    assert refusal.value.reason is Reason.OVERSIZED
+
+
+def test_made_up_names_cost_bounded_memory(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MEMBERS", 50)
+    for number in range(49):
+        bench.hear(alive(1, f"n{number}"))
+    with pytest.raises(WireError) as refusal:
+        bench.hear(alive(1, "one too many"))
+    assert refusal.value.reason is Reason.QUEUE_FULL
+    bench.hear(alive(2, "n7"))
+    assert bench.node("n7").incarnation == 2
+
+
+def test_who_is_not_admitted_is_neither_believed_nor_passed_on() -> None:
+    queue = BroadcastQueue(4)
+    local = Node("me", HOME, b"meta", OURS, 1, NodeState.ALIVE, 0.0)
+    membership = Membership(
+        local,
+        timing=LAN,
+        awareness=Awareness(8),
+        broadcasts=queue,
+        rng=random.Random(1),
+        admit=lambda name, address, meta: "not here" if meta == b"foreign" else "",
+    )
+    queue.clear()
+    with pytest.raises(WireError) as refusal:
+        membership.on_alive(alive(meta=b"foreign"), 1.0)
+    assert refusal.value.reason is Reason.NOT_ADMITTED
+    row = Row(name="x", ip=HOME.ip, port=1, meta=b"foreign", incarnation=1, state=RowState.ALIVE, versions=bytes(OURS))
+    with pytest.raises(WireError):
+        membership.check_rows([row], join=True)
+    membership.check_rows([row], join=False)
+    assert len(membership.nodes) == 1
+    assert len(queue) == 0
 
 
 class TestAddresses:

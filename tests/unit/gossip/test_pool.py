@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
-from rostra.errors import BadRequest, Conflict, NotFound, NotReady, Resync, Unavailable
+from rostra.errors import BadRequest, ConfigError, Conflict, NotFound, NotReady, Resync, Unavailable
 from rostra.gossip.feed import Feed
 from rostra.gossip.joining import RetryJoin
 from rostra.gossip.key_queries import KeyOperation
@@ -238,6 +239,22 @@ async def test_a_port_in_use_is_named(pools: Pools) -> None:
             Pool(pools.config("b", bind_port=udp.getsockname()[1])).bind()
 
 
+async def test_an_address_that_was_bound_may_be_given_back(pools: Pools) -> None:
+    pool = Pool(pools.config("a"))
+    address = pool.bind()
+    pool.close()
+    again = Pool(pools.config("b", bind_port=address.port))
+    assert again.bind() == address
+    again.close()
+
+
+async def test_an_address_that_nobody_can_send_to_is_not_advertised(pools: Pools) -> None:
+    pool = Pool(pools.config("a", bind_host="127.0.0.1", advertise_host="0.0.0.0"))
+    with pytest.raises(ConfigError, match="advertise"):
+        await pool.run()
+    pool.close()
+
+
 async def test_before_it_runs_and_after_it_ran_a_pool_is_not_ready(pools: Pools) -> None:
     with pytest.raises(NotReady):
         Pool(pools.config("a")).members()
@@ -317,6 +334,19 @@ async def test_a_plain_stranger_is_told_that_the_pool_is_encrypted(pools: Pools)
     assert isinstance(answer, Err)
     assert "not encrypted" in answer.error
     writer.close()
+
+
+def test_it_runs_on_uvloop_as_in_production() -> None:
+    async def meet() -> None:
+        pools = Pools()
+        a, b = await pools.pair()
+        await b.leave()
+        await has(a, lambda: status(a, "b") is MemberStatus.LEFT)
+        for pool in (a, b):
+            await pools.stop(pool)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.wait_for(meet(), 10))
 
 
 async def test_a_reader_that_falls_behind_is_told_and_the_others_go_on() -> None:

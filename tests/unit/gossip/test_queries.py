@@ -8,6 +8,7 @@ import pytest
 
 from rostra.errors import BadRequest, NotFound
 from rostra.gossip.address import Address
+from rostra.gossip.answering import KeysChanged, QueryReceived
 from rostra.gossip.awareness import Awareness
 from rostra.gossip.broadcasts import BroadcastQueue
 from rostra.gossip.dissemination import SerfQueues
@@ -15,7 +16,7 @@ from rostra.gossip.events import RING_SLOTS, UserEvents
 from rostra.gossip.keyring import Keyring, encode_key
 from rostra.gossip.membership import Membership, NameClaimed, Node, NodeState
 from rostra.gossip.queries import QueryAcked, QueryAnswered, QueryClosed, QueryRequest, default_timeout_s
-from rostra.gossip.serf import KeysChanged, NameLost, QueryReceived, SerfEvent, SerfLayer
+from rostra.gossip.serf import NameLost, SerfEvent, SerfLayer
 from rostra.gossip.timing import LAN
 from rostra.gossip.versions import OURS
 from rostra.gossip.wire.errors import Reason, WireError

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
+from rostra.model.catalog import Deregistration
 from rostra.model.consistency import Consistency
 from rostra.model.topics import NODES, SERVICES
 from rostra.views.hub import Hub
@@ -166,3 +169,15 @@ async def test_a_new_cluster_replaces_the_views_whatever_their_index(world: Worl
     assert (await hub.read([WEB], DEFAULT)).views[0] is view
     assert [entry.key for entry in view.entries()] == ["n9\0web"]
     assert view.index == 2
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_hub_that_is_stopped_at_the_moment_its_stream_breaks_does_stop(world: World, turns: int) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    await hub.write(Deregistration("n1", "web"))
+    catalog.break_streams()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    async with asyncio.timeout(2):
+        await world.close_hubs()

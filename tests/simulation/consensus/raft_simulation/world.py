@@ -103,7 +103,7 @@ class Server:
     state: list[bytes] = field(default_factory=list)
     reads: dict[int, tuple[float, str]] = field(default_factory=dict)
     answered: list[tuple[int, int, float, str]] = field(default_factory=list)
-    proposals: deque[tuple[int, int, float, bytes]] = field(default_factory=deque)
+    proposals: deque[tuple[int, int, float]] = field(default_factory=deque)
     syncing: bool = False
     tick_at: float = 0.0
     checked_to: int = 0
@@ -467,10 +467,9 @@ class World:
 
     def _change_membership(self) -> None:
         for server in [] if self.calm else self.leaders():
-            if not server.core.term_confirmed or server.core.history.latest_index > server.core.commit_index:
-                if self.rng.random() < 0.9:
-                    continue
-            self._change(server)
+            settled = server.core.term_confirmed and server.core.history.latest_index <= server.core.commit_index
+            if settled or self.rng.random() < 0.1:
+                self._change(server)
 
     def _change(self, leader: Server) -> None:
         core, rng = leader.core, self.rng
@@ -530,14 +529,14 @@ class World:
             first = server.core.propose(commands, self._wall())
         except RostraError:
             return
-        for index, command in enumerate(commands, first):
-            server.proposals.append((index, server.core.term, self.now, command))
+        for index in range(first, first + len(commands)):
+            server.proposals.append((index, server.core.term, self.now))
         self.pump(server)
 
     def _acknowledge(self, server: Server) -> None:
         core = server.core
         while server.proposals:
-            index, term, began, command = server.proposals[0]
+            index, term, began = server.proposals[0]
             if core.role is not Role.LEADER or core.term != term:
                 server.proposals.popleft()  # its fate is unknown
                 continue
@@ -567,7 +566,9 @@ class World:
         core = server.core
         high = core.deliverable_index
         while server.applied < high:
-            for entry in core.log.slice(server.applied + 1, high + 1):
+            entries = core.log.slice(server.applied + 1, high + 1)
+            require(bool(entries), f"{server.name} cannot read {server.applied + 1}, which it says is on its disk")
+            for entry in entries:
                 self._apply_entry(server, entry)
         if server.answered:
             ready = [read for read in server.answered if read[1] <= server.applied]

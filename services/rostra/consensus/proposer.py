@@ -1,0 +1,116 @@
+"""Proposals on their way into the log: bounded, gathered for a turn, put there as one, and answered when decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rostra.consensus.core import Core, Role
+from rostra.consensus.limits import Limits
+from rostra.consensus.proposals import Batch, Outcome, PendingProposals
+from rostra.errors import BadRequest, Busy, NotLeader, NotReady, RostraError
+
+
+@dataclass(slots=True)
+class _Waiting:
+    commands: Sequence[bytes]
+    size: int
+    only_in_term: int
+    future: asyncio.Future[list[Outcome]]
+
+
+class Proposer:
+    """Between the callers of ``Consensus.propose`` and the core."""
+
+    def __init__(self, core: Core, limits: Limits) -> None:
+        self._core = core
+        self._limits = limits
+        self._waiting: list[_Waiting] = []
+        self._waiting_count = 0
+        self._waiting_size = 0
+        self._pending = PendingProposals()
+        self._seen_commit = core.commit_index
+        self._seen_term = 0
+
+    @property
+    def queued(self) -> int:
+        """Proposals that are not decided yet."""
+        return self._waiting_count + self._pending.count
+
+    def check(self, commands: Sequence[bytes]) -> int:
+        """The size of the commands, if there is room for them."""
+        lengths = [len(command) for command in commands]
+        if not lengths or max(lengths) > self._limits.max_command_bytes:
+            raise BadRequest(f"a command may have up to {self._limits.max_command_bytes} bytes", field="data")
+        size = sum(lengths)
+        if self.queued + len(lengths) > self._limits.max_pending_proposals:
+            raise Busy("too many proposals are waiting")
+        if self._pending.size + self._waiting_size + size > self._limits.max_pending_bytes:
+            raise Busy("too many bytes of proposals are waiting")
+        return size
+
+    def add(self, commands: Sequence[bytes], size: int, only_in_term: int) -> asyncio.Future[list[Outcome]]:
+        """Joins the next turn."""
+        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(commands, size, only_in_term, future))
+        self._waiting_count += len(commands)
+        self._waiting_size += size
+        return future
+
+    def follow(self, index: int) -> asyncio.Future[list[Outcome]]:
+        """Waits for the fate of one entry that is in the log already."""
+        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        self._pending.add(Batch(index, 1, self._core.term, 0, future))
+        return future
+
+    def put_into_log(self, wall_ns: int) -> None:
+        """Everything that came in this turn, as one."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        self._waiting_count = self._waiting_size = 0
+        core = self._core
+        accepted: list[_Waiting] = []
+        for one in waiting:
+            if one.only_in_term and one.only_in_term != core.term:
+                _fail(one.future, NotLeader("" if core.leader is None else core.leader.node_id))
+            elif not one.future.done():
+                accepted.append(one)
+        if not accepted:
+            return
+        try:
+            first = core.propose([command for one in accepted for command in one.commands], wall_ns)
+        except RostraError as error:
+            for one in accepted:
+                _fail(one.future, error)
+            return
+        for one in accepted:
+            self._pending.add(Batch(first, len(one.commands), core.term, one.size, one.future))
+            first += len(one.commands)
+
+    def settle(self) -> None:
+        """Tells proposers what the commit index now says."""
+        core = self._core
+        in_office = core.role is Role.LEADER
+        if not in_office or core.term != self._seen_term:
+            self._pending.leave_office()
+            self._seen_term = core.term
+        if core.commit_index != self._seen_commit:
+            self._seen_commit = core.commit_index
+            if in_office:
+                self._pending.committed_in_office(core.commit_index)
+            if self._pending.has_former:
+                self._pending.committed(core.commit_index, core.log.term)
+
+    def give_up(self) -> None:
+        """The server stops."""
+        for waiting in self._waiting:
+            _fail(waiting.future, NotReady("this server is stopping"))
+        self._waiting.clear()
+        self._pending.give_up()
+
+
+def _fail(future: asyncio.Future[list[Outcome]], error: RostraError) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,63 @@
+"""Snapshots from the event loop: every touch of a file happens in one named thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, TypeVarTuple
+
+from rostra.consensus.model import SnapshotMeta
+from rostra.consensus.snapshots import SnapshotStore, SnapshotWriter
+
+Values = TypeVarTuple("Values")
+Result = TypeVar("Result")
+
+
+class SnapshotFiles:
+    """A ``SnapshotStore`` that is awaited."""
+
+    def __init__(self, store: SnapshotStore) -> None:
+        self.store = store
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="consensus-snapshots")
+
+    async def read(self, meta: SnapshotMeta) -> AsyncIterator[bytes]:
+        """The data, in chunks."""
+        chunks = self.store.read(meta)
+        while (chunk := await self._in_thread(_next_chunk, chunks)) is not None:
+            yield chunk
+
+    async def save(self, meta: SnapshotMeta, chunks: AsyncIterator[bytes]) -> int:
+        """Writes a whole snapshot and returns its size once it is durable."""
+        writer = await self._in_thread(self.store.create, meta)
+        async for chunk in chunks:
+            await self._in_thread(writer.write, chunk)
+        await self._in_thread(writer.finish)
+        return writer.offset
+
+    async def begin(self, meta: SnapshotMeta) -> SnapshotWriter:
+        """Opens a snapshot where an interrupted one of the same description left off."""
+        return await self._in_thread(lambda: self.store.create(meta, resume=True))
+
+    async def write(self, writer: SnapshotWriter, chunk: bytes) -> None:
+        """Adds a chunk."""
+        await self._in_thread(writer.write, chunk)
+
+    async def finish(self, writer: SnapshotWriter) -> None:
+        """Makes it durable."""
+        await self._in_thread(writer.finish)
+
+    async def discard_but(self, latest: SnapshotMeta) -> None:
+        """Removes what is older."""
+        await self._in_thread(self.store.discard_but, latest)
+
+    def close(self) -> None:
+        """Waits for nothing."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, call: Callable[[*Values], Result], *values: *Values) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *values)
+
+
+def _next_chunk(chunks: Iterator[bytes]) -> bytes | None:
+    return next(chunks, None)
