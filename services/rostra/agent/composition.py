@@ -23,7 +23,15 @@ from rostra.config.settings import GossipTiming
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
 from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
-from rostra.v1 import agent_pb2_grpc, catalog_pb2_grpc, catalog_stream_pb2_grpc, consensus_pb2_grpc, dns_pb2_grpc, gossip_pb2_grpc
+from rostra.v1 import (
+    agent_pb2_grpc,
+    catalog_pb2_grpc,
+    catalog_stream_pb2_grpc,
+    consensus_pb2_grpc,
+    dns_pb2_grpc,
+    gossip_pb2_grpc,
+    raft_pb2_grpc,
+)
 from rostra.version import VERSION
 from rostra.views.hub import Hub
 
@@ -124,14 +132,16 @@ def _build_consensus(assembly: Assembly) -> None:
         ConsensusSettings(
             timing=DEVELOPMENT_TIMING if settings.dev else scaled_timing(settings.server.raft_multiplier),
             folder=assembly.path / "consensus" if assembly.path is not None else None,
-            bootstrap=settings.server.voters_expected == 1,
+            expect=settings.server.voters_expected,
             server_address=f"{bracketed(identity.address)}:{settings.ports.server}",
             snapshot_threshold=settings.server.raft_snapshot_threshold,
             snapshot_interval_s=settings.server.raft_snapshot_interval_s,
             trailing_logs=settings.server.raft_trailing_logs,
         ),
+        assembly.gossip(),
         assembly.rng,
     )
+    assembly.wiring.handlers.add(raft_pb2_grpc.add_RaftServiceServicer_to_server, role.raft_servicer)
     assembly.wiring.handlers.add(consensus_pb2_grpc.add_ConsensusServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
 

@@ -24,6 +24,13 @@ SERVICES_OF: Final[Mapping[str, Sequence[str]]] = {
 PUBLIC_GOSSIP_METHODS: Final = ("GetStatus", "ListMembers", "WatchMembers", "WatchUserEvents", "ListCoordinates")
 """The rest of GossipService is on the role door."""
 PUBLIC_SERVICES: Final = ("CatalogService", "CatalogStreamService", "AgentService", "DnsService")
+BETWEEN_AGENTS: Final = (
+    "/rostra.v1.RaftService/*",
+    "/rostra.v1.CatalogStreamService/*",
+    "/rostra.v1.ConsensusService/Propose",
+    "/rostra.v1.ConsensusService/GetStatus",
+)
+"""Port 8300: Raft, what followers forward, and the catalog for client agents."""
 HANDED_ON: Final = ("gossip", "catalog", "local")
 """Roles whose public services a gateway shows although they run elsewhere."""
 
@@ -37,7 +44,7 @@ def build_doors(assembly: Assembly) -> list[ProcessDoor]:
         addresses = [f"{bracketed(host)}:{settings.ports.grpc}" for host in settings.addresses.grpc]
         doors.append(Door("gRPC port", addresses, *_public(wiring, here)))
     if wiring.is_here("consensus") and settings.ports.server > 0:
-        served = wiring.handlers.only(["/rostra.v1.CatalogStreamService/*"])
+        served = wiring.handlers.only(BETWEEN_AGENTS)
         doors.append(Door("server port", [f"{bracketed(settings.addresses.bind)}:{settings.ports.server}"], served, here))
     role_doors = [assembly.folder.socket(role) for role in settings.roles.run] if assembly.folder is not None else []
     if settings.roles.grpc_addr:

@@ -13,7 +13,7 @@ import logging
 import os
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from rostra.consensus.convert import configuration_from_proto, configuration_to_
 from rostra.consensus.driver import Consensus
 from rostra.consensus.model import Member, PeerId, Suffrage
 from rostra.consensus.peers import Peers
+from rostra.consensus.servers import Servers
 from rostra.errors import Conflict, RostraError
 from rostra.rpc.channels import connect
 from rostra.rpc.status import error_from_rpc
@@ -99,15 +100,23 @@ class Promises:
 class Proposer:
     """Starts the cluster when every expected server is there and this one's turn it is."""
 
-    def __init__(self, consensus: Consensus, promises: Promises, peers: Peers, expect: int, own_address: str, rng: random.Random) -> None:
+    def __init__(
+        self,
+        consensus: Consensus,
+        promises: Promises,
+        peers: Peers,
+        expect: int,
+        own_address: str,
+        servers: Servers,
+        rng: random.Random,
+    ) -> None:
         self._consensus = consensus
         self._promises = promises
         self._peers = peers
         self._expect = expect
         self._own_address = own_address
         self._rng = rng
-        self.servers: Mapping[str, tuple[str, str]] = {}
-        """Node ID to name and HOST:PORT of the servers that gossip shows alive and that expect as many as we do, kept by the role."""
+        self._servers = servers
         self._told = ""
 
     async def run(self) -> None:
@@ -121,7 +130,7 @@ class Proposer:
 
     async def _look(self) -> None:
         own = self._consensus.core.id
-        found = dict(self.servers) | {own.node_id: (self._peers.identity.name, self._own_address)}
+        found = dict(self._servers.expecting(self._expect)) | {own.node_id: (self._peers.identity.name, self._own_address)}
         if len(found) < self._expect:
             self._tell(f"bootstrap is waiting for {self._expect - len(found)} more servers")
             return
@@ -146,7 +155,8 @@ class Proposer:
                 earlier = configuration_from_proto(answer.earlier)
                 if self._consensus.core.id in earlier.voters and earlier != configuration:
                     log.info("going on with a configuration that was promised before", extra={"server": address})
-                    return await self._propose_promised(earlier, others)
+                    await self._propose_promised(earlier, others)
+                    return
             if not answer.promised:
                 raise Conflict(f"{address}: {answer.reason}")
         _, reason = self._promises.promise(configuration, self._expect)

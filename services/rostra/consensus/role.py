@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rostra.consensus.bootstrap import Promises, Proposer
 from rostra.consensus.driver import Consensus, Limits
 from rostra.consensus.lmdb_store import LmdbStore
+from rostra.consensus.peers import AddressBook, Peers
+from rostra.consensus.raft_servicer import RaftServicer
 from rostra.consensus.ready import Options
+from rostra.consensus.servers import MemberWatch, Servers
 from rostra.consensus.servicer import ConsensusServicer
 from rostra.consensus.snapshots import FileSnapshots, MemorySnapshots, SnapshotStore
 from rostra.consensus.storage import MemoryStore, Store
@@ -24,11 +28,12 @@ log = logging.getLogger("rostra.consensus")
 
 @dataclass(frozen=True, slots=True)
 class ConsensusSettings:
-    """``folder`` holds the log and the snapshots; None keeps them in memory. ``bootstrap``: an empty store starts a cluster of one."""
+    """``folder`` holds the log and the snapshots; None keeps them in memory. ``expect``: with how many servers an empty store starts a
+    cluster: 1 at once and alone; 0 never, it waits to be taken into one."""
 
     timing: Timing
     folder: Path | None = None
-    bootstrap: bool = False
+    expect: int = 1
     server_address: str = ""
     snapshot_threshold: int = 16_384
     snapshot_interval_s: float = 30.0
@@ -40,20 +45,29 @@ class ConsensusRole:
 
     name = "consensus"
 
-    def __init__(self, identity: Identity, settings: ConsensusSettings, rng: random.Random) -> None:
+    def __init__(self, identity: Identity, settings: ConsensusSettings, gossip: MemberWatch, rng: random.Random) -> None:
         self._identity = identity
         self._settings = settings
         store, snapshots = _open(settings.folder)
+        book = AddressBook(lambda: self.consensus.core.configuration)
+        self._peers = Peers(identity, book, lambda: self.consensus.core.id, rng)
         self.consensus = Consensus(
             node_id=identity.id,
             store=store,
             snapshots=snapshots,
             timing=settings.timing,
+            transport=self._peers,
             options=Options(trailing_logs=settings.trailing_logs),
             limits=Limits(snapshot_threshold=settings.snapshot_threshold, snapshot_interval_s=settings.snapshot_interval_s),
             random=rng,
         )
+        self._peers.cluster_id = lambda: self.consensus.core.cluster_id
+        self._peers.unreachable = self.consensus.unreachable
+        self._servers = Servers(gossip, identity, book, rng)
+        promises = Promises(self.consensus, settings.folder, settings.expect)
+        self._proposer = Proposer(self.consensus, promises, self._peers, settings.expect, settings.server_address, self._servers, rng)
         self.servicer = ConsensusServicer(self.consensus, identity)
+        self.raft_servicer = RaftServicer(self.consensus, identity, promises)
 
     @property
     def ready(self) -> bool:
@@ -62,7 +76,7 @@ class ConsensusRole:
 
     async def start(self) -> None:
         """Starts a new cluster where it was told to and the store is empty."""
-        if self._settings.bootstrap and not self.consensus.core.cluster_id:
+        if self._settings.expect == 1 and not self.consensus.core.cluster_id:
             cluster_id = self.consensus.bootstrap(node_name=self._identity.name, address=self._settings.server_address)
             log.info("cluster bootstrapped", extra={"cluster": cluster_id})
 
@@ -71,6 +85,10 @@ class ConsensusRole:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._report_leaders(), name="consensus: report leaders")
+                group.create_task(self._peers.run(), name="consensus: peers")
+                group.create_task(self._servers.run(), name="consensus: servers")
+                if self._settings.expect > 1:
+                    group.create_task(self._proposer.run(), name="consensus: bootstrap")
                 await self.consensus.run()
         finally:
             hide()

@@ -156,7 +156,7 @@ class Writer:
         for choice in choices:
             position += owner_size + len(choice.body)
             offset = position - len(choice.target)
-            if False:
+            if offset > _MAX_POINTER:
                 return
             note(choice.target, offset)
 

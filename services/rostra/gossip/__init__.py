@@ -1,8 +1,9 @@
 """The gossip role: who is in the cluster, and who is alive (SWIM, Lifeguard), in the wire format of memberlist and Serf.
 
-``wire``         bytes to messages and back; one typed error for hostile input
-``membership``, ``probe``, ``dissemination``, ``serf``, ``events``, ``queries``   the sans-I/O cores
-``core``         one member of one pool: the cores wired together
-``driver``       asyncio shell: sockets, timers, tasks
-``pool``         what the servicer and other roles use
+``wire``            bytes to messages and back; one typed error for hostile input
+``membership``      who is alive: SWIM's states; with ``probe``, ``suspicion``, ``awareness``, ``broadcasts``, ``dissemination``
+``serf``            tags, clean departures, events, queries; with ``serf_members``, ``events``, ``queries``, ``answering``, ``conflict``
+``core``            one member of one pool: both layers wired together, sans-I/O; ``effects`` is what it asks of its driver
+``driver``          asyncio shell: timers, datagrams, streams; ``transport`` has the sockets
+``pool``            what the servicer and other roles use; ``storage`` is what it keeps on disk
 """

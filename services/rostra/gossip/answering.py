@@ -1,4 +1,5 @@
-"""What this member answers to queries: acks, the internal ones itself, the others when an application does (gossip-wire section 12.6, 12.7)."""
+"""What this member answers to queries: acks and the internal ones by itself, the others when an application does (gossip-wire sections
+12.6 and 12.7)."""
 
 from __future__ import annotations
 
@@ -81,6 +82,8 @@ class Answers:
 
     def on_query(self, query: Query, now: float) -> list[AnswerEvent]:
         """A query seen for the first time."""
+        if not Address(query.ip, query.port).is_usable:
+            raise WireError(Reason.BAD_ADDRESS, "query")
         if not all(self._is_meant(data) for data in query.filters):
             return []
         if query.flags & QueryFlag.ACK:
@@ -164,10 +167,7 @@ class Answers:
         encoded = encode_serf(response)
         if len(encoded) > RESPONSE_BYTES:
             raise WireError(Reason.OVERSIZED, "answer to a query")
-        destination = Address(query.ip, query.port)
-        if not destination.is_usable:
-            raise WireError(Reason.BAD_ADDRESS)
-        self._direct.append(Direct(destination, encoded))
+        self._direct.append(Direct(Address(query.ip, query.port), encoded))
         relayed = encode_serf(Relay(ip=query.ip, port=query.port, node=query.source_node, message=encoded))
         if query.relay_factor == 0 or len(self._members) < query.relay_factor + 1 or len(relayed) > RESPONSE_BYTES:
             return

@@ -20,6 +20,7 @@ from rostra.model.consistency import Consistency, Contact
 from rostra.views import metrics
 from rostra.views.back_off import BackOff
 from rostra.views.barriers import Barrier, Barriers
+from rostra.views.cancellation import raise_if_cancelled
 from rostra.views.limits import HubLimits
 from rostra.views.messages import BarrierAnswer, Delta, Ended, Resumed, SnapshotPart, WatchEvent
 from rostra.views.subscriptions import Subscription, Subscriptions
@@ -135,6 +136,7 @@ class Watching:
             self.reconnects += 1
         finally:
             self._lose()
+        raise_if_cancelled()
 
     def _open(self, stream: WatchStream, upstream: Upstream) -> None:
         log.info("catalog found", extra={"upstream": upstream.address, "cluster_id": stream.cluster_id})

@@ -15,6 +15,7 @@ from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, Pr
 from rostra.errors import NoLeader, NotReady, RostraError, Unavailable
 from rostra.views import metrics
 from rostra.views.back_off import BackOff
+from rostra.views.cancellation import raise_if_cancelled
 from rostra.views.limits import HubLimits
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
 from rostra.views.watching import WATCHDOG_S, Watching
@@ -100,6 +101,7 @@ class Writing:
             metrics.RECONNECTS.labels("write").inc()
         finally:
             self._writes.lost()
+        raise_if_cancelled()
 
     async def _send(self, stream: WriteStream) -> None:
         loop = asyncio.get_running_loop()

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from rostra.consensus import events, messages
 from rostra.consensus.configuration import Configuration
 from rostra.consensus.model import ChangeAction, EntryKind, Member, PeerId, ReadMode, Suffrage

@@ -77,7 +77,7 @@ class World:
         tags = {"role": "rostra", "dc": "dc1", "id": IDENTITY.id, "port": "8300", "build": "0.0.0", "vsn": "2"}
         lan = PoolConfig("lan", IDENTITY.name, "127.0.0.1", 0, tags, timing=DEV)
         self.gossip_role = GossipRole(IDENTITY, [lan], {}, alone=True, rng=rng)
-        self.consensus_role = ConsensusRole(IDENTITY, ConsensusSettings(DEVELOPMENT_TIMING, bootstrap=True), rng)
+        self.consensus_role = ConsensusRole(IDENTITY, ConsensusSettings(DEVELOPMENT_TIMING), GossipClient(channel), rng)
         self.gossip = GossipClient(channel, IDENTITY)
         self.consensus = ConsensusClient(channel, IDENTITY)
         self.catalog_role = CatalogRole(IDENTITY, self.consensus, self.gossip)

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from rostra.consensus import check
 from rostra.consensus.lmdb_store import LOG_FILE, LmdbStore
 from rostra.consensus.model import Entry, HardState, Write

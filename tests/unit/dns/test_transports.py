@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID
 from rostra.dns.driver import bind_both
 from rostra.dns.role import DnsRole
 from rostra.dns.settings import DnsSettings
+from rostra.dns.stream import MAX_WAITING
 from rostra.errors import RostraError
 from rostra.model.consistency import Contact
 from rostra.model.topics import TopicKind
@@ -257,28 +258,54 @@ async def test_connections_beyond_the_limit_are_closed_and_the_others_served(sta
         open_writer.close()
 
 
+class Gate:
+    """Holds back the reads of a catalog until it is opened."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._read = catalog.read
+        self._opened = asyncio.Event()
+        self.open = self._opened.set
+        catalog.read = self._slow_read  # type: ignore[assignment,method-assign]
+
+    async def _slow_read(self, *arguments: object, **options: object) -> object:
+        await self._opened.wait()
+        return await self._read(*arguments, **options)  # type: ignore[arg-type]
+
+
 async def test_questions_that_wait_are_bounded_and_the_rest_is_dropped(start: Start) -> None:
-    catalog = small_catalog(subscribed=False)
-    gate = asyncio.Event()
-    read = catalog.read
-
-    async def slow_read(*arguments: object, **options: object) -> object:
-        await gate.wait()
-        return await read(*arguments, **options)  # type: ignore[arg-type]
-
-    running = await start(catalog, max_pending=4)
-    catalog.read = slow_read  # type: ignore[assignment,method-assign]
+    running = await start(small_catalog(subscribed=False), max_pending=4)
+    gate = Gate(running.catalog)
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.setblocking(False)
         await loop.sock_connect(client, (HOST, running.port))
+
+        async def next_id() -> int:
+            return int.from_bytes((await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0))[:2], "big")
+
         for identity in range(10):
             client.send(frame("web.service.consul", identity)[2:])
         client.send(frame("n1.node.consul", 99)[2:])
-        assert dns.message.from_wire(await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0)).id == 99
-        gate.set()
-        answers = [dns.message.from_wire(await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0)).id for _ in range(4)]
-        assert sorted(answers) == [0, 1, 2, 3]
+        assert await next_id() == 99
+        gate.open()
+        assert sorted([await next_id() for _ in range(4)]) == [0, 1, 2, 3]
+        client.send(frame("n1.node.consul", 98)[2:])
+        assert await next_id() == 98
+
+
+async def test_a_connection_whose_questions_wait_is_read_no_further_until_they_are_answered(start: Start) -> None:
+    running = await start(small_catalog(subscribed=False))
+    gate = Gate(running.catalog)
+    reader, writer = await asyncio.open_connection(HOST, running.port)
+    writer.write(b"".join(frame("web.service.consul", identity) for identity in range(100)))
+    other_reader, other = await asyncio.open_connection(HOST, running.port)
+    other.write(frame("n1.node.consul", 7))
+    assert (await asyncio.wait_for(read_frame(other_reader), 3.0)).id == 7
+    assert sorted(connection._waiting for connection in running.role._driver._connections.open) == [0, MAX_WAITING]
+    gate.open()
+    assert sorted([(await asyncio.wait_for(read_frame(reader), 3.0)).id for _ in range(100)]) == list(range(100))
+    for each in (writer, other):
+        each.close()
 
 
 @pytest.fixture

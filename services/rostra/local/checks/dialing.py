@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
+NEXT_ADDRESS_S: Final = 0.3
 MAX_LOOKUPS: Final = 64
 """Threads that wait for name servers; more names than that hang only when all do."""
 
@@ -48,20 +49,38 @@ class Dialer:
         return [host]
 
     async def connect(self, host: str, port: int, tls: Tls | None = None) -> Streams:
-        """A connection to the first address that takes one. Raises ``DialError`` for the first that failed."""
-        failure: DialError | None = None
-        for address in await self.addresses(host):
-            try:
-                return await self._connect(address, port, host, tls)
-            except (OSError, asyncio.IncompleteReadError) as error:
-                failure = failure or DialError(f"dial tcp {joined(address, port)}: {reason(error)}")
-        raise failure or DialError(f"dial tcp: lookup {host}: no such host")
+        """A connection to the first address that takes one; each has a moment of its own before the next is tried beside it
+        (after RFC 8305). Raises ``DialError`` for the first that failed."""
+        addresses = await self.addresses(host)
+        failures: list[DialError] = []
+        attempts: set[asyncio.Task[Streams]] = set()
+        try:
+            for number, address in enumerate(addresses, start=1):
+                attempts.add(asyncio.ensure_future(self._connect(address, port, host, tls)))
+                pause = None if number == len(addresses) else NEXT_ADDRESS_S
+                while attempts:
+                    done, attempts = await asyncio.wait(attempts, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                    for attempt in done:
+                        if (error := attempt.exception()) is None:
+                            return attempt.result()
+                        if not isinstance(error, DialError):
+                            raise error
+                        failures.append(error)
+                    if pause is not None:
+                        break
+        finally:
+            for attempt in attempts:
+                attempt.add_done_callback(_hang_up)
+                attempt.cancel()
+        raise failures[0] if failures else DialError(f"dial tcp: lookup {host}: no such host")
 
     async def _connect(self, address: str, port: int, host: str, tls: Tls | None) -> Streams:
-        if tls is None:
-            return await asyncio.open_connection(address, port)
-        name = tls.server_name or host
-        return await asyncio.open_connection(address, port, ssl=self.context(tls), server_hostname=name)
+        try:
+            if tls is None:
+                return await asyncio.open_connection(address, port)
+            return await asyncio.open_connection(address, port, ssl=self.context(tls), server_hostname=tls.server_name or host)
+        except (OSError, EOFError) as error:
+            raise DialError(f"dial tcp {joined(address, port)}: {reason(error)}") from None
 
     def context(self, tls: Tls) -> ssl.SSLContext:
         """A TLS context for ``tls``, made once."""
@@ -82,8 +101,18 @@ class Dialer:
         future = self._lookups.get(host)
         if future is None:
             future = self._lookups[host] = asyncio.ensure_future(self._ask_system(host))
-            future.add_done_callback(lambda _: self._lookups.pop(host, None))
+            future.add_done_callback(lambda done: self._looked_up(host, done))
         return await asyncio.shield(future)
+
+    def _looked_up(self, host: str, done: asyncio.Future[list[str]]) -> None:
+        self._lookups.pop(host, None)
+        if not done.cancelled():
+            done.exception()  # seen, even if all who asked have gone
+
+    def close(self) -> None:
+        """Nobody waits for look-ups any more."""
+        for future in list(self._lookups.values()):
+            future.cancel()
 
     async def _ask_system(self, host: str) -> list[str]:
         loop = asyncio.get_running_loop()
@@ -116,6 +145,12 @@ class Dialer:
             # A thread of its own that does not keep the process from ending: getaddrinfo cannot be cancelled.
             threading.Thread(target=ask, name=f"look-up of {host}", daemon=True).start()
             return await answer
+
+
+def _hang_up(attempt: asyncio.Task[Streams]) -> None:
+    """A connection that came after all is not wanted any more."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result()[1].transport.abort()
 
 
 def split_address(address: str) -> tuple[str, int]:
