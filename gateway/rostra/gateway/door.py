@@ -28,7 +28,7 @@ from rostra.gateway.settings import GatewaySettings
 log = logging.getLogger("rostra.gateway.http")
 
 MEMO_HEADS: Final = 1024
-"""Request heads known whole; when there are more, all are dropped."""
+"""Request heads known whole, and URLs made ready; when there are more, all are dropped."""
 SWEEP_S: Final = 1.0
 BACKLOG: Final = 2048
 STOP_S: Final = 5.0
@@ -46,6 +46,7 @@ class Door:
         self.rules = Rules(settings)
         self.date = Date()
         self.memo: dict[bytes, Read] = {}
+        self.prepared: dict[tuple[bytes, bytes], Read] = {}
         self.state = ServerState()
         self.parking = Parking(reads, self.spawn)
         self.from_memo = 0
@@ -89,6 +90,12 @@ class Door:
         if len(self.memo) >= MEMO_HEADS:
             self.memo.clear()
         self.memo[head] = read
+
+    def keep(self, url: bytes, accepted: bytes, read: Read) -> None:
+        """A URL with the encodings that are accepted, and the read that it means; shared by all who ask it."""
+        if len(self.prepared) >= MEMO_HEADS:
+            self.prepared.clear()
+        self.prepared[url, accepted] = read
 
     def enter(self, connection: HttpProtocol) -> bool:
         """A new connection; False when its client has too many."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from rostra.errors import RostraError
 from rostra.gateway import metrics
@@ -23,11 +25,11 @@ from rostra.gateway.answer import encode, error_answer, text_answer
 from rostra.gateway.app import clean_path
 from rostra.gateway.ask import Ask, Parameters, decode_path
 from rostra.gateway.cycles import ReadCycle, RouteCycle
+from rostra.gateway.reads import Read
 from rostra.model.consistency import Consistency
 
 if TYPE_CHECKING:
     from rostra.gateway.door import Door
-    from rostra.gateway.reads import Read
 
 Cycle = RouteCycle | ReadCycle
 
@@ -35,20 +37,69 @@ MEMO_HEAD_BYTES: Final = 2048
 """Longer heads are not worth remembering."""
 MESSAGE_SLACK_BYTES: Final = 64 * 1024
 """What a body in chunks may take beyond its own bytes."""
+NO_QUEUE: Final[deque[Any]] = deque(maxlen=0)
+"""Shared by all connections without a request that waits for its turn: a deque of one's own takes most of a KiB."""
+NOTHING: Final[dict[str, Any]] = {}
+
+
+class Flow(FlowControl):
+    """Reading and writing may be paused; who waits for writing gets an event when it has to."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = False
+        self.write_paused = False
+        self._writable: asyncio.Event | None = None
+
+    async def drain(self) -> None:
+        while self.write_paused:
+            if self._writable is None:
+                self._writable = asyncio.Event()
+            await self._writable.wait()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        self._writable = None
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._writable is not None:
+            self._writable.set()
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """See the module. ``door`` is what all connections share."""
+    """See the module. ``door`` is what all connections share.
+
+    A parked blocking query is one of these and little else, so what most connections never need is made when it is needed.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_body_bytes",
+        "_current",
+        "_in_body",
+        "_in_message",
+        "_memorable",
+        "_message_bytes",
+        "_queue",
+        "_starting",
+        "active",
+        "door",
+        "peer",
+        "quiet_since",
+        "refused",
+    )
 
     def __init__(self, door: Door) -> None:
-        super().__init__(config=door.config, server_state=door.state, app_state={})
+        super().__init__(config=door.config, server_state=door.state, app_state=NOTHING)
         self.door = door
         self.access_log = False
+        self.pipeline = NO_QUEUE  # the order of requests is ours to keep
         self.peer = ""
         self.refused = False
         self.quiet_since = 0.0
         self.active = True
-        self._queue: deque[Cycle] = deque()
+        self._queue: deque[Cycle] = NO_QUEUE
         self._current: Cycle | None = None
         self._in_message = False
         self._in_body = False
@@ -61,7 +112,11 @@ class HttpProtocol(HttpToolsProtocol):
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self.transport = transport
+        self.connections.add(self)
+        self.flow = Flow(transport)
+        self.server, self.client = get_local_addr(transport), get_remote_addr(transport)
+        self.scheme = "https" if is_ssl(transport) else "http"
         transport.set_write_buffer_limits(high=self.door.limits.write_buffer_bytes)
         self.peer = self.client[0] if self.client else ""
         if not self.door.enter(self):
@@ -73,7 +128,7 @@ class HttpProtocol(HttpToolsProtocol):
             if cycle is not None:
                 cycle.cancel()
         self._current, self.cycle = None, None  # type: ignore[assignment]
-        self._queue.clear()
+        self._queue = NO_QUEUE
         super().connection_lost(exc)
 
     def finish(self) -> asyncio.Task[None] | None:
@@ -81,7 +136,7 @@ class HttpProtocol(HttpToolsProtocol):
         current = self._current
         if isinstance(current, RouteCycle) and not current.is_stream and current.task is not None:
             current.keep_alive = False
-            self._queue.clear()
+            self._queue = NO_QUEUE
             return current.task
         self.transport.close()
         return None
@@ -142,12 +197,17 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse("body_bytes", 413, f"Request body too large, max size: {limits.body_bytes} bytes")
 
     def _refuse(self, why: str, status: int, text: str) -> None:
-        """Answers and ends the connection, whatever is under way."""
+        """Ends the connection; with an answer, unless it would be taken for that of an earlier request or is begun already."""
         if self.refused:
             return
         self.refused = True
         metrics.REFUSED.labels(why).inc()
-        if not any(cycle is not None and getattr(cycle, "response_started", False) for cycle in (self._current,)):
+        current, self._queue = self._current, NO_QUEUE
+        if isinstance(current, RouteCycle) and current is not self.cycle:
+            current.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if current is None or (isinstance(current, RouteCycle) and not current.response_started):
             self.transport.write(encode(text_answer(status, text), self.door.date.now(), close=True))
         self.transport.close()
 
@@ -171,6 +231,7 @@ class HttpProtocol(HttpToolsProtocol):
         if method == b"GET":
             read = self._read_of(path, query, headers, keep_alive=keep_alive)
             if read is not None:
+                self.scope, self.headers, self.url = None, [], b""  # type: ignore[assignment]
                 self._begin(read)
                 return
         self._begin(self._route(method, path, query, version, keep_alive=keep_alive))
@@ -203,22 +264,31 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _read_of(self, path: bytes, query: bytes, headers: dict[bytes, bytes], *, keep_alive: bool) -> ReadCycle | None:
         """The request as a catalog read; None when the application has to look at it."""
+        accepted = headers.get(b"accept-encoding", b"")
+        read = self.door.prepared.get((self.url, accepted))
+        if read is None:
+            made = self._prepare(path, query, accepted, keep_alive=keep_alive)
+            if not isinstance(made, Read):
+                return made
+            read = made
+            self.door.keep(self.url, accepted, read)
+        if keep_alive and not _has_body(headers) and not read.options.index:
+            self._memorable.append(read)
+        return ReadCycle(self, read, None, keep_alive=keep_alive)
+
+    def _prepare(self, path: bytes, query: bytes, accepted: bytes, *, keep_alive: bool) -> Read | ReadCycle | None:
+        """The read that a URL means, or its refusal, or None."""
         name = decode_path(path)
         found = self.door.table.find(name)
         route = found[1].get("GET") if found is not None else None
         if found is None or route is None or route.read is None or clean_path(name) != name or self.door.rules.is_blocked(name):
             return None
-        accepted = {"accept-encoding": headers.get(b"accept-encoding", b"").decode("latin-1")}
-        ask = Ask(path=name, tail=name[len(found[0]) :], parameters=Parameters(query.decode("latin-1")), headers=accepted)
+        wanted = {"accept-encoding": accepted.decode("latin-1")}
+        ask = Ask(path=name, tail=name[len(found[0]) :], parameters=Parameters(query.decode("latin-1")), headers=wanted)
         try:
-            read = route.read(ask)
+            return route.read(ask)
         except RostraError as error:
             return ReadCycle(self, None, error_answer(error), keep_alive=keep_alive)
-        if read is None:
-            return None
-        if keep_alive and not _has_body(headers) and not read.options.index:
-            self._memorable.append(read)
-        return ReadCycle(self, read, None, keep_alive=keep_alive)
 
     def _route(self, method: bytes, path: bytes, query: bytes, version: str, *, keep_alive: bool) -> RouteCycle:
         self.scope["method"] = method.decode("ascii")
@@ -242,6 +312,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _begin(self, cycle: Cycle) -> None:
         self.cycle = cycle  # type: ignore[assignment]
+        if self._queue is NO_QUEUE:
+            self._queue = deque()
         self._queue.append(cycle)
         self._advance()
 
@@ -273,6 +345,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._queue or self.flow.write_paused:
             self.flow.pause_reading()
         else:
+            self._queue = NO_QUEUE
             self.flow.resume_reading()
 
     def _close_after_answers(self) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 from rostra.consensus.core import Core
 from rostra.consensus.log import size_of
 from rostra.consensus.model import Entry, SnapshotMeta
-from rostra.errors import NotReady
+from rostra.errors import BadRequest, NotReady
 
 SLICE_BYTES = 256 * 1024
 """The most that one delivery holds, unless a single entry is larger: it becomes one message on a stream."""
@@ -140,6 +140,8 @@ class Attachment:
         """Hands over a snapshot of the state after ``index``. Conflict if there is a newer one already."""
         if self._detached:
             raise NotReady("this state machine is no longer attached")
+        if index > self.applied_index:
+            raise BadRequest(f"a snapshot of entry {index} from a state machine that has applied {self.applied_index}", field="last_index")
         return await self._host.save_snapshot(index, chunks)
 
     def want_snapshot(self, minimum_index: int) -> None:

@@ -68,7 +68,7 @@ class Desk:
 
     def defer(self, work: Coroutine[object, object, None], done: Callable[[], None] | None = None) -> bool:
         """Runs ``work`` as a task; False, and counted, when too many wait already."""
-        if self.tasks is None or False:
+        if self.tasks is None or self.pending >= self.settings.max_pending:
             metrics.BUSY.inc()
             work.close()
             return False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rostra.consensus.attachment import Entries, Restore
+from rostra.consensus.attachment import Attachment, Entries, Restore
 from rostra.consensus.driver import Consensus, Leadership, Limits
 from rostra.consensus.lmdb_store import LmdbStore
 from rostra.consensus.messages import Message
@@ -18,7 +18,7 @@ from rostra.consensus.proposals import Committed, Outcome
 from rostra.consensus.ready import Options
 from rostra.consensus.snapshots import FileSnapshots, SnapshotStore
 from rostra.consensus.timing import Timing
-from rostra.errors import NotLeader, UnknownOutcome
+from rostra.errors import BadRequest, NotLeader, UnknownOutcome
 
 TIMING = Timing(heartbeat_timeout_s=0.15, election_timeout_s=0.15, lease_timeout_s=0.15, heartbeat_interval_s=0.03)
 
@@ -216,6 +216,9 @@ async def test_an_empty_server_joins_by_a_snapshot_and_becomes_a_voter(tmp_path:
         sent = [b"%d" % number for number in range(100)]
         index = places(await leader.propose(sent))[-1]
         machine = leader.attach(cluster_id="", applied_index=0, applied_term=0, primary=True)
+        with pytest.raises(BadRequest, match="has applied 0"):
+            await machine.offer_snapshot(index, one(b""))
+        await applied_by(machine, index)
         await machine.offer_snapshot(index, one(b" ".join(sent)))
         assert leader.core.log.base_index == index - 5
 
@@ -226,6 +229,14 @@ async def test_an_empty_server_joins_by_a_snapshot_and_becomes_a_voter(tmp_path:
         assert await applied_commands(new, last) == [*sent, b"later"]
         await leader.change_membership(ChangeAction.PROMOTE, member)
         assert new.core.id in leader.core.configuration.voters
+
+
+async def applied_by(machine: Attachment, index: int) -> None:
+    async for delivery in machine:
+        assert isinstance(delivery, Entries)
+        machine.applied(delivery.entries[-1].index)
+        if machine.applied_index >= index:
+            return
 
 
 async def one(data: bytes) -> AsyncIterator[bytes]:

@@ -15,6 +15,7 @@ import pytest
 import uvloop
 
 from rostra.errors import BadRequest, ConfigError, Conflict, NotFound, NotReady, Resync, Unavailable
+from rostra.gossip import driver
 from rostra.gossip.feed import Feed
 from rostra.gossip.joining import RetryJoin
 from rostra.gossip.key_queries import KeyOperation
@@ -23,10 +24,13 @@ from rostra.gossip.pool import Pool, PoolConfig
 from rostra.gossip.queries import QueryAnswered, QueryRequest
 from rostra.gossip.storage import PoolStorage
 from rostra.gossip.timing import LAN
+from rostra.gossip.versions import OURS
+from rostra.gossip.wire import msgpack
 from rostra.gossip.wire.envelope import Envelope
-from rostra.gossip.wire.messages import Ack, Err, Ping, encode_message
+from rostra.gossip.wire.messages import Ack, Alive, Err, Ping, encode_message
 from rostra.gossip.wire.packets import decode_packet
 from rostra.gossip.wire.streams import StreamDecoder
+from rostra.gossip.wire.tags import encode_tags
 from rostra.model.members import MemberChangeKind, MemberStatus
 
 QUICK = dataclasses.replace(
@@ -323,6 +327,31 @@ async def test_only_so_many_streams_are_served_at_once(pools: Pools) -> None:
     assert a.stats()["streams_refused"] == 1
     for _, writer in connections:
         writer.close()
+
+
+async def test_streams_together_hold_only_so_much_that_is_incomplete(pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_BUFFERED_BYTES_MAX", 100_000)
+    a = await pools.start("a")
+    reader, writer = await asyncio.open_connection(a.address.host, a.address.port)
+    writer.write(b"\x08\x81" + msgpack.encode("UserMsgLen") + msgpack.encode(1_000_000) + bytes(150_000))
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+    assert a.refused() == {"oversized": 1}
+
+
+async def test_a_large_state_is_exchanged_whole(pools: Pools) -> None:
+    a = await pools.start("a", timing=LAN)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        for number in range(300):
+            tags = encode_tags({"id": f"{number:036}", "role": "test"})
+            member = Alive(incarnation=1, node=f"n{number}", ip=bytes((127, 9, 9, 9)), port=9, meta=tags, versions=bytes(OURS))
+            udp.sendto(encode_message(member), (a.address.host, a.address.port))
+            await asyncio.sleep(0)  # let it be read before the socket's buffer is full
+    await has(a, lambda: len(a.members()) == 301)
+    b = await pools.start("b", timing=LAN)
+    assert [result.error for result in await b.join([str(a.address)])] == [""]
+    assert len(b.members()) == 302
 
 
 async def test_a_plain_stranger_is_told_that_the_pool_is_encrypted(pools: Pools) -> None:

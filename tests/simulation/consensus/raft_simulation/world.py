@@ -406,10 +406,7 @@ class World:
             for configuration in other.core.history._configurations:
                 if peer in configuration.by_id:
                     return False
-        for write in self._snapshot_metas():
-            if peer in decode_configuration(write.configuration).by_id:
-                return False
-        return True
+        return all(peer not in decode_configuration(meta.configuration).by_id for meta in self._snapshot_metas())
 
     def _snapshot_metas(self) -> list[SnapshotMeta]:
         return [server.core.snapshot for server in self.servers.values() if server.core.snapshot is not None]
