@@ -10,13 +10,38 @@ import pytest
 from .harness.deployment import Deployment, dev_agent, durable_agent, six_processes
 from .harness.program import Program, this_rostra
 
-SHAPES: dict[str, Callable[[Path], Deployment]] = {"dev agent": dev_agent, "six processes": six_processes}
+
+@pytest.fixture(scope="session")
+def shared_dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One dev agent for the whole run. Use ``node``."""
+    yield from _run(dev_agent(tmp_path_factory.mktemp("shared")))
 
 
-@pytest.fixture(scope="session", params=list(SHAPES))
-def shared_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """One node in each shape, started once. Use ``node``."""
-    deployment = SHAPES[request.param](tmp_path_factory.mktemp("node"))
+@pytest.fixture(scope="session")
+def shared_six(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """One node in six processes for the whole run. Use ``node``, or ``six``."""
+    yield from _run(six_processes(tmp_path_factory.mktemp("shared")))
+
+
+@pytest.fixture(params=["dev agent", "six processes"])
+def node(request: pytest.FixtureRequest) -> Iterator[Deployment]:
+    """A node, as one process and as six, for tests that leave it as they found it."""
+    yield from _unharmed(request.getfixturevalue("shared_dev" if request.param == "dev agent" else "shared_six"))
+
+
+@pytest.fixture
+def agent(shared_dev: Deployment) -> Iterator[Deployment]:
+    """Likewise, where there is only one process to speak of."""
+    yield from _unharmed(shared_dev)
+
+
+@pytest.fixture
+def six(shared_six: Deployment) -> Iterator[Deployment]:
+    """Likewise, where only the six differ."""
+    yield from _unharmed(shared_six)
+
+
+def _run(deployment: Deployment) -> Iterator[Deployment]:
     try:
         deployment.start()
         yield deployment
@@ -24,12 +49,10 @@ def shared_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         deployment.stop()
 
 
-@pytest.fixture
-def node(shared_node: Deployment) -> Iterator[Deployment]:
-    """A node, as one process and as six, for tests that leave it as they found it."""
-    shared_node.assert_alive()
-    yield shared_node
-    shared_node.assert_alive()
+def _unharmed(deployment: Deployment) -> Iterator[Deployment]:
+    deployment.assert_alive()
+    yield deployment
+    deployment.assert_alive()
 
 
 Start = Callable[..., Deployment]

@@ -73,8 +73,8 @@ def test_info_shows_the_counters_of_every_role(node: Deployment) -> None:
     assert "serf_lan:\n" in node.cli("info")
 
 
-def test_info_of_a_whole_server_has_the_raft_block(start_dev: Start) -> None:
-    raft = json.loads(start_dev().cli("info", "-format=json"))["raft"]
+def test_info_of_a_whole_server_has_the_raft_block(agent: Deployment) -> None:
+    raft = json.loads(agent.cli("info", "-format=json"))["raft"]
     assert raft["state"] == "Leader"
     assert int(raft["commit_index"]) <= int(raft["last_log_index"])
     assert int(raft["applied_index"]) > 0

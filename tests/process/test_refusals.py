@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Start
-from .harness.deployment import HOST
+from .harness.deployment import HOST, Deployment
 from .harness.ports import Ports
 from .harness.program import Program
 from .harness.system import files_below
@@ -144,19 +144,17 @@ def test_a_second_agent_on_the_same_folder_is_refused(start_durable: Start, prog
     first.assert_alive()
 
 
-def test_a_second_role_process_on_the_same_folder_is_refused(start_six: Start) -> None:
-    node = start_six()
+def test_a_second_role_process_on_the_same_folder_is_refused(six: Deployment) -> None:
     for role in ("gossip", "catalog"):
-        line = refusal(node.program.run(node.folder, *node.commands[role]))
+        line = refusal(six.program.run(six.folder, *six.commands[role]))
         assert role in line
-        assert str(node.running[role].pid) in line
-    node.assert_alive()
+        assert str(six.running[role].pid) in line
 
 
-def test_a_role_that_was_configured_to_be_another_node_refuses_to_serve(start_six: Start) -> None:
-    node = start_six()
-    free = Ports.free()
-    line = refusal(node.program.run(node.folder, "dns", f"-gossip=unix:{node.data}/gossip.sock", f"-catalog=unix:{node.data}/catalog.sock",
-                                    "-node=other", *free.flags("dns"), f"-grpc-addr={HOST}:{free.grpc}"))  # fmt: skip
+def test_a_role_that_was_configured_to_be_another_node_refuses_to_serve(six: Deployment) -> None:
+    ports = Ports.free()
+    upstreams = [f"-{role}=unix:{six.data}/{role}.sock" for role in ("gossip", "catalog")]
+    own_door = f"-grpc-addr={HOST}:{ports.grpc}"
+    line = refusal(six.program.run(six.folder, "dns", *upstreams, "-node=other", *ports.flags("dns"), own_door))
     assert "other" in line
-    assert node.node in line
+    assert six.node in line

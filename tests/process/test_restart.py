@@ -12,6 +12,7 @@ import pytest
 from .conftest import Start
 from .harness.deployment import Deployment
 from .harness.http import index_of
+from .harness.system import listeners
 from .harness.waiting import eventually
 
 pytestmark = pytest.mark.process
@@ -47,6 +48,16 @@ def test_the_data_folder_is_for_its_owner_only(start_durable: Start) -> None:
     assert doors
     for door in doors:
         assert stat.S_IMODE(door.stat().st_mode) & 0o077 == 0, f"{door.name} is open to others"
+
+
+def test_the_doors_of_clients_are_on_127_0_0_1_wherever_the_cluster_is(start_durable: Start) -> None:
+    agent = start_durable(bind="127.0.0.2")
+    ports, found = agent.ports, {(each.address, each.port) for each in listeners(agent.only.pid)}
+    for port in (ports.http, ports.dns, ports.grpc):
+        assert [address for address, other in found if other == port] == ["127.0.0.1"]
+    for port in (ports.server, ports.serf_lan, ports.serf_wan):
+        assert [address for address, other in found if other == port] == ["127.0.0.2"]
+    assert agent.api.get("/v1/status/leader").json() == f"127.0.0.2:{ports.server}"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])

@@ -32,7 +32,7 @@ START_S = 1.5
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     node = six_processes(tmp_path_factory.mktemp("roles"))
     try:
         node.start()
@@ -43,11 +43,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def six(shared: Deployment) -> Iterator[Deployment]:
+def six(breakable: Deployment) -> Iterator[Deployment]:
     """The node, whole; afterwards whole again."""
-    shared.start()
-    yield shared
-    shared.start()
+    breakable.start()
+    yield breakable
+    breakable.start()
 
 
 def test_there_are_six_processes_and_no_more(six: Deployment) -> None:

@@ -135,7 +135,7 @@ def test_every_port_is_on_127_0_0_1(agent: Deployment) -> None:
     found = listeners(agent.only.pid)
     assert {each.address for each in found} == {HOST}
     assert {each.port for each in found if each.protocol == "tcp"} == {
-        ports.http, ports.dns, ports.grpc, ports.server, ports.serf_lan, ports.serf_wan,
+        ports.http, ports.dns, ports.grpc, ports.server, ports.serf_lan, ports.serf_wan, *agent.metrics_ports.values(),
     }  # fmt: skip
     assert {ports.dns, ports.serf_lan, ports.serf_wan} <= {each.port for each in found if each.protocol == "udp"}
 
@@ -166,6 +166,16 @@ def test_a_name_that_is_no_dns_label_gets_a_warning_that_says_what_will_fail(nam
     (warning,) = done.stderr.splitlines()
     assert "DNS" in warning
     assert "-node" in warning
+
+
+def test_an_agent_with_such_a_name_starts_and_warns_in_its_log(tmp_path: Path) -> None:
+    agent = dev_agent(tmp_path, node="web_1")
+    try:
+        line = agent.start_one("agent").wait_for_line(r"\[WARN\]")
+        assert "web_1" in line
+        agent.only.wait_for_line("New leader elected: web_1")
+    finally:
+        agent.stop()
 
 
 def test_json_logs_are_one_object_a_line(start_dev: Start) -> None:

@@ -12,6 +12,7 @@ from rostra.errors import NotFound
 from rostra.gateway.answer import DONE, TEXT, VARY, Answer, HttpError, StreamedAnswer
 from rostra.gateway.ask import Ask, is_set, required_flag
 from rostra.gateway.catalog import render_json
+from rostra.gateway.coordinates import CoordinateRecord, coordinate_record
 from rostra.gateway.filters import compile_filter
 from rostra.gateway.members import MemberRecord, member_record
 from rostra.gateway.selectors import MEMBER
@@ -125,15 +126,6 @@ class VersionRecord(msgspec.Struct, rename="pascal"):
     fips: str = msgspec.field(name="FIPS", default="")
 
 
-class CoordinateRecord(msgspec.Struct, rename="pascal"):
-    """https://developer.hashicorp.com/consul/api-docs/coordinate"""
-
-    vec: tuple[float, ...]
-    error: float
-    adjustment: float
-    height: float
-
-
 class SelfRecord(msgspec.Struct, rename="pascal"):
     """``/v1/agent/self``."""
 
@@ -143,10 +135,6 @@ class SelfRecord(msgspec.Struct, rename="pascal"):
     member: MemberRecord | None
     stats: Mapping[str, Mapping[str, str]]
     meta: dict[str, str]
-
-
-def coordinate_record(coordinate: Coordinate) -> CoordinateRecord:
-    return CoordinateRecord(coordinate.vector, coordinate.error, coordinate.adjustment, coordinate.height)
 
 
 def pool(ask: Ask) -> str:

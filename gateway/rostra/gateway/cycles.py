@@ -112,7 +112,7 @@ class ReadCycle:
         elif read.near:
             self._slowly()
         elif read.consistency is Consistency.STALE:
-            self._answer_from(reads.reader.peek(read.topics))
+            self._answer_from_views(None)
         else:
             self._await_barrier()
 
@@ -145,11 +145,16 @@ class ReadCycle:
         if error is not None:
             self._finish(reads.failed(error) if isinstance(error, RostraError) else _defect(error))
             return
-        self._answer_from(reads.reader.peek(read.topics, future.result()))
+        self._answer_from_views(future.result())
 
-    def _answer_from(self, reading: Reading | None) -> None:
-        read = self._read
+    def _answer_from_views(self, barrier: Barrier | None) -> None:
+        read, reads = self._read, self._protocol.door.reads
         assert read is not None
+        try:
+            reading = reads.reader.peek(read.topics, barrier)
+        except RostraError as error:  # no place for one more topic
+            self._finish(reads.failed(error))
+            return
         if reading is None:
             self._slowly()
         elif self._may_block and not read.results.refresh(reading.views).is_due(read.options.index):

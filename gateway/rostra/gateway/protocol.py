@@ -166,7 +166,10 @@ class HttpProtocol(HttpToolsProtocol):
         door = self.door
         door.from_memo += 1
         if read.consistency is Consistency.STALE and not read.near:
-            reading = door.reads.reader.peek(read.topics)
+            try:
+                reading = door.reads.reader.peek(read.topics)
+            except RostraError:
+                reading = None  # the cycle will be told the same, and tell it
             if reading is not None and door.reads.is_at_hand(read, reading):
                 self.transport.write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
                 return

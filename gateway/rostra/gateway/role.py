@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.catalog import CatalogReads
+from rostra.gateway.coordinates import CoordinateReads
 from rostra.gateway.door import Door
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.openapi import Pages
@@ -37,6 +38,7 @@ class GatewayRole:
             AgentEndpoints(agent, gossip, settings),
             LocalEndpoints(agent, settings),
             StatusReads(raft, settings),
+            CoordinateReads(gossip, reader, settings),
             Metrics(settings),
             pages,
         )

@@ -17,6 +17,7 @@ from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.answer import Answer, StreamedAnswer
 from rostra.gateway.ask import READ_PARAMETERS, Ask
 from rostra.gateway.catalog import CatalogReads
+from rostra.gateway.coordinates import CoordinateReads
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.reads import Read
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, DeregisterBody, RegisterBody, TtlBody
@@ -98,6 +99,7 @@ def build_table(
     agent: AgentEndpoints,
     local: LocalEndpoints,
     status: StatusReads,
+    coordinates: CoordinateReads,
     metrics: Metrics,
     pages: Pages,
 ) -> Table:
@@ -122,6 +124,9 @@ def build_table(
         Route("GET", "/v1/catalog/datacenters", "Lists the datacenters.", catalog.datacenters),
         Route("PUT", "/v1/catalog/register", "Registers a node, a service, checks.", writes.register, body=RegisterBody),
         Route("PUT", "/v1/catalog/deregister", "Removes a node, a service, a check.", writes.deregister, body=DeregisterBody),
+        Route("GET", "/v1/coordinate/datacenters", "Shows where the servers of all datacenters are.", coordinates.datacenters),
+        Route("GET", "/v1/coordinate/nodes", "Shows where the nodes are.", coordinates.nodes, parameters=("dc",)),
+        Route("GET", "/v1/coordinate/node/{node}", "Shows where a node is.", coordinates.node, parameters=("dc",)),
         Route("GET", "/v1/status/leader", "Names the leader.", status.leader, parameters=("dc",)),
         Route("GET", "/v1/status/peers", "Names the servers.", status.peers, parameters=("dc",)),
         Route("GET", "/v1/agent/self", "Describes the agent.", agent.self),

@@ -147,13 +147,22 @@ def _build_consensus(assembly: Assembly) -> None:
 
 
 def _build_catalog(assembly: Assembly) -> None:
+    from rostra.catalog.autopilot import AutopilotSettings
     from rostra.catalog.role import CatalogRole
 
+    settings = assembly.settings.autopilot
     role = CatalogRole(
         assembly.identity,
         ConsensusClient(assembly.wiring.channel("consensus")),
         assembly.gossip(),
         observer=assembly.settings.roles.observer,
+        hold_s=assembly.settings.server.rpc_hold_timeout_s,
+        autopilot=AutopilotSettings(
+            cleanup_dead_servers=settings.cleanup_dead_servers,
+            max_trailing_logs=settings.max_trailing_logs,
+            min_quorum=settings.min_quorum,
+            server_stabilization_time_s=settings.server_stabilization_time_s,
+        ),
     )
     assembly.wiring.handlers.add(catalog_pb2_grpc.add_CatalogServiceServicer_to_server, role.servicer)
     assembly.wiring.handlers.add(catalog_stream_pb2_grpc.add_CatalogStreamServiceServicer_to_server, role.stream_servicer)

@@ -29,6 +29,7 @@ BETWEEN_AGENTS: Final = (
     "/rostra.v1.CatalogStreamService/*",
     "/rostra.v1.ConsensusService/Propose",
     "/rostra.v1.ConsensusService/GetStatus",
+    "/rostra.v1.ConsensusService/ChangeMember",
 )
 """Port 8300: Raft, what followers forward, and the catalog for client agents."""
 HANDED_ON: Final = ("gossip", "catalog", "local")

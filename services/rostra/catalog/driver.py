@@ -24,6 +24,7 @@ from rostra.catalog.publications import Publications
 from rostra.catalog.results import Outcome
 from rostra.catalog.snapshot import Loader
 from rostra.catalog.state import CatalogState
+from rostra.catalog.together import together
 from rostra.clients.consensus import (
     AttachStream,
     CommittedEntry,
@@ -91,8 +92,8 @@ class CatalogDriver:
         while True:
             try:
                 await self._attach_once(backoff)
-            except* RostraError as group:
-                problem = str(group.exceptions[0])
+            except RostraError as error:
+                problem = str(error)
                 if problem != last_problem:
                     log.warning("not attached to consensus", extra={"reason": problem})
                 last_problem = problem
@@ -112,32 +113,30 @@ class CatalogDriver:
             primary=self._primary,
             command_level=COMMAND_LEVEL,
         )
-        async with stream, asyncio.TaskGroup() as tasks:
+        async with stream:
             self.cluster_id = stream.cluster_id
             self.attached = True
             metrics.ATTACHED.set(1)
             backoff.reset()
             log.info("attached to consensus", extra={"cluster": self.cluster_id, "applied_index": state.applied_index})
             handover = Handover(stream, lambda: self.state, self.cluster_id)
-            tasks.create_task(handover.run(), name="catalog: reports to consensus")
             self._loader = None
-            while True:
-                await self._take(stream, handover)
+            await together("catalog: attachment", self._receive(stream, handover), handover.run())
 
-    async def _take(self, stream: AttachStream, handover: Handover) -> None:
-        event = await stream.receive()
-        match event:
-            case Entries():
-                await self._apply(event)
-                handover.report()
-            case SnapshotStart():
-                self._loader, self._loading = Loader(), event
-            case SnapshotData():
-                await self._load(event)
-                if event.last:
+    async def _receive(self, stream: AttachStream, handover: Handover) -> None:
+        while True:
+            match await stream.receive():
+                case Entries() as event:
+                    await self._apply(event)
                     handover.report()
-            case SnapshotWanted():
-                handover.want(event.minimum_index)
+                case SnapshotStart() as event:
+                    self._loader, self._loading = Loader(), event
+                case SnapshotData() as event:
+                    await self._load(event)
+                    if event.last:
+                        handover.report()
+                case SnapshotWanted() as event:
+                    handover.want(event.minimum_index)
 
     async def _apply(self, event: Entries) -> None:
         """Entry by entry; others have their turn in between, and never see half an entry."""

@@ -14,6 +14,7 @@ from typing import Final
 from rostra.catalog import metrics
 from rostra.catalog.applied import AppliedIndex
 from rostra.catalog.backoff import Backoff
+from rostra.catalog.together import together
 from rostra.clients.consensus import ConsensusClient, ReadIndexStream, RoundResult
 from rostra.errors import NoLeader, RostraError
 from rostra.model.consistency import Consistency
@@ -78,13 +79,11 @@ class Reads:
         backoff = Backoff(self._rng)
         while True:
             try:
-                async with self._consensus.read_index() as stream, asyncio.TaskGroup() as tasks:
+                async with self._consensus.read_index() as stream:
                     backoff.reset()
-                    tasks.create_task(self._send(stream), name="catalog: read rounds")
-                    while True:
-                        self._take(await stream.receive())
-            except* RostraError:
-                pass
+                    await together("catalog: read rounds", self._receive(stream), self._send(stream))
+            except RostraError:
+                pass  # the driver, which also depends on consensus, says why in the log
             self._stream_lost()
             await asyncio.sleep(backoff.next_s())
 
@@ -93,6 +92,10 @@ class Reads:
         self._batches[consistency].filling.append(future)
         self._asked.set()
         return await future
+
+    async def _receive(self, stream: ReadIndexStream) -> None:
+        while True:
+            self._take(await stream.receive())
 
     async def _send(self, stream: ReadIndexStream) -> None:
         while True:

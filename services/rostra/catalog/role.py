@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from rostra.catalog import metrics
+from rostra.catalog.autopilot import Autopilot, AutopilotSettings
 from rostra.catalog.driver import CatalogDriver
 from rostra.catalog.duties import Duties
 from rostra.catalog.leadership import LeadershipWatch
@@ -44,6 +45,7 @@ class CatalogRole:
         *,
         observer: bool = False,
         hold_s: float = HOLD_S,
+        autopilot: AutopilotSettings | None = None,
         rng: random.Random | None = None,
     ) -> None:
         rng = rng or random.Random()
@@ -55,6 +57,14 @@ class CatalogRole:
         self.reads = Reads(consensus, self.driver.applied, self.leadership.patience_s, hold_s=hold_s, rng=rng)
         self.members = MemberList(gossip, rng)
         self.duties = Duties(identity, self.members, self.leadership, self.driver, self.reads, self.writes)
+        self.autopilot = Autopilot(
+            consensus,
+            identity.datacenter,
+            lambda: (self.members.members, self.members.settled),
+            lambda: self.leadership.current.is_leader,
+            lambda: self.leadership.commit_index or 0,
+            autopilot or AutopilotSettings(),
+        )
         self.servicer = CatalogServicer(identity, self.driver, self.reads, self.writes, self.leadership)
         self.stream_servicer = CatalogStreamServicer(identity, self.driver, self.reads, self.writes, self.leadership)
 
@@ -79,6 +89,7 @@ class CatalogRole:
                 if not self._observer:
                     tasks.create_task(self.members.run(), name="catalog: members")
                     tasks.create_task(self.duties.run(), name="catalog: duties")
+                    tasks.create_task(self.autopilot.run(), name="catalog: autopilot")
         finally:
             forget()
 

@@ -17,6 +17,7 @@ from rostra.catalog import metrics
 from rostra.catalog.backoff import Backoff
 from rostra.catalog.results import Outcome
 from rostra.catalog.rules import check_command
+from rostra.catalog.together import together
 from rostra.clients.consensus import ConsensusClient, Proposal, ProposalResult, ProposeStream
 from rostra.errors import BadRequest, Busy, NoLeader, NotLeader, NotReady, RostraError, UnknownOutcome
 from rostra.model.catalog import Command
@@ -119,14 +120,11 @@ class Writes:
         backoff = Backoff(self._rng)
         while True:
             try:
-                async with self._consensus.propose() as stream, asyncio.TaskGroup() as tasks:
+                async with self._consensus.propose() as stream:
                     backoff.reset()
-                    tasks.create_task(self._send(stream), name="catalog: proposals")
-                    while True:
-                        for result in await stream.receive():
-                            self._take(result)
-            except* RostraError:
-                pass
+                    await together("catalog: proposals", self._receive(stream), self._send(stream))
+            except RostraError:
+                pass  # the driver, which also depends on consensus, says why in the log
             self._stream_lost()
             await asyncio.sleep(backoff.next_s())
 
@@ -146,6 +144,11 @@ class Writes:
         if self._writes.get(write.request_id) is write:
             self._queue[write.request_id] = write
             self._queued.set()
+
+    async def _receive(self, stream: ProposeStream) -> None:
+        while True:
+            for result in await stream.receive():
+                self._take(result)
 
     async def _send(self, stream: ProposeStream) -> None:
         while True:

@@ -28,8 +28,7 @@ from rostra.consensus.servers import Servers
 from rostra.errors import Conflict, RostraError
 from rostra.rpc.channels import connect
 from rostra.rpc.status import error_from_rpc
-from rostra.v1 import consensus_pb2, raft_pb2
-from rostra.v1.consensus_pb2_grpc import ConsensusServiceStub
+from rostra.v1 import raft_pb2
 from rostra.v1.raft_pb2_grpc import RaftServiceStub
 
 log = logging.getLogger("rostra.consensus")
@@ -137,7 +136,7 @@ class Proposer:
         if min(found) != own.node_id:
             self._tell("bootstrap is waiting for the server with the lowest node ID to propose")
             return
-        statuses = {node_id: await self._status(address) for node_id, (_, address) in found.items() if node_id != own.node_id}
+        statuses = {node_id: await self._peers.ask_status(address) for node_id, (_, address) in found.items() if node_id != own.node_id}
         for node_id, status in statuses.items():
             if status.cluster_id:
                 self._tell(f"server {found[node_id][0]} belongs to cluster {status.cluster_id}: waiting to be taken in there")
@@ -172,14 +171,6 @@ class Proposer:
         if reason:
             raise Conflict(reason)
         await self._propose(earlier, others)
-
-    async def _status(self, address: str) -> consensus_pb2.ConsensusServiceGetStatusResponse:
-        async with connect(address) as channel:
-            try:
-                request = consensus_pb2.ConsensusServiceGetStatusRequest()
-                return await ConsensusServiceStub(channel).GetStatus(request, timeout=CALL_TIMEOUT_S)
-            except aio.AioRpcError as error:
-                raise error_from_rpc(error) from None
 
     async def _ask(self, address: str, configuration: Configuration) -> raft_pb2.PromiseBootstrapResponse:
         request = raft_pb2.PromiseBootstrapRequest(

@@ -90,6 +90,7 @@ class ConfigurationHistory:
     def at(self, index: int) -> tuple[int, Configuration]:
         """The configuration in force just after ``index``, and its own index."""
         position = bisect_right(self._indexes, index) - 1
+        assert position >= 0, f"the configuration at {index} is older than what is kept"
         return self._indexes[position], self._configurations[position]
 
     def append(self, index: int, configuration: Configuration) -> None:
@@ -108,7 +109,8 @@ class ConfigurationHistory:
 
     def compact(self, to_index: int) -> None:
         """Configurations before the one in force at ``to_index`` are never asked for again."""
-        position = bisect_right(self._indexes, to_index) - 1
+        # After a restart the oldest one known is the snapshot's, which may be newer than the place that is cut.
+        position = max(bisect_right(self._indexes, to_index) - 1, 0)
         del self._indexes[:position]
         del self._configurations[:position]
 

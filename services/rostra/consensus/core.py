@@ -251,6 +251,10 @@ class Core:
             quorum = mode is ReadMode.QUORUM
             self._outbox.append(messages.ReadIndexQuery(*self._header(self.leader), context=context, quorum=quorum))
 
+    def forget_read(self, context: int) -> None:
+        """Nobody waits for this answer any more."""
+        self._forwarded_reads.discard(context)
+
     def change_membership(self, action: ChangeAction, member: Member, wall_ns: int, now: float, *, only_at_index: int = 0) -> int:
         """Appends the configuration after one single-server change, and returns its index (thesis section 4.1).
 
@@ -692,8 +696,11 @@ class Core:
         return min(self.timing.heartbeat_timeout_s, self._durable_promise_s)
 
     def _handle_append(self, request: messages.AppendRequest, now: float) -> None:
-        promise_s = self._hear_leader(request.sender, now)
         previous, entries = request.previous_index, request.entries
+        if entries and not previous + 1 == entries[0].index == entries[-1].index + 1 - len(entries):
+            self.dropped += 1
+            return
+        promise_s = self._hear_leader(request.sender, now)
         if entries and self.log.unstable_bytes > self.options.max_unstable_bytes:
             return  # The disk does not keep up: as good as lost, the leader repeats it.
         if previous < self.commit_index and entries:

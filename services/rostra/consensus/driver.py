@@ -327,7 +327,7 @@ class Consensus:
                 async with asyncio.timeout(min(left, attempt_s)):
                     index = await asyncio.shield(batch)
             except TimeoutError:
-                self._reads.forget(batch)
+                self._reads.forget(self.core, batch)
                 index = 0
             if index:
                 return index
@@ -365,6 +365,11 @@ class Consensus:
     def last_contact_s(self) -> float:
         """Seconds since the leader was heard; 0 on the leader, infinity if never."""
         return 0.0 if self.core.role is Role.LEADER else self._clock() - self.core.leader_contact_at
+
+    def contact_ages_s(self) -> dict[PeerId, float]:
+        """On the leader: seconds since each peer answered."""
+        now = self._clock()
+        return {peer: max(0.0, now - progress.contact_at) for peer, progress in self.core.progress.items()}
 
     def bootstrap(self, *, members: Sequence[Member] = (), node_name: str = "", address: str = "") -> str:
         """Starts a new cluster on an empty store: of ``members``, or of this server alone. Returns its ID."""

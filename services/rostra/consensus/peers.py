@@ -12,8 +12,8 @@ import logging
 import random
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from grpc import aio
 from prometheus_client import Counter
@@ -31,7 +31,7 @@ from rostra.model.identity import Identity
 from rostra.rpc.channels import connect
 from rostra.rpc.companions import Companions
 from rostra.rpc.hello import make_hello
-from rostra.rpc.status import error_from_detail
+from rostra.rpc.status import error_from_detail, error_from_rpc
 from rostra.v1 import common_pb2, consensus_pb2, raft_pb2
 from rostra.v1.consensus_pb2_grpc import ConsensusServiceStub
 from rostra.v1.raft_pb2_grpc import RaftServiceStub
@@ -42,6 +42,10 @@ MAX_WAITING: Final = 4096
 """Messages that wait for one peer; when there are more, all are dropped and Raft starts over with it."""
 RECONNECT_S: Final = (0.01, 0.5)
 SNAPSHOT_TIMEOUT_S: Final = 60.0
+CALL_TIMEOUT_S: Final = 2.0
+CHANGE_TIMEOUT_S: Final = 7.0
+
+T = TypeVar("T")
 
 _DROPPED = Counter("rostra_consensus_dropped_messages_total", "Messages to a peer that were dropped because too many waited", ["peer"])
 
@@ -167,6 +171,19 @@ class Peers:
                 offset += len(data)
             return await stream.finish(offset) >= meta.index
 
+    async def ask_status(self, address: str) -> consensus_pb2.ConsensusServiceGetStatusResponse:
+        """What the server there says of itself."""
+        async with connect(address) as channel:
+            request = consensus_pb2.ConsensusServiceGetStatusRequest()
+            return await _asked(ConsensusServiceStub(channel).GetStatus(request, timeout=CALL_TIMEOUT_S))
+
+    async def ask_to_change(self, leader: PeerId, request: consensus_pb2.ChangeMemberRequest) -> consensus_pb2.ChangeMemberResponse:
+        """Has the leader change the membership."""
+        channel = self.channel(leader)
+        if channel is None:
+            raise NotLeader(leader.node_id)
+        return await _asked(ConsensusServiceStub(channel).ChangeMember(request, timeout=CHANGE_TIMEOUT_S))
+
     def channel(self, peer: PeerId) -> aio.Channel | None:
         """To where the peer is now; None where that is not known."""
         address = self.book.find(peer)
@@ -184,6 +201,13 @@ class Peers:
         """Before the next attempt."""
         shortest, longest = RECONNECT_S
         return float(min(longest, shortest * 2 ** min(failures, 16)) * self.rng.uniform(0.5, 1.0))
+
+
+async def _asked(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except aio.AioRpcError as error:
+        raise error_from_rpc(error) from None
 
 
 class SnapshotStream(BidiStream[raft_pb2.InstallSnapshotRequest, raft_pb2.InstallSnapshotResponse]):

@@ -46,12 +46,14 @@ class ReadBatches:
             if future is not None and not future.done():
                 future.set_result(result.index)
 
-    def forget(self, future: asyncio.Future[int]) -> None:
-        """Its readers have given it up: an answer that was lost on the way must not be kept for ever."""
+    def forget(self, core: Core, future: asyncio.Future[int]) -> None:
+        """A reader waited long enough: the answer may be lost. Whoever shares the batch asks again, which is as good."""
         for context, asked in list(self._asked.items()):
             if asked is future:
                 del self._asked[context]
-                future.cancel()
+                core.forget_read(context)
+                if not future.done():
+                    future.set_result(0)
 
     def give_up(self) -> None:
         """The server stops: nobody gets an answer."""

@@ -66,7 +66,7 @@ class ConsensusRole:
         self._servers = Servers(gossip, identity, book, rng)
         promises = Promises(self.consensus, settings.folder, settings.expect)
         self._proposer = Proposer(self.consensus, promises, self._peers, settings.expect, settings.server_address, self._servers, rng)
-        self.servicer = ConsensusServicer(self.consensus, identity)
+        self.servicer = ConsensusServicer(self.consensus, identity, self._peers)
         self.raft_servicer = RaftServicer(self.consensus, identity, promises)
 
     @property

@@ -8,6 +8,8 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
+import msgspec
+
 from rostra.consensus.attachment import Attachment, Entries, Restore, SnapshotWanted
 from rostra.consensus.convert import (
     configuration_to_proto,
@@ -18,10 +20,11 @@ from rostra.consensus.convert import (
     snapshot_header,
 )
 from rostra.consensus.driver import Consensus, Leadership
-from rostra.consensus.model import ChangeAction, PeerId, ReadMode
+from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode
+from rostra.consensus.peers import Peers
 from rostra.consensus.proposals import Committed
 from rostra.consensus.report import state_of
-from rostra.errors import BadRequest, NotFound, NotReady, RostraError
+from rostra.errors import BadRequest, Conflict, NotFound, NotReady, RostraError
 from rostra.model.identity import Identity
 from rostra.rpc.companions import Companions
 from rostra.rpc.hello import check_hello, make_hello
@@ -45,9 +48,10 @@ _ACTIONS: Final = {
 class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
     """Every decision is in the driver and its core."""
 
-    def __init__(self, consensus: Consensus, identity: Identity) -> None:
+    def __init__(self, consensus: Consensus, identity: Identity, peers: Peers) -> None:
         self._consensus = consensus
         self._identity = identity
+        self._peers = peers
 
     @property
     def _cluster_id(self) -> str:
@@ -202,8 +206,12 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         self, request: consensus_pb2.GetConfigurationRequest, context: Any
     ) -> consensus_pb2.GetConfigurationResponse:
         core = self._consensus.core
+        ages = self._consensus.contact_ages_s()
         progress = [
-            consensus_pb2.MemberProgress(id=peer_to_proto(peer), match_index=each.match_index) for peer, each in core.progress.items()
+            consensus_pb2.MemberProgress(
+                id=peer_to_proto(peer), match_index=each.match_index, last_contact_ms=round(ages.get(peer, 0.0) * 1000)
+            )
+            for peer, each in core.progress.items()
         ]
         return consensus_pb2.GetConfigurationResponse(
             index=core.history.latest_index,
@@ -216,8 +224,24 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         action = _ACTIONS.get(request.action)
         if action is None:
             raise BadRequest("action is required: add learner, promote or remove", field="action")
-        index = await self._consensus.change_membership(action, member_from_proto(request.member), only_at_index=request.only_at_index)
+        core = self._consensus.core
+        if core.leader is not None and core.leader != core.id:
+            return await self._peers.ask_to_change(core.leader, request)
+        member = member_from_proto(request.member)
+        if not member.id.store_id:
+            store = await self._store_at(member) if action is ChangeAction.ADD_LEARNER else self._member_of(member.id.node_id).store_id
+            member = msgspec.structs.replace(member, id=PeerId(member.id.node_id, store))
+        index = await self._consensus.change_membership(action, member, only_at_index=request.only_at_index)
         return consensus_pb2.ChangeMemberResponse(index=index)
+
+    async def _store_at(self, member: Member) -> str:
+        """The store of a server that is to become a member, as it says itself."""
+        status = await self._peers.ask_status(member.address)
+        if status.id.node_id != member.id.node_id:
+            raise Conflict(f"{member.address} is node {status.id.node_id}, not {member.id.node_id}")
+        if status.cluster_id not in ("", self._cluster_id):
+            raise Conflict(f"the server at {member.address} belongs to cluster {status.cluster_id}")
+        return str(status.id.store_id)
 
     async def TransferLeadership(
         self, request: consensus_pb2.TransferLeadershipRequest, context: Any
@@ -241,10 +265,14 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         )
 
     def _member_of(self, node_id: str) -> PeerId:
-        for member in self._consensus.core.configuration.members:
-            if member.id.node_id == node_id:
-                return member.id
-        raise NotFound(f"node {node_id} is not a member")
+        stores = [member.id for member in self._consensus.core.configuration.members if member.id.node_id == node_id]
+        if not stores:
+            raise NotFound(f"node {node_id} is not a member")
+        if len(stores) > 1:
+            raise BadRequest(
+                f"node {node_id} has several stores ({', '.join(each.store_id for each in stores)}): name one", field="member.id"
+            )
+        return stores[0]
 
 
 async def _next(requests: AsyncIterator[Any]) -> Any:

@@ -48,6 +48,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[None] = self._loop.create_future()
         self._packets: PacketSocket | None = None
+        self._is_closed = False
         self._tasks: asyncio.TaskGroup | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_at = math.inf
@@ -58,18 +59,23 @@ class Driver:
     async def run(self, ready: asyncio.Event) -> None:
         """Serve until cancelled. An error in the core ends it with that error."""
         udp, tcp = self._sockets
-        self._packets = await PacketSocket.open(udp, self._on_packet)
-        server = await asyncio.start_server(self._on_connection, sock=tcp, limit=_READ_BYTES)
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
+        server: asyncio.Server | None = None
+        async with asyncio.TaskGroup() as self._tasks:
+            try:
+                server = await asyncio.start_server(self._on_connection, sock=tcp, limit=_READ_BYTES, start_serving=False)
+                self._packets = await PacketSocket.open(udp, self._on_packet)
+                await server.start_serving()
                 self._flush()
                 ready.set()
                 await self._failure
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._packets.close()
-            server.close()
+            finally:  # inside the group: nothing may start a task while it waits for its last ones
+                self._is_closed = True
+                if self._timer is not None:
+                    self._timer.cancel()
+                if self._packets is not None:
+                    self._packets.close()
+                if server is not None:
+                    server.close()
 
     def command(self, run: Callable[[float], Result]) -> Result:
         """Call into the core with the time, and do what it asks. The caller's errors are raised to the caller."""
@@ -80,6 +86,8 @@ class Driver:
     # Inputs
 
     def _on_packet(self, data: bytes, source: Address) -> None:
+        if self._packets is None:
+            return  # it came while the sockets were opening: lost, as datagrams may be
         self.counters["packets_received"] += 1
         self._input(lambda now: self._core.receive_packet(data, source, now))
 
@@ -98,6 +106,8 @@ class Driver:
 
     def _flush(self) -> None:
         output = self._core.take()
+        if self._is_closed:
+            return
         assert self._packets is not None
         if output.events:
             self._on_events(output.events)
@@ -158,7 +168,7 @@ class Driver:
 
     def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self._tasks is not None
-        if self._inbound_streams >= _INBOUND_STREAMS_MAX:
+        if self._is_closed or self._inbound_streams >= _INBOUND_STREAMS_MAX:
             self.counters["streams_refused"] += 1
             writer.close()
             return

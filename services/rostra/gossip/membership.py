@@ -132,6 +132,7 @@ class Membership:
         self._nodes: dict[str, Node] = {local.name: local}
         self._ring: list[str] = [local.name]
         self._suspicions: dict[str, Suspicion] = {}
+        self._no_verdict_before = math.inf
         self._events: list[NodeEvent] = [NodeJoined(local)]
         self._broadcast_alive(local)
 
@@ -153,8 +154,8 @@ class Membership:
 
     @property
     def deadline(self) -> float:
-        """When the next suspicion becomes a verdict."""
-        return min((suspicion.deadline for suspicion in self._suspicions.values()), default=math.inf)
+        """No suspicion becomes a verdict before. It may be early: asked after every packet, it must not look at all suspicions."""
+        return self._no_verdict_before if self._suspicions else math.inf
 
     def take_events(self) -> list[NodeEvent]:
         events, self._events = self._events, []
@@ -215,6 +216,7 @@ class Membership:
         suspicion = self._suspicions.get(known.name)
         if suspicion is not None and message.incarnation == known.incarnation:
             if suspicion.confirm(message.accuser):
+                self._no_verdict_before = min(self._no_verdict_before, suspicion.deadline)
                 self._broadcasts.add(encode_message(message), known.name)
             return
         # A suspicion at a higher incarnation than the one that is running: the member has refuted that one, though we did not hear it.
@@ -223,7 +225,9 @@ class Membership:
             self._refute(message.incarnation)
             return
         self._broadcasts.add(encode_message(message), known.name)
-        self._suspicions[known.name] = Suspicion(message.accuser, now, members=len(self._nodes), timing=self._timing)
+        suspicion = Suspicion(message.accuser, now, members=len(self._nodes), timing=self._timing)
+        self._suspicions[known.name] = suspicion
+        self._no_verdict_before = min(self._no_verdict_before, suspicion.deadline)
         suspected = replace(known, incarnation=message.incarnation, state=NodeState.SUSPECT, changed_at=now)
         self._nodes[known.name] = suspected
         self._events.append(NodeSuspected(suspected, message.accuser))
@@ -285,8 +289,11 @@ class Membership:
 
     def expire(self, now: float) -> None:
         """Turn suspicions whose time is up into verdicts."""
+        if now < self._no_verdict_before:
+            return
         for name in [name for name, suspicion in self._suspicions.items() if suspicion.deadline <= now]:
             self.on_dead(Dead(incarnation=self._nodes[name].incarnation, node=name, accuser=self._name), now)
+        self._no_verdict_before = min((suspicion.deadline for suspicion in self._suspicions.values()), default=math.inf)
 
     def set_meta(self, meta: bytes) -> None:
         changed = self.local.meta != meta

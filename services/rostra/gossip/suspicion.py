@@ -17,17 +17,18 @@ class Suspicion:
         self._wanted = wanted_confirmations(members, timing)
         self._minimum_s = minimum_timeout_s(members, timing)
         self._maximum_s = self._minimum_s * timing.suspicion_max_timeout_mult
-
-    @property
-    def deadline(self) -> float:
-        return self._started_at + timeout_s(len(self._accusers) - 1, self._wanted, self._minimum_s, self._maximum_s)
+        self.deadline = self._deadline()
 
     def confirm(self, accuser: str) -> bool:
         """Count another accuser. True when it is news: the deadline fell, and others should hear of it."""
         if accuser in self._accusers or len(self._accusers) - 1 >= self._wanted:
             return False
         self._accusers.add(accuser)
+        self.deadline = self._deadline()
         return True
+
+    def _deadline(self) -> float:
+        return self._started_at + timeout_s(len(self._accusers) - 1, self._wanted, self._minimum_s, self._maximum_s)
 
 
 def wanted_confirmations(members: int, timing: Timing) -> int:

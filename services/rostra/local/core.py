@@ -1,93 +1,139 @@
 """What this node offers and how it fares: the authority for its own entries in the catalog.
 
-Pure: times are seconds of one monotonic clock, passed as ``now``. The catalog is brought in line by comparing: ``plan``
-returns the commands that make the node's entries there equal to what is here, so nothing is lost when one fails: it is in the
-next plan again. Anti-entropy follows https://developer.hashicorp.com/consul/docs/architecture/anti-entropy.
+Pure: times are seconds of one monotonic clock, passed as ``now``. Every method either does all that it says or raises and changes
+nothing. What changed is collected in ``take_changes`` for whoever pushes it to the catalog (``anti_entropy``) and runs the checks
+(``runs``). Two kinds of truth are told apart: what was *registered*, which is kept on disk, and how it fares, which is not.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rostra.errors import BadRequest, NotFound, Unsupported
-from rostra.model.catalog import (
-    SERF_HEALTH,
-    Check,
-    CheckDefinition,
-    Deregistration,
-    HealthStatus,
-    Node,
-    Registration,
-    Service,
-)
-from rostra.model.topics import Value
+from rostra.errors import BadRequest, NotFound
+from rostra.local.checks.alias import alias_outcome
+from rostra.local.rules import name_checks, validated
+from rostra.model.catalog import Check, HealthStatus, Node, Service
+from rostra.model.topics import node_check_key, node_service_key
 
 NODE_MAINTENANCE: Final = "_node_maintenance"
 SERVICE_MAINTENANCE: Final = "_service_maintenance:"
-RUN_KINDS: Final = frozenset({"ttl_s"})
-"""Kinds of checks that this version runs."""
-
-KINDS: Final = ("http", "tcp", "udp", "grpc", "h2ping", "ttl_s", "args", "alias_node", "alias_service", "os_service")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command that brings the catalog closer, and what it is about, in an operator's words."""
-
-    command: Registration | Deregistration
-    action: str
+MAINTENANCE: Final = "maintenance"
+MANY: Final = 1 << 30
 
 
 @dataclass(slots=True)
-class _Held:
-    """A check and what the catalog does not know of it."""
+class _HeldService:
+    """A service as it is told to the catalog, and as it was registered: others may have overridden its tags."""
+
+    service: Service
+    registered: Service
+
+
+@dataclass(slots=True)
+class _HeldCheck:
+    """A check as it fares, and as it was registered. Runs before the first count as enough of either kind, as with Consul: the first
+    result is believed at once."""
 
     check: Check
+    registered: Check
     ttl_deadline: float | None = None
-    successes: int = 0
-    failures: int = 0
-    output_due: float | None = None
+    critical_since: float | None = None
+    successes: int = MANY
+    failures: int = MANY
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """What the configuration files define: services with their checks, and checks."""
+
+    services: Sequence[tuple[Service, Sequence[Check]]] = ()
+    checks: Sequence[Check] = ()
 
 
 class LocalState:
     """Services and checks of the node ``node``; ``own`` are services that nobody registers or removes (``consul`` on a server)."""
 
-    def __init__(
-        self,
-        node: Node,
-        *,
-        own: Sequence[Service] = (),
-        check_update_interval_s: float = 300.0,
-        output_max_size: int = 4096,
-        discard_output: bool = False,
-    ) -> None:
+    def __init__(self, node: Node, *, own: Sequence[Service] = (), output_max_size: int = 4096, discard_output: bool = False) -> None:
         self.node = node
+        self.discard_output = discard_output
         self._own = {service.id: service for service in own}
-        self._services: dict[str, Service] = {}
-        self._checks: dict[str, _Held] = {}
-        self._check_update_interval_s = check_update_interval_s
+        self._services: dict[str, _HeldService] = {}
+        self._checks: dict[str, _HeldCheck] = {}
+        self._of_service: dict[str, dict[str, None]] = {}
+        self._aliases: dict[str, None] = {}
+        self._defined_services: frozenset[str] = frozenset()
+        self._defined_checks: frozenset[str] = frozenset()
         self._output_max_size = output_max_size
-        self._discard_output = discard_output
+        self._changes: set[str] = set()
 
-    @property
-    def deadline(self) -> float | None:
-        """When ``tick`` has something to do, or a held-back output is to be pushed."""
-        times = [held.ttl_deadline for held in self._checks.values()] + [held.output_due for held in self._checks.values()]
-        return min((time for time in times if time is not None), default=None)
+    def copy(self) -> LocalState:
+        """One that can be changed without this one noticing."""
+        other = copy.copy(self)
+        other._services = {service_id: copy.copy(held) for service_id, held in self._services.items()}
+        other._checks = {check_id: copy.copy(held) for check_id, held in self._checks.items()}
+        other._of_service = {service_id: dict(checks) for service_id, checks in self._of_service.items()}
+        other._aliases = dict(self._aliases)
+        other._changes = set()
+        return other
+
+    # What is here
 
     def services(self) -> Mapping[str, Service]:
-        """By ID, without the node's own."""
-        return dict(sorted(self._services.items()))
+        """By ID in order, without the node's own."""
+        return {service_id: held.service for service_id, held in sorted(self._services.items())}
 
     def own_services(self) -> Mapping[str, Service]:
         """By ID, those that nobody registers."""
         return self._own
 
+    def service(self, service_id: str) -> Service | None:
+        """One of either kind."""
+        held = self._services.get(service_id)
+        return held.service if held is not None else self._own.get(service_id)
+
     def checks(self) -> Mapping[str, Check]:
-        """By ID."""
+        """By ID in order."""
         return {check_id: held.check for check_id, held in sorted(self._checks.items())}
+
+    def check(self, check_id: str) -> Check | None:
+        held = self._checks.get(check_id)
+        return held.check if held is not None else None
+
+    def checks_of(self, service_id: str) -> list[Check]:
+        """The service's, or the node's where it is empty."""
+        return [self._checks[check_id].check for check_id in self._of_service.get(service_id, ())]
+
+    def registered(self) -> dict[str, Service | Check]:
+        """By key, what must be there again after a restart: all but what configuration files define."""
+        kept: dict[str, Service | Check] = {
+            node_service_key(service_id): held.registered
+            for service_id, held in self._services.items()
+            if service_id not in self._defined_services
+        }
+        kept |= {
+            node_check_key(check_id): held.registered for check_id, held in self._checks.items() if check_id not in self._defined_checks
+        }
+        return kept
+
+    def ttl_left(self, check_id: str, now: float) -> float | None:
+        """Seconds for which the last heartbeat of a TTL check still counts."""
+        held = self._checks.get(check_id)
+        return held.ttl_deadline - now if held is not None and held.ttl_deadline is not None else None
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` has something to do."""
+        return min((held.ttl_deadline for held in self._checks.values() if held.ttl_deadline is not None), default=None)
+
+    def take_changes(self) -> set[str]:
+        """Keys (``node_service_key``, ``node_check_key``) of what was added, changed or removed since the last call."""
+        changes, self._changes = self._changes, set()
+        return changes
+
+    # Registration
 
     def register_service(self, service: Service, checks: Sequence[Check] = (), *, replace_checks: bool = False, now: float) -> None:
         """Adds or replaces a service with its checks; ``replace_checks`` removes those it had and that are not given now."""
@@ -95,210 +141,236 @@ class LocalState:
             raise BadRequest("Missing service name", field="Name")
         if service.id in self._own:
             raise BadRequest(f"service ID {service.id!r} belongs to the agent itself", field="ID")
-        named = name_checks(service.id, checks)
-        for check in named:
-            validate(check)
+        named = [validated(check) for check in name_checks(service.id, checks)]
         if replace_checks:
             kept = {check.check_id for check in named}
-            for check_id in [held.check.check_id for held in self._of_service(service.id) if held.check.check_id not in kept]:
-                del self._checks[check_id]
-        self._services[service.id] = service
+            for check_id in [each for each in self._of_service.get(service.id, ()) if each not in kept]:
+                self._drop_check(check_id)
+        self._services[service.id] = _HeldService(service, service)
+        self._changes.add(node_service_key(service.id))
+        for check_id in self._of_service.get(service.id, ()):
+            held = self._checks[check_id]
+            held.check = replace(held.check, service_name=service.name, service_tags=service.tags)
         for check in named:
             self._hold(check, now)
-        for held in self._of_service(service.id):
-            held.check = replace(held.check, service_name=service.name, service_tags=service.tags)
+        self._follow_aliases(now)
 
-    def deregister_service(self, service_id: str) -> None:
+    def deregister_service(self, service_id: str, now: float) -> None:
         """Removes it with its checks. Raises ``NotFound``."""
         if service_id not in self._services:
             raise NotFound(f'Unknown service ID "{service_id}"')
-        del self._services[service_id]
-        for check_id in [held.check.check_id for held in self._of_service(service_id)]:
-            del self._checks[check_id]
+        self._drop_service(service_id)
+        self._follow_aliases(now)
 
     def register_check(self, check: Check, now: float) -> None:
         """Adds or replaces a check of the node, or of one of its services."""
-        check = replace(check, check_id=check.check_id or check.name)
+        check = validated(replace(check, check_id=check.check_id or check.name))
         if not check.name:
             raise BadRequest("Missing check name", field="Name")
         if check.service_id and check.service_id not in self._services:
             raise BadRequest(f'ServiceID "{check.service_id}" does not exist', field="ServiceID")
-        validate(check)
         self._hold(check, now)
+        self._follow_aliases(now)
 
-    def deregister_check(self, check_id: str) -> None:
+    def deregister_check(self, check_id: str, now: float) -> None:
         """Raises ``NotFound``."""
-        if self._checks.pop(check_id, None) is None:
+        if check_id not in self._checks:
             raise NotFound(f'Unknown check ID "{check_id}"')
-
-    def update_ttl(self, check_id: str, status: HealthStatus, output: str, now: float) -> None:
-        """A heartbeat. Raises ``NotFound`` for a check that does not exist or has no TTL."""
-        held = self._checks.get(check_id)
-        if held is None or held.ttl_deadline is None:
-            raise NotFound(f'CheckID "{check_id}" does not have associated TTL')
-        held.ttl_deadline = now + held.check.definition.ttl_s
-        self._set(held, status, output, now)
-
-    def observe(self, check_id: str, status: HealthStatus, output: str, now: float) -> None:
-        """The result of one run; the check follows once its thresholds are met. A check that is gone by now is left alone."""
-        held = self._checks.get(check_id)
-        if held is None:
-            return
-        definition = held.check.definition
-        if status is HealthStatus.PASSING:
-            held.successes, held.failures = held.successes + 1, 0
-            if held.successes < definition.success_before_passing and held.check.status is not HealthStatus.PASSING:
-                return
-        else:
-            held.successes, held.failures = 0, held.failures + 1
-            critical = definition.failures_before_critical
-            if held.failures < critical:
-                warns = definition.failures_before_warning or critical
-                if held.failures < warns:
-                    return
-                status = HealthStatus.WARNING
-        self._set(held, status, output, now)
+        self._drop_check(check_id)
+        self._follow_aliases(now)
 
     def set_maintenance(self, service_id: str, *, enable: bool, reason: str, now: float) -> None:
         """Puts the node (empty ``service_id``) or a service into maintenance, which is a critical check, or back."""
         if service_id and service_id not in self._services:
             raise NotFound(f'Unknown service ID "{service_id}"')
         check_id = SERVICE_MAINTENANCE + service_id if service_id else NODE_MAINTENANCE
-        if not enable:
-            self._checks.pop(check_id, None)
+        if enable:
+            what = "service" if service_id else "node"
+            default = f"Maintenance mode is enabled for this {what}, but no reason was provided. This is a default message."
+            name = f"{what.capitalize()} Maintenance Mode"
+            self._hold(Check("", check_id, name, notes=reason or default, service_id=service_id, type=MAINTENANCE), now)
+        elif check_id in self._checks:
+            self._drop_check(check_id)
+        self._follow_aliases(now)
+
+    def define(self, definitions: Definitions, now: float) -> None:
+        """Takes over what the configuration files define, and drops what they defined before and do not any more. A definition has
+        the last word over a registration under the same ID; what is there already keeps its state."""
+        rehearsal = self.copy()
+        rehearsal._define(definitions, now)
+        self._define(definitions, now)
+
+    def restore(self, services: Iterable[Service], checks: Iterable[Check], now: float) -> None:
+        """Takes back what was registered before the restart, as far as no file defines it. Checks are critical until they have run."""
+        for service in services:
+            if service.id not in self._defined_services and service.id not in self._own:
+                self.register_service(service, now=now)
+        for check in checks:
+            if check.check_id not in self._defined_checks and (not check.service_id or check.service_id in self._services):
+                check = replace(check, status=HealthStatus.CRITICAL, output="")
+                self._hold(check if check.type == MAINTENANCE else validated(check), now)
+        self._follow_aliases(now)
+
+    # How it fares
+
+    def update_ttl(self, check_id: str, status: HealthStatus, output: str, now: float) -> None:
+        """A heartbeat. Raises ``NotFound`` for a check that does not exist or has no TTL."""
+        held = self._checks.get(check_id)
+        if held is None or not held.check.definition.ttl_s:
+            raise NotFound(f'CheckID "{check_id}" does not have associated TTL')
+        held.ttl_deadline = now + held.check.definition.ttl_s
+        limit, size = self.output_max_size(held.check), len(output.encode())
+        if size > limit:
+            output = f"{output.encode()[:limit].decode(errors='ignore')} ... (captured {limit} of {size} bytes)"
+        self._set(held, status, output, now)
+        self._follow_aliases(now)
+
+    def restore_ttl(self, check_id: str, status: HealthStatus, output: str, left_s: float, now: float) -> None:
+        """What a TTL check was told before the restart, for the time that is left of it."""
+        held = self._checks.get(check_id)
+        if held is not None and held.check.definition.ttl_s:
+            held.ttl_deadline = now + min(left_s, held.check.definition.ttl_s)
+            self._set(held, status, output, now)
+            self._follow_aliases(now)
+
+    def observe(self, check_id: str, status: HealthStatus, output: str, now: float) -> None:
+        """The result of one run; the check follows once its thresholds are met. A check that is gone by now is left alone.
+
+        A warning is no failure: it counts towards ``success_before_passing``."""
+        held = self._checks.get(check_id)
+        if held is None:
             return
-        what = "service" if service_id else "node"
-        default = f"Maintenance mode is enabled for this {what}, but no reason was provided. This is a default message."
-        name = "Service Maintenance Mode" if service_id else "Node Maintenance Mode"
-        self._hold(
-            Check("", check_id, name, HealthStatus.CRITICAL, notes=reason or default, service_id=service_id, type="maintenance"), now
-        )
+        definition = held.check.definition
+        if status is HealthStatus.CRITICAL:
+            held.successes, held.failures = 0, held.failures + 1
+            if held.failures < definition.failures_before_critical:
+                if held.failures < (definition.failures_before_warning or definition.failures_before_critical):
+                    return
+                status = HealthStatus.WARNING
+        else:
+            held.successes, held.failures = held.successes + 1, 0
+            if held.successes < definition.success_before_passing:
+                return
+        self._set(held, status, output, now)
+        self._follow_aliases(now)
+
+    def follow(self, check_id: str, status: HealthStatus, output: str, now: float) -> None:
+        """What an alias of something on another node has become."""
+        held = self._checks.get(check_id)
+        if held is not None:
+            self._set(held, status, output, now)
+            self._follow_aliases(now)
+
+    def override_tags(self, service_id: str, tags: tuple[str, ...]) -> None:
+        """Takes the tags that others gave a service that allows it (``enable_tag_override``)."""
+        held = self._services.get(service_id)
+        if held is not None and held.service.enable_tag_override and held.service.tags != tags:
+            held.service = replace(held.service, tags=tags)
 
     def tick(self, now: float) -> None:
         """TTL checks that were not updated in time turn critical."""
         for held in self._checks.values():
             if held.ttl_deadline is not None and held.ttl_deadline <= now:
-                held.ttl_deadline = now + held.check.definition.ttl_s
-                self._set(held, HealthStatus.CRITICAL, "TTL expired", now)
+                held.ttl_deadline = None
+                last = f" (last output before timeout follows): {held.check.output}" if held.check.output else ""
+                self._set(held, HealthStatus.CRITICAL, f"TTL expired{last}", now)
+        self._follow_aliases(now)
 
-    def plan(self, there: Iterable[Value], now: float) -> list[Step]:
-        """The steps that make ``there`` (the values of the topic ``node:NAME``) equal to what is here, registrations first."""
-        values = list(there)
-        node = next((value for value in values if isinstance(value, Node)), None)
-        services = {value.id: value for value in values if isinstance(value, Service)}
-        checks = {value.check_id: value for value in values if isinstance(value, Check)}
-        steps = [] if node is not None and same_node(node, self.node) else [Step(Registration(self.node), "node info")]
-        wanted = self._own | self._services
-        steps += [
-            Step(Registration(self.node, skip_node_update=True, service=service), f"service '{service_id}'")
-            for service_id, service in wanted.items()
-            if service_id not in services or not same_service(services[service_id], service)
-        ]
-        steps += [
-            Step(Registration(self.node, skip_node_update=True, checks=(held.check,)), f"check '{check_id}'")
-            for check_id, held in self._checks.items()
-            if self._differs(held, checks.get(check_id), now)
-        ]
-        gone = [service_id for service_id in services if service_id not in wanted]
-        steps += [Step(Deregistration(self.node.name, service_id=service_id), f"removal of service '{service_id}'") for service_id in gone]
-        steps += [
-            Step(Deregistration(self.node.name, check_id=check_id), f"removal of check '{check_id}'")
-            for check_id, check in checks.items()
-            if check_id not in self._checks and check_id != SERF_HEALTH and (not check.service_id or check.service_id not in gone)
-        ]
-        return steps
+    def overdue(self, now: float) -> list[str]:
+        """IDs of services to deregister: a check of theirs has been critical for longer than it may."""
+        found = {
+            held.check.service_id: None
+            for held in self._checks.values()
+            if held.check.service_id
+            and held.critical_since is not None
+            and 0 < held.check.definition.deregister_critical_service_after_s < now - held.critical_since
+        }
+        return list(found)
 
-    def _differs(self, held: _Held, there: Check | None, now: float) -> bool:
-        """Whether the check must be pushed now. A change of nothing but the output is held back for the update interval."""
-        if there is None or not same_check(there, held.check):
-            held.output_due = None
-            return True
-        if there.output == held.check.output:
-            held.output_due = None
-            return False
-        if held.output_due is None:
-            held.output_due = now + self._check_update_interval_s
-            return self._check_update_interval_s <= 0
-        if held.output_due <= now:
-            held.output_due = None
-            return True
-        return False
+    def output_max_size(self, check: Check) -> int:
+        """Bytes of output that are kept: the check may have less than the agent, as in Consul."""
+        own = check.definition.output_max_size
+        return min(own, self._output_max_size) if own else self._output_max_size
+
+    # Within
+
+    def _define(self, definitions: Definitions, now: float) -> None:
+        services = {service.id: (service, name_checks(service.id, checks)) for service, checks in definitions.services}
+        checks = [replace(check, check_id=check.check_id or check.name) for check in definitions.checks]
+        check_ids = {check.check_id for check in checks} | {check.check_id for _, named in services.values() for check in named}
+        for check_id in self._defined_checks - check_ids:
+            if check_id in self._checks:
+                self._drop_check(check_id)
+        for service_id in self._defined_services - services.keys():
+            if service_id in self._services:
+                self._drop_service(service_id)
+        for service, named in services.values():
+            self.register_service(service, named, now=now)
+        for check in checks:
+            self.register_check(check, now)
+        self._defined_services, self._defined_checks = frozenset(services), frozenset(check_ids)
 
     def _hold(self, check: Check, now: float) -> None:
-        check = replace(check, node=self.node.name)
+        """Puts it in place. A check that was there keeps its state, so that registering again makes nothing flap."""
+        before = self._checks.get(check.check_id)
+        if before is not None:
+            self._drop_check(check.check_id)
         service = self._services.get(check.service_id)
+        placed = replace(check, node=self.node.name, output="")
         if service is not None:
-            check = replace(check, service_name=service.name, service_tags=service.tags)
-        ttl = check.definition.ttl_s
-        self._checks[check.check_id] = _Held(check, ttl_deadline=now + ttl if ttl else None)
+            placed = replace(placed, service_name=service.service.name, service_tags=service.service.tags)
+        held = _HeldCheck(placed, check)
+        if before is not None:
+            held.check = replace(placed, status=before.check.status, output=before.check.output)
+            held.critical_since = before.critical_since
+        if check.definition.ttl_s:
+            held.ttl_deadline = now + check.definition.ttl_s
+        self._checks[check.check_id] = held
+        self._of_service.setdefault(check.service_id, {})[check.check_id] = None
+        if check.definition.alias_service or check.definition.alias_node:
+            self._aliases[check.check_id] = None
+        self._changes.add(node_check_key(check.check_id))
 
-    def _set(self, held: _Held, status: HealthStatus, output: str, now: float) -> None:
-        limit = held.check.definition.output_max_size or self._output_max_size
-        if self._discard_output:
+    def _drop_check(self, check_id: str) -> None:
+        held = self._checks.pop(check_id)
+        siblings = self._of_service[held.check.service_id]
+        del siblings[check_id]
+        if not siblings:
+            del self._of_service[held.check.service_id]
+        self._aliases.pop(check_id, None)
+        self._changes.add(node_check_key(check_id))
+
+    def _drop_service(self, service_id: str) -> None:
+        for check_id in list(self._of_service.get(service_id, ())):
+            self._drop_check(check_id)
+        del self._services[service_id]
+        self._changes.add(node_service_key(service_id))
+
+    def _set(self, held: _HeldCheck, status: HealthStatus, output: str, now: float) -> None:
+        if self.discard_output:
             output = ""
-        held.check = replace(held.check, status=status, output=output[:limit])
+        if status is not HealthStatus.CRITICAL:
+            held.critical_since = None
+        elif held.critical_since is None:
+            held.critical_since = now
+        if held.check.status is not status or held.check.output != output:
+            held.check = replace(held.check, status=status, output=output)
+            self._changes.add(node_check_key(held.check.check_id))
 
-    def _of_service(self, service_id: str) -> list[_Held]:
-        return [held for held in self._checks.values() if held.check.service_id == service_id]
-
-
-def name_checks(service_id: str, checks: Sequence[Check]) -> list[Check]:
-    """Gives a service's checks the IDs and names that Consul gives: ``service:ID``, or ``service:ID:1`` … when there are several."""
-    named = []
-    for number, check in enumerate(checks, start=1):
-        default = f"service:{service_id}" if len(checks) == 1 else f"service:{service_id}:{number}"
-        name = check.name or f"Service '{service_id}' check"
-        named.append(replace(check, check_id=check.check_id or default, name=name, service_id=service_id))
-    return named
-
-
-def validate(check: Check) -> None:
-    """Raises ``BadRequest`` unless the check is of exactly one kind and has the times that kind needs."""
-    definition = check.definition
-    kinds = [kind for kind in KINDS if getattr(definition, kind)]
-    if not RUN_KINDS.issuperset(kinds):
-        raise Unsupported(f"{type_of(definition)} checks are not run by this version; only ttl checks are")
-    if {"alias_node", "alias_service"} >= set(kinds) and kinds:
-        return
-    if definition.ttl_s < 0 or definition.interval_s < 0 or definition.timeout_s < 0:
-        raise BadRequest("a check's times are not negative", field="Interval")
-    if kinds == ["ttl_s"]:
-        if definition.interval_s:
-            raise BadRequest("Interval and TTL cannot both be specified", field="TTL")
-        return
-    if len(kinds) != 1:
-        found = ", ".join(kinds) or "none"
-        raise BadRequest(f"a check is of exactly one kind (found: {found}); TTL must be > 0 for TTL checks", field="Check")
-    if definition.interval_s <= 0:
-        raise BadRequest("Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks", field="Interval")
-
-
-def type_of(definition: CheckDefinition) -> str:
-    """The check's type in Consul's words."""
-    if definition.docker_container_id:
-        return "docker"
-    names = {"ttl_s": "ttl", "args": "script", "alias_node": "alias", "alias_service": "alias"}
-    return next((names.get(kind, kind) for kind in KINDS if getattr(definition, kind)), "")
-
-
-def same_node(there: Node, here: Node) -> bool:
-    """Whether the catalog has what this node says of itself."""
-    return _bare(there) == _bare(here)
-
-
-def same_service(there: Service, here: Service) -> bool:
-    """Likewise for a service; tags of one with ``enable_tag_override`` belong to whoever writes them in the catalog."""
-    if here.enable_tag_override:
-        here = replace(here, tags=there.tags)
-    return replace(there, create_index=0, modify_index=0) == replace(here, create_index=0, modify_index=0)
-
-
-def same_check(there: Check, here: Check) -> bool:
-    """Likewise for a check, its output aside."""
-    return replace(there, create_index=0, modify_index=0, output="") == replace(here, create_index=0, modify_index=0, output="")
-
-
-def _bare(node: Node) -> Node:
-    return replace(
-        node, create_index=0, modify_index=0, tagged_addresses=dict(node.tagged_addresses), meta=dict(node.meta), name=node.name.lower()
-    )
+    def _follow_aliases(self, now: float) -> None:
+        """Aliases of what is on this node follow it at once, and so do aliases of aliases."""
+        for _ in self._aliases:
+            before = len(self._changes)
+            for check_id in self._aliases:
+                held = self._checks[check_id]
+                target = held.check.definition
+                if target.alias_node and target.alias_node.lower() != self.node.name.lower():
+                    continue
+                service_id = target.alias_service
+                others = [check for check in self.checks_of("") if check.check_id != check_id]
+                if service_id:
+                    others += [check for check in self.checks_of(service_id) if check.check_id != check_id]
+                outcome = alias_outcome(self.node.name, service_id, exists=self.service(service_id) is not None, checks=others)
+                self._set(held, outcome.status, outcome.output, now)
+            if len(self._changes) == before:
+                return

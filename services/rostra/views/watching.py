@@ -20,10 +20,10 @@ from rostra.model.consistency import Consistency, Contact
 from rostra.views import metrics
 from rostra.views.back_off import BackOff
 from rostra.views.barriers import Barrier, Barriers
-from rostra.views.cancellation import raise_if_cancelled
 from rostra.views.limits import HubLimits
 from rostra.views.messages import BarrierAnswer, Delta, Ended, Resumed, SnapshotPart, WatchEvent
 from rostra.views.subscriptions import Subscription, Subscriptions
+from rostra.views.together import run_together
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
 
 log = logging.getLogger("rostra.views")
@@ -124,19 +124,19 @@ class Watching:
         try:
             async with self._connect(upstream).watch() as stream:
                 self._open(stream, upstream)
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._receive(stream), name="views watch receiver")
-                    tasks.create_task(self._send(stream), name="views watch sender")
-                    tasks.create_task(self._watch_over(), name="views watchdog")
-        except* RostraError as broken:
+                await run_together(
+                    views_watch_receiver=self._receive(stream),
+                    views_watch_sender=self._send(stream),
+                    views_watchdog=self._watch_over(),
+                )
+        except RostraError as error:
             # Only the first failure is news; attempts follow each other too fast to tell an operator of each.
             level = logging.INFO if self.upstream else logging.DEBUG
-            log.log(level, "catalog lost", extra={"upstream": upstream.address, "error": str(broken.exceptions[0])})
+            log.log(level, "catalog lost", extra={"upstream": upstream.address, "error": str(error)})
             metrics.RECONNECTS.labels("watch").inc()
             self.reconnects += 1
         finally:
             self._lose()
-        raise_if_cancelled()
 
     def _open(self, stream: WatchStream, upstream: Upstream) -> None:
         log.info("catalog found", extra={"upstream": upstream.address, "cluster_id": stream.cluster_id})

@@ -15,8 +15,8 @@ from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, Pr
 from rostra.errors import NoLeader, NotReady, RostraError, Unavailable
 from rostra.views import metrics
 from rostra.views.back_off import BackOff
-from rostra.views.cancellation import raise_if_cancelled
 from rostra.views.limits import HubLimits
+from rostra.views.together import run_together
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
 from rostra.views.watching import WATCHDOG_S, Watching
 from rostra.views.writes import Decided, Writes
@@ -92,16 +92,17 @@ class Writing:
 
     async def _try(self, upstream: Upstream) -> None:
         try:
-            async with self._connect(upstream).write() as stream, asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._send(stream), name="views write sender")
-                tasks.create_task(self._receive(stream), name="views write receiver")
-                tasks.create_task(self._watch_over(), name="views write watchdog")
-        except* RostraError as broken:
-            log.debug("write stream lost", extra={"upstream": upstream.address, "error": str(broken.exceptions[0])})
+            async with self._connect(upstream).write() as stream:
+                await run_together(
+                    views_write_receiver=self._receive(stream),
+                    views_write_sender=self._send(stream),
+                    views_write_watchdog=self._watch_over(),
+                )
+        except RostraError as error:
+            log.debug("write stream lost", extra={"upstream": upstream.address, "error": str(error)})
             metrics.RECONNECTS.labels("write").inc()
         finally:
             self._writes.lost()
-        raise_if_cancelled()
 
     async def _send(self, stream: WriteStream) -> None:
         loop = asyncio.get_running_loop()

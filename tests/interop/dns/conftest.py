@@ -34,11 +34,15 @@ class Consul:
             assert response.status == 200
 
     def is_up(self) -> bool:
+        """Whether it leads and its catalog has its own node, with the metadata that it adds a moment later."""
+        return "serfHealth" in self._get("health/node/main?passing") and "consul-network-segment" in self._get("catalog/node/main")
+
+    def _get(self, path: str) -> str:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.http_port}/v1/health/node/main?passing", timeout=1) as response:
-                return b"serfHealth" in response.read()
+            with urllib.request.urlopen(f"http://{HOST}:{self.http_port}/v1/{path}", timeout=1) as response:
+                return str(response.read())
         except (urllib.error.URLError, OSError):
-            return False
+            return ""
 
 
 def free_ports(count: int) -> list[int]:

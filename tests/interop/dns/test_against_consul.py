@@ -74,8 +74,9 @@ def ours(consul: Consul) -> Asker:
 def register(consul: Consul, catalog: Catalog, entry: dict[str, object]) -> None:
     name, service = str(entry.pop("node")), str(entry.pop("service"))
     node = catalog.nodes.get(name) or catalog.node(name, f"10.3.0.{name[1:]}")
-    status, (passing, warning) = str(entry.pop("status", "passing")), entry.pop("weights", (1, 1))  # type: ignore[misc]
-    instance = make_instance(node, service, status=HealthStatus(status), weights=Weights(passing, warning), **entry)  # type: ignore[arg-type]
+    status = str(entry.pop("status", "passing"))
+    weights = Weights(*entry.pop("weights", (1, 1)))  # type: ignore[misc]
+    instance = make_instance(node, service, status=HealthStatus(status), weights=weights, **entry)  # type: ignore[arg-type]
     catalog.add(instance)
     made = instance.service
     consul.register(
@@ -88,7 +89,7 @@ def register(consul: Consul, catalog: Catalog, entry: dict[str, object]) -> None
                 "Port": made.port,
                 "Address": made.address,
                 "Tags": list(made.tags),
-                "Weights": {"Passing": passing, "Warning": warning},
+                "Weights": {"Passing": weights.passing, "Warning": weights.warning},
             },
             "Check": {"Name": "check", "CheckID": f"service:{made.id}", "ServiceID": made.id, "Status": status},
             "SkipNodeUpdate": True,
@@ -157,7 +158,8 @@ www.example.com A / . A / 1.0.0.10.in-addr.arpa PTR / 9.9.9.10.in-addr.arpa PTR 
 @pytest.mark.parametrize("question", [question.strip() for line in QUESTIONS.strip().splitlines() for question in line.split(" / ")])
 def test_every_name_form_and_negative_rule_is_answered_as_consul_answers_it(consul: Consul, ours: Asker, question: str) -> None:
     for transport in Transport:
-        query = dns.message.make_query(*question.split(), use_edns=False)
+        name, qtype = question.split()
+        query = dns.message.make_query(name, qtype, use_edns=False)
         theirs, own = ask_both(consul, ours, query, transport)
         assert describe(own) == describe(theirs)
 

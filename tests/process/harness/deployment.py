@@ -8,7 +8,7 @@ from typing import Final
 
 from .http import Api
 from .names import Resolver
-from .ports import Ports
+from .ports import Ports, free_port
 from .program import this_rostra
 from .running import Running
 from .waiting import eventually
@@ -16,17 +16,29 @@ from .waiting import eventually
 ROLES: Final = ("gossip", "consensus", "catalog", "local", "dns", "gateway")
 HOST: Final = "127.0.0.1"
 START_LIMIT_S: Final = 15.0
+FAST: Final = ("-hcl=performance { raft_multiplier = 1 }",)
+"""Elections as quick as a server's may be: nothing else here depends on how long they take."""
 
 
 class Deployment:
     """A node that is made of processes, by name in order of start, each with its arguments.
 
-    ``folder`` holds home, scratch and working folder of the processes; ``data`` is the data folder where they have one.
+    ``folder`` holds home, scratch and working folder of the processes; ``data`` is the data folder where they have one; ``address``
+    is the node's in the cluster, while its clients always ask at ``HOST``.
     """
 
-    def __init__(self, folder: Path, node: str, ports: Ports, commands: Mapping[str, Sequence[str]], data: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        node: str,
+        ports: Ports,
+        commands: Mapping[str, Sequence[str]],
+        data: Path | None = None,
+        address: str = HOST,
+    ) -> None:
         self.folder = folder
         self.node = node
+        self.address = address
         self.ports = ports
         self.data = data
         self.commands = commands
@@ -36,6 +48,7 @@ class Deployment:
         self.api = Api(self.http_address)
         self.dns = Resolver(HOST, ports.dns)
         self.running: dict[str, Running] = {}
+        self.metrics_ports = {name: free_port(HOST) for name in commands}
 
     @property
     def only(self) -> Running:
@@ -56,7 +69,8 @@ class Deployment:
 
     def start_one(self, name: str) -> Running:
         """Starts one process without waiting for anything."""
-        self.running[name] = Running(self.program, self.folder, self.commands[name])
+        metrics = f"-metrics-addr={HOST}:{self.metrics_ports[name]}"
+        self.running[name] = Running(self.program, self.folder, [*self.commands[name], metrics])
         return self.running[name]
 
     def wait_until_ready(self, within_s: float = START_LIMIT_S) -> None:
@@ -90,7 +104,7 @@ class Deployment:
         return (
             "consul" in services
             and [check["Status"] for check in checks] == ["passing"]
-            and self.dns.addresses(f"{self.node}.node.consul", within_s=0.5) == [HOST]
+            and self.dns.addresses(f"{self.node}.node.consul", within_s=0.5) == [self.address]
         )
 
     def assert_running_or_say_why(self) -> None:
@@ -106,12 +120,24 @@ def dev_agent(folder: Path, *flags: str, node: str = "solo") -> Deployment:
     return Deployment(folder, node, ports, {"agent": ["agent", "-dev", f"-node={node}", *ports.flags(), *flags]})
 
 
-def durable_agent(folder: Path, *flags: str, node: str = "kept") -> Deployment:
+def durable_agent(folder: Path, *flags: str, node: str = "kept", bind: str = HOST) -> Deployment:
     """``rostra agent -server -bootstrap`` on a data folder of its own."""
     ports = Ports.free()
     data = folder / "data"
-    command = ["agent", "-server", "-bootstrap", f"-data-dir={data}", f"-bind={HOST}", f"-node={node}", *FAST, *ports.flags(), *flags]
-    return Deployment(folder, node, ports, {"agent": command}, data)
+    command = ["agent", "-server", "-bootstrap", f"-data-dir={data}", f"-bind={bind}", f"-node={node}", *FAST, *ports.flags(), *flags]
+    return Deployment(folder, node, ports, {"agent": command}, data, bind)
+
+
+def core_and_edge(folder: Path, node: str = "core") -> Deployment:
+    """Four roles in one process; dns and gateway in another that keeps nothing and reaches the first by TCP."""
+    ports = Ports.free()
+    data = folder / "data"
+    door = f"{HOST}:{free_port(HOST)}"
+    core = ["agent", "-server", "-bootstrap", "-roles=gossip,consensus,catalog,local", f"-data-dir={data}", f"-bind={HOST}",
+            f"-node={node}", f"-grpc-addr={door}", *FAST, *ports.flags("server", "serf_lan", "serf_wan")]  # fmt: skip
+    edge = ["agent", "-roles=dns,gateway", *(f"-{role}={door}" for role in ("gossip", "catalog", "local")),
+            *ports.flags("http", "dns", "grpc")]  # fmt: skip
+    return Deployment(folder, node, ports, {"core": core, "edge": edge}, data)
 
 
 def six_processes(folder: Path, node: str = "split") -> Deployment:
@@ -131,7 +157,3 @@ def six_processes(folder: Path, node: str = "split") -> Deployment:
         "gateway": [*ports.flags("http", "grpc"), *upstreams("gossip", "catalog", "local")],
     }
     return Deployment(folder, node, ports, {role: [role, f"-data-dir={data}", *flags[role]] for role in ROLES}, data)
-
-
-FAST: Final = ("-hcl=performance { raft_multiplier = 1 }",)
-"""Elections as quick as a server's may be: nothing else here depends on how long they take."""

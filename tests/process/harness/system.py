@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LISTEN = "0A"
+_FAMILY = {1: socket.AF_INET, 4: socket.AF_INET6}
 WRITE_FLAGS = os.O_WRONLY | os.O_RDWR
 
 
@@ -21,10 +22,6 @@ class Listener:
     protocol: str
     address: str
     port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        return ipaddress.ip_address(self.address).is_loopback
 
 
 def listeners(pid: int) -> set[Listener]:
@@ -75,5 +72,6 @@ def _decoded(text: str) -> tuple[str, int]:
     """The kernel writes an address as 32-bit words in the machine's own order."""
     host, _, port = text.partition(":")
     words = [int(host[start : start + 8], 16) for start in range(0, len(host), 8)]
-    packed = struct.pack(f"={len(words)}I", *words)
-    return socket.inet_ntop(socket.AF_INET if len(words) == 1 else socket.AF_INET6, packed), int(port, 16)
+    address = ipaddress.ip_address(socket.inet_ntop(_FAMILY[len(words)], struct.pack(f"={len(words)}I", *words)))
+    mapped = getattr(address, "ipv4_mapped", None)  # an IPv6 socket on an IPv4 address
+    return str(mapped or address), int(port, 16)

@@ -38,7 +38,7 @@ class FakeConsensus(Partial):
         self.attachments: list[pb.AttachOpen] = []
         self.applied = 0
         self.handed_over: bytes | None = None
-        self.entries_per_message = 1000
+        self.entries_per_message = 10
         self._round_answers: list[Callable[[], None]] = []
         self._streams: set[asyncio.Event] = set()
 

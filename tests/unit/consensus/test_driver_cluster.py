@@ -18,7 +18,7 @@ from rostra.consensus.proposals import Committed, Outcome
 from rostra.consensus.ready import Options
 from rostra.consensus.snapshots import FileSnapshots, SnapshotStore
 from rostra.consensus.timing import Timing
-from rostra.errors import BadRequest, NotLeader, UnknownOutcome
+from rostra.errors import BadRequest, NoLeader, NotLeader, UnknownOutcome
 
 TIMING = Timing(heartbeat_timeout_s=0.15, election_timeout_s=0.15, lease_timeout_s=0.15, heartbeat_interval_s=0.03)
 
@@ -162,6 +162,19 @@ async def test_a_follower_forwards_proposals_and_answers_reads(tmp_path: Path) -
         assert await applied_commands(follower, index) == [b"a"]
         with pytest.raises(NotLeader):
             await follower.propose([b"a"], forwarded=True)
+
+
+async def test_a_reader_that_gives_up_early_does_not_take_the_answer_from_those_who_wait(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (network, servers):
+        leader = await leader_of(network)
+        follower = next(server for server in servers if server is not leader)
+        await follower.read_index(ReadMode.LEASE)
+        network.cut = {follower.core.id}
+        patient = asyncio.create_task(follower.read_index(ReadMode.LEASE, timeout_s=9.0))
+        with pytest.raises(NoLeader):
+            await follower.read_index(ReadMode.LEASE, timeout_s=0.01)
+        network.cut = set()
+        assert await patient > 0
 
 
 async def test_when_the_leader_dies_another_takes_over_and_every_acknowledged_write_is_there(tmp_path: Path) -> None:

@@ -623,6 +623,14 @@ def test_a_message_of_another_cluster_is_counted_and_ignored() -> None:
     assert (server.core.term, server.core.dropped) == (before, 1)
 
 
+def test_an_append_whose_entries_do_not_follow_each_other_is_counted_and_ignored() -> None:
+    cluster = Cluster(3)
+    append(cluster, "n2", term=2, entries=[(2, 2), (4, 2)])
+    append(cluster, "n2", term=2, entries=[(3, 2)])
+    assert cluster["n1"].core.dropped == 2
+    assert cluster["n1"].core.log.last_index == 1
+
+
 # -- chapter 5: snapshots ------------------------------------------------------------------------------------------------
 
 

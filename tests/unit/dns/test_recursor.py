@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
@@ -128,6 +131,12 @@ async def test_who_may_not_have_recursion_is_refused_and_not_offered_it(start: S
         assert response.rcode() == dns.rcode.REFUSED
         assert not response.flags & dns.flags.RA
         assert upstream.asked == 0
+
+
+def test_without_recursors_their_library_is_not_loaded() -> None:
+    program = "import sys, rostra.dns.role; sys.exit('dns.message' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=30)
 
 
 def test_recursion_is_for_private_networks_only_by_default() -> None:

@@ -47,7 +47,7 @@ def small_catalog(**options: bool) -> Catalog:
 async def ask(running: Running, name: str, qtype: str = "A", *, tcp: bool = False, host: str = HOST) -> dns.message.Message:
     query = dns.message.make_query(name, qtype, use_edns=0, payload=1232)
     exchange = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
-    return await exchange(query, host, port=running.port, timeout=3.0)  # type: ignore[operator]
+    return await exchange(query, host, port=running.port, timeout=3.0)
 
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])

@@ -10,6 +10,7 @@ import pytest
 
 from rostra.clients.agent import LocalCheck
 from rostra.model.catalog import Check, CheckDefinition, HealthStatus, Service, ServiceAddress
+from rostra.model.coordinates import Coordinate
 from rostra.model.members import Member, MemberStatus
 
 from .conftest import World
@@ -225,3 +226,17 @@ async def test_a_client_that_leaves_a_stream_ends_it(world: World) -> None:
 
 async def test_the_version_is_told(world: World) -> None:
     assert (await world.get("/v1/agent/version")).text == '{"SHA":"","BuildDate":"0001-01-01T00:00:00Z","HumanVersion":"0.1.0","FIPS":""}'
+
+
+async def test_coordinates_are_those_that_gossip_knows(world: World) -> None:
+    world.gossip.coordinates = {"n2.dc1": Coordinate(), "n1.dc1": Coordinate(height=0.5)}
+    nodes = (await world.get("/v1/coordinate/nodes")).json
+    assert isinstance(nodes, list)
+    assert [node["Node"] for node in nodes] == ["n1.dc1", "n2.dc1"]
+    assert nodes[0]["Coord"]["Height"] == 0.5
+    assert list(nodes[0]) == ["Node", "Segment", "Coord"]
+    areas = (await world.get("/v1/coordinate/datacenters")).json
+    assert isinstance(areas, list)
+    assert (areas[0]["Datacenter"], areas[0]["AreaID"], areas[0]["Coordinates"][1]["Node"]) == ("dc1", "wan", "n2")
+    assert (await world.get("/v1/coordinate/node/n1.dc1")).status == 200
+    assert (await world.get("/v1/coordinate/node/nope")).status == 404

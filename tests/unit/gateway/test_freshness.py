@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from rostra.errors import NoLeader
+from rostra.errors import Busy, NoLeader
 from rostra.gateway.settings import GatewaySettings, Limits
 
 from .conftest import World, until
@@ -116,3 +116,17 @@ async def test_gzip_is_given_to_who_accepts_it_where_it_is_worth_it(world: World
             assert (gzip.decompress(packed.body) if nodes > 1 else packed.body) == plain.body
         refused = await world.get(target, {"Accept-Encoding": "gzip;q=0"})
         assert refused.body == plain.body
+
+
+async def test_views_without_a_place_for_one_more_topic_are_429_on_every_way(world: World) -> None:
+    def full(*_: object) -> None:
+        raise Busy("too many topics")
+
+    connection = await world.connect()
+    for target in ("/v1/catalog/service/web?stale", "/v1/catalog/service/web"):
+        connection.send("GET", target)
+        assert (await connection.receive()).status == 200
+    world.hub.peek = full  # type: ignore[assignment, method-assign]
+    for target in ("/v1/catalog/service/web?stale", "/v1/catalog/service/web", "/v1/catalog/service/db?stale"):
+        connection.send("GET", target)
+        assert (await connection.receive()).status == 429

@@ -172,8 +172,11 @@ def test_a_suspicion_at_a_higher_incarnation_starts_anew(met: Bench) -> None:
     met.hear(suspect(1), now=10.0)
     met.hear(suspect(2), now=13.0)
     assert met.node().incarnation == 2
-    assert met.membership.deadline == 17.0
     assert met.broadcasts() == [suspect(2)]
+    met.membership.expire(16.9)
+    assert met.node().state is NodeState.SUSPECT
+    met.membership.expire(17.0)
+    assert met.node().state is NodeState.DEAD
 
 
 def test_alive_with_a_higher_incarnation_ends_a_suspicion(met: Bench) -> None:

@@ -175,7 +175,7 @@ def reason(error: Exception) -> str:
         return f"tls: {(error.reason or 'handshake failed').lower().replace('_', ' ')}"
     if isinstance(error, asyncio.IncompleteReadError | EOFError):
         return "EOF"
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         call = "connect: " if isinstance(error, ConnectionRefusedError) or error.errno in _WHEN_CONNECTING else ""
         return f"{call}{os.strerror(error.errno).lower()}"
     return str(error) or type(error).__name__

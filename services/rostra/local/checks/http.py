@@ -6,9 +6,10 @@ The head of the response decides; a body that is cut short or hangs is shown as 
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from rostra.local.checks.dialing import Dialer, DialError, Tls, reason
 from rostra.local.checks.http_exchange import ExchangeError, Response, read_response, request_bytes
@@ -20,6 +21,7 @@ MAX_REDIRECTS: Final = 10
 DEFAULT_HEADERS: Final = {"User-Agent": f"rostra/{VERSION} health check", "Accept": "text/plain, text/*, */*"}
 PORTS: Final = {"http": 80, "https": 443}
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+FOR_ONE_HOST: Final = frozenset({"host", "authorization", "cookie", "www-authenticate"})
 TOO_MANY_REQUESTS: Final = 429
 
 
@@ -28,6 +30,7 @@ class HttpCheck:
 
     def __init__(self, definition: CheckDefinition, dialer: Dialer, output_max_size: int) -> None:
         self._url = definition.http
+        self._host = definition.http.partition("://")[2].partition("/")[0]
         self._method = definition.method.upper() or "GET"
         self._headers = definition.header
         self._body = definition.body.encode()
@@ -80,7 +83,8 @@ class HttpCheck:
         if not parts.hostname:
             raise ExchangeError("http: no Host in request URL")
         tls = self._tls if parts.scheme == "https" else None
-        request = request_bytes(method, _target(parts), _headers(parts, self._headers).items(), body)
+        fields = _headers(parts, self._headers, is_first_host=parts.netloc == self._host)
+        request = request_bytes(method, _target(parts), fields, body)
         reader, writer = await self._dialer.connect(parts.hostname, parts.port or PORTS[parts.scheme], tls)
         try:
             writer.write(request)
@@ -101,9 +105,13 @@ def _target(parts: SplitResult) -> str:
     return "".join(character if "!" <= character <= "~" else "".join(f"%{byte:02X}" for byte in character.encode()) for character in target)
 
 
-def _headers(parts: SplitResult, given: Mapping[str, tuple[str, ...]]) -> "_Fields":
-    fields = _Fields()
-    host = parts.netloc.rpartition("@")[2]
-    for name, value in (("Host", host), *DEFAULT_HEADERS.items()):
-        fields.append((name, value))
+def _headers(parts: SplitResult, given: Mapping[str, tuple[str, ...]], *, is_first_host: bool) -> list[tuple[str, str]]:
+    """What is given stands in for our own, whatever the case; what is meant for one host is not told to the next."""
+    names = {name.lower() for name, values in given.items() if values}
+    own = {"Host": parts.netloc.rpartition("@")[2], **DEFAULT_HEADERS}
+    if parts.username is not None:
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        own["Authorization"] = f"Basic {b64encode(secret.encode()).decode()}"
+    fields = [(name, value) for name, value in own.items() if name.lower() not in names or (name == "Host" and not is_first_host)]
+    fields += [(name, value) for name, values in given.items() for value in values if is_first_host or name.lower() not in FOR_ONE_HOST]
     return fields
