@@ -117,7 +117,8 @@ def _build_gossip(assembly: Assembly) -> None:
         "wan": JoinPlan(join.start_join_wan, join.retry_join_wan, join.retry_interval_wan_s, join.retry_max_wan),
     }
     alone = identity.server and settings.server.voters_expected == 1 and not (join.start_join or join.retry_join)
-    role = GossipRole(identity, pools, joins, alone=alone, rng=assembly.rng)
+    ends_with_leave = settings.roles.run == ("gossip",)
+    role = GossipRole(identity, pools, joins, alone=alone, ends_with_leave=ends_with_leave, rng=assembly.rng)
     assembly.wiring.handlers.add(gossip_pb2_grpc.add_GossipServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
+from rostra.agent.departure import Consensus, try_to_leave_raft
 from rostra.agent.process import Role
 from rostra.errors import RostraError
 from rostra.model.identity import Identity
@@ -49,7 +50,9 @@ class Control:
         reread: Callable[[], tuple[Sequence[str], Sequence[str]]],
         end: Callable[[], None],
         drain_s: float,
+        consensus: Consensus | None = None,
     ) -> None:
+        """``consensus`` where it is in this process."""
         self.identity = identity
         self.version = VERSION
         self.config_json = config_json
@@ -58,6 +61,7 @@ class Control:
         self._gossip = gossip
         self._end = end
         self._drain_s = drain_s
+        self._consensus = consensus
         self._leaving: asyncio.Task[None] | None = None
 
     async def stats(self) -> Mapping[str, Mapping[str, str]]:
@@ -105,6 +109,8 @@ class Control:
     async def _leave(self) -> None:
         log.info("graceful leave started", extra={"node": self.identity.name})
         alone = await self._is_alone()
+        if self._consensus is not None and not alone:
+            await try_to_leave_raft(self._consensus, self.identity.id)
         try:
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await self._gossip.leave()

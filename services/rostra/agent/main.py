@@ -91,6 +91,7 @@ class _Agent:
         from rostra.agent.composition import compose
         from rostra.agent.control import Control
         from rostra.agent.wiring import Wiring
+        from rostra.clients.consensus import ConsensusClient
         from rostra.clients.gossip import GossipClient
 
         settings = self._loaded.settings
@@ -106,6 +107,7 @@ class _Agent:
             reread=self._reread,
             end=lambda: process.end(),
             drain_s=settings.server.leave_drain_time_s,
+            consensus=ConsensusClient(wiring.in_process) if wiring.is_here("consensus") else None,
         )
         parts, doors = compose(Assembly(settings, identity, wiring, control, folder))
         process = Process(parts, doors)

@@ -86,7 +86,9 @@ def _value(store: Store, topic: Topic, key: str) -> Value | None:
             return store.summary(key)
         case TopicKind.SERVICE:
             instance = store.instance(_folded(key))
-            return instance if instance is not None and instance_key(instance.node.name, instance.service.id) == key else None
+            if instance is None or instance_key(instance.node.name, instance.service.id) != key:
+                return None
+            return instance if fold(instance.service.name) == topic.name else None
         case TopicKind.NODE:
             return _on_node(store, topic.name, key)
         case TopicKind.CHECKS:

@@ -33,18 +33,30 @@ class JoinPlan:
 
 
 class GossipRole:
-    """Membership of this node. ``alone`` says that a pool without others is as it should be: one server, and nobody to join."""
+    """Membership of this node.
+
+    ``alone``: a pool without others is as it should be: one server, and nobody to join. ``ends_with_leave``: ``run`` returns when the
+    pools have been left, for a process that has no other role; an agent goes on until it has answered everybody.
+    """
 
     name = "gossip"
 
     def __init__(
-        self, identity: Identity, pools: Sequence[PoolConfig], joins: Mapping[str, JoinPlan], *, alone: bool, rng: random.Random
+        self,
+        identity: Identity,
+        pools: Sequence[PoolConfig],
+        joins: Mapping[str, JoinPlan],
+        *,
+        alone: bool,
+        ends_with_leave: bool = False,
+        rng: random.Random,
     ) -> None:
         self.identity = identity
         self.pools = {config.pool: Pool(config) for config in pools}
         self.servicer = GossipServicer(self)
         self._joins = joins
         self._alone = alone
+        self._ends_with_leave = ends_with_leave
         self._rng = rng
         self._bound: dict[str, int] = {}
         self._left = asyncio.Event()
@@ -85,12 +97,12 @@ class GossipRole:
         """The sockets close with ``run``; those never run are closed here."""
 
     async def leave(self, pools: Sequence[str]) -> None:
-        """Leaves these pools in that order; when none is left, ``run`` returns a moment later, so that the caller gets its answer."""
+        """Leaves these pools in that order. Where that ends ``run``, it does so a moment later, so that the caller gets its answer."""
         for name in pools:
             if name in self.pools and self.pools[name].ready.is_set():
                 log.info("leaving the %s pool", name.upper())
                 await self.pools[name].leave()
-        if "lan" in pools:
+        if "lan" in pools and self._ends_with_leave:
             asyncio.get_running_loop().call_later(0.2, self._left.set)
 
     def is_settled(self, name: str) -> bool:
@@ -160,4 +172,5 @@ class GossipRole:
                 log.warning("could not join", extra={"pool": name, "address": each.address, "reason": each.error})
         if joined:
             log.info("joined", extra={"pool": name, "addresses": ", ".join(joined)})
-        return bool(joined)
+        # An address of our own answers too: that is not yet a pool.
+        return bool(joined) and (self._alone or len(pool.members()) > 1)
