@@ -31,6 +31,34 @@ def test_the_first_update_is_that_of_a_real_serf() -> None:
     assert math.hypot(*client.coordinate.vector) == pytest.approx(vector["after"]["Vec_magnitude"], rel=1e-6)
 
 
+def test_a_later_update_moves_along_the_line_and_changes_the_height() -> None:
+    """The formulas of gossip-wire section 14, worked through by hand for two points on one axis."""
+    client = CoordinateClient(random.Random(1))
+    own = Coordinate((0.03, *(0.0,) * 7), 0.5, 0.001, 0.002)
+    peer = Coordinate((0.01, *(0.0,) * 7), 0.25, 0.002, 0.003)
+    client.coordinate = own
+    client.observe("peer", peer, 0.05)
+    expected_s = 0.02 + 0.005 + 0.003
+    weight = 0.5 / 0.75
+    force = 0.25 * weight * (0.05 - expected_s)
+    height = 0.005 * force / 0.02 + 0.002
+    adjustment = (0.05 - (0.02 + force + height + 0.003)) / 40
+    assert client.coordinate.error == pytest.approx(0.25 * weight * abs(expected_s - 0.05) / 0.05 + 0.5 * (1 - 0.25 * weight))
+    assert client.coordinate.adjustment == pytest.approx(adjustment)
+    from_origin_s = 0.03 + force + height + 1e-5 + adjustment
+    gravity = -((from_origin_s / 150) ** 2)
+    assert client.coordinate.vector[0] == pytest.approx(0.03 + force + gravity, abs=1e-9)  # distances are cut to nanoseconds
+    assert client.coordinate.height == pytest.approx((height + 1e-5) * gravity / (0.03 + force) + height, abs=1e-9)
+
+
+def test_the_median_of_three_round_trips_counts() -> None:
+    spiky, calm = CoordinateClient(random.Random(1)), CoordinateClient(random.Random(1))
+    for round_trip_s, median_s in ((0.01, 0.01), (9.0, 9.0), (0.02, 0.02), (0.03, 0.03), (5.0, 0.03)):
+        spiky.observe("peer", Coordinate(), round_trip_s)
+        calm.observe(f"peer{median_s}{round_trip_s}", Coordinate(), median_s)
+    assert spiky.coordinate == calm.coordinate
+
+
 def test_distances_learned_by_probing_approach_the_round_trips() -> None:
     rng = random.Random(2)
     places = [(rng.uniform(0, 0.05), rng.uniform(0, 0.05)) for _ in range(8)]
