@@ -105,7 +105,7 @@ class ReadCycle:
 
     def start(self) -> None:
         """Called once, when no earlier request of the connection is under way."""
-        read, reads = self._read, self._protocol.door.reads
+        read = self._read
         if read is None:
             assert self._refusal is not None
             self._finish(self._refusal)
@@ -182,7 +182,7 @@ class ReadCycle:
     def _slowly(self) -> None:
         """The way that may wait at several places: a task."""
         assert self._read is not None
-        self._spawn(self._protocol.door.reads.answer(self._read))
+        self._spawn(self._protocol.door.reads.answer(self._read, may_block=self._may_block))
 
     def _spawn(self, work: Coroutine[Any, Any, Answer]) -> None:
         task = self._protocol.door.spawn(work)

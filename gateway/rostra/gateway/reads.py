@@ -12,7 +12,7 @@ from typing import Final
 
 from rostra.errors import Busy, RostraError
 from rostra.gateway import metrics
-from rostra.gateway.answer import Answer, Header, HttpError, encode, error_answer, json_answer
+from rostra.gateway.answer import Answer, Header, encode, error_answer, json_answer
 from rostra.gateway.ask import ReadOptions
 from rostra.gateway.compression import GZIP, LARGE_BYTES, MIN_BYTES, compress, compressed, is_worth_it
 from rostra.gateway.encoding import indent_json
@@ -137,16 +137,14 @@ class Reads:
         results = self._results.get((lookup.topics, lookup.key, text), render)
         return Read(lookup, results, options, match=predicate, pretty=pretty, cacheable=cacheable, near=near, gzip=gzip)
 
-    async def answer(self, read: Read) -> Answer:
-        """The answer, once it is due. Errors are answers too: they carry the same headers."""
+    async def answer(self, read: Read, *, may_block: bool = True) -> Answer:
+        """The answer, once it is due (or at once, when it may not block). Errors are answers too: they carry the same headers."""
         try:
             reading = await self.reader.read(read.topics, read.consistency)
             results = read.results.refresh(reading.views)
-            if read.options.index and not results.is_due(read.options.index):
+            if may_block and read.options.index and not results.is_due(read.options.index):
                 reading = await self._block(read)
             return await self._finish(read, reading)
-        except HttpError as error:
-            raise error
         except RostraError as error:
             return self.failed(error)
 

@@ -50,6 +50,8 @@ class ResultSet:
         seen = self._seen
         if len(seen) == len(views) and all(view is old and view.index == index for view, (old, _, index) in zip(views, seen, strict=True)):
             return self
+        if any(view.cluster_id == cluster and view.index < index for view, (_, cluster, index) in zip(views, seen, strict=False)):
+            return self  # these views were let go, and others have been seen since: an answer never goes back
         same_cluster = bool(seen) and all(view.cluster_id == cluster for view, (_, cluster, _) in zip(views, seen, strict=False))
         self._seen = tuple((view, view.cluster_id, view.index) for view in views)
         self.views_index = max(1, *(view.index for view in views))

@@ -754,7 +754,7 @@ Global___DeregisterRequest: _TypeAlias = DeregisterRequest  # noqa: Y015
 
 @_typing.final
 class Deregistration(_message.Message):
-    """Deregistration names a check, else a service, else a node."""
+    """Deregistration names a service, else a check, else a node."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -764,7 +764,7 @@ class Deregistration(_message.Message):
     node: _builtins.str
     """Required."""
     service_id: _builtins.str
-    """Only this service and its checks."""
+    """Only this service and its checks; a check ID beside it is not looked at."""
     check_id: _builtins.str
     """Only this check."""
     def __init__(

@@ -91,7 +91,7 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Deregister(self, request, context):
-        """Deregister removes a check, a service with its checks, or a node with everything on it.
+        """Deregister removes a service with its checks, a check, or a node with everything on it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

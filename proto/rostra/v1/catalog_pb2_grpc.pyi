@@ -38,7 +38,7 @@ class CatalogServiceStub:
     Register: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.RegisterRequest, _catalog_pb2.RegisterResponse]
     """Register adds or updates a node and, if given, a service and checks on it."""
     Deregister: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.DeregisterRequest, _catalog_pb2.DeregisterResponse]
-    """Deregister removes a check, a service with its checks, or a node with everything on it."""
+    """Deregister removes a service with its checks, a check, or a node with everything on it."""
     ListDatacenters: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListDatacentersRequest, _catalog_pb2.ListDatacentersResponse]
     """ListDatacenters returns the datacenters, nearest first."""
     ListNodes: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListNodesRequest, _catalog_pb2.ListNodesResponse]
@@ -62,7 +62,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     Register: _aio.UnaryUnaryMultiCallable[_catalog_pb2.RegisterRequest, _catalog_pb2.RegisterResponse]  # type: ignore[assignment]
     """Register adds or updates a node and, if given, a service and checks on it."""
     Deregister: _aio.UnaryUnaryMultiCallable[_catalog_pb2.DeregisterRequest, _catalog_pb2.DeregisterResponse]  # type: ignore[assignment]
-    """Deregister removes a check, a service with its checks, or a node with everything on it."""
+    """Deregister removes a service with its checks, a check, or a node with everything on it."""
     ListDatacenters: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListDatacentersRequest, _catalog_pb2.ListDatacentersResponse]  # type: ignore[assignment]
     """ListDatacenters returns the datacenters, nearest first."""
     ListNodes: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListNodesRequest, _catalog_pb2.ListNodesResponse]  # type: ignore[assignment]
@@ -95,7 +95,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.DeregisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.DeregisterResponse, _abc.Awaitable[_catalog_pb2.DeregisterResponse]]:
-        """Deregister removes a check, a service with its checks, or a node with everything on it."""
+        """Deregister removes a service with its checks, a check, or a node with everything on it."""
 
     @_abc_1.abstractmethod
     def ListDatacenters(

@@ -201,6 +201,8 @@ def _build_local(assembly: Assembly) -> None:
             folder=assembly.path / "local" if assembly.path is not None else None,
             services=settings.discovery.services,
             checks=settings.discovery.checks,
+            enable_script_checks=settings.discovery.enable_script_checks,
+            enable_local_script_checks=settings.discovery.enable_local_script_checks,
             check_update_interval_s=settings.discovery.check_update_interval_s,
             check_output_max_size=settings.discovery.check_output_max_size,
             discard_check_output=settings.discovery.discard_check_output,
@@ -210,6 +212,12 @@ def _build_local(assembly: Assembly) -> None:
         assembly.control,
         assembly.rng,
     )
+
+    async def reload(new: Settings) -> None:
+        discovery = new.discovery
+        await role.reload(discovery.services, discovery.checks, discard_check_output=discovery.discard_check_output)
+
+    assembly.control.reload_local = reload
     assembly.wiring.handlers.add(agent_pb2_grpc.add_AgentServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
 

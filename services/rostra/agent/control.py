@@ -7,11 +7,12 @@ import logging
 import platform
 import resource
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from rostra.agent.departure import Consensus, try_to_leave_raft
 from rostra.agent.process import Role
+from rostra.config import Settings
 from rostra.errors import RostraError
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberStatus
@@ -47,7 +48,7 @@ class Control:
         gossip: Gossip,
         *,
         config_json: Callable[[], str],
-        reread: Callable[[], tuple[Sequence[str], Sequence[str]]],
+        reread: Callable[[], Awaitable[tuple[Sequence[str], Sequence[str]]]],
         end: Callable[[], None],
         drain_s: float,
         consensus: Consensus | None = None,
@@ -57,6 +58,8 @@ class Control:
         self.version = VERSION
         self.config_json = config_json
         self.reload = reread
+        self.reload_local: Callable[[Settings], Awaitable[None]] | None = None
+        """Hands other definitions of services and checks to the local role, where it is here. Raises where one cannot be taken."""
         self.roles: Sequence[Role] = ()
         self._gossip = gossip
         self._end = end

@@ -15,7 +15,8 @@ import logging
 import socket
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -25,7 +26,7 @@ from rostra.agent.banner import banner
 from rostra.agent.folder import DataFolder
 from rostra.agent.process import EXIT_FAILED, EXIT_OK, Process, on_signals
 from rostra.clients.gossip import GossipStatus
-from rostra.config import Loaded, load
+from rostra.config import Loaded, Settings, load
 from rostra.config.effective import as_json
 from rostra.config.flags import asks_for_help
 from rostra.config.reload import changes
@@ -36,6 +37,8 @@ from rostra.telemetry import logs
 log = logging.getLogger("rostra.agent")
 
 IDENTITY_RETRY_S: Final = 0.25
+OF_LOCAL: Final = frozenset({"service", "services", "check", "checks", "discard_check_output"})
+"""Keys that the local role takes over while it runs."""
 
 
 def main(argv: Sequence[str], role: str | None) -> int:
@@ -85,6 +88,7 @@ class _Agent:
         self._argv = argv
         self._role = role
         self._tasks: set[asyncio.Future[None]] = set()
+        self._reload_local: Callable[[Settings], Awaitable[None]] | None = None
 
     async def run(self) -> int:
         from rostra.agent.assembly import Assembly
@@ -110,6 +114,7 @@ class _Agent:
             consensus=ConsensusClient(wiring.in_process) if wiring.is_here("consensus") else None,
         )
         parts, doors = compose(Assembly(settings, identity, wiring, control, folder))
+        self._reload_local = control.reload_local
         process = Process(parts, doors)
         self._listen_to_signals(control, process)
         if self._role is None:
@@ -174,25 +179,32 @@ class _Agent:
         is_agent = self._role is None
         interrupt = control.leave if is_agent and not join.skip_leave_on_interrupt else stop
         terminate = control.leave if is_agent and join.leave_on_terminate else stop
-        on_signals(interrupt, terminate, self._hang_up, self._tasks)
+        on_signals(interrupt, terminate, lambda: self._tasks.add(asyncio.ensure_future(self._hang_up())), self._tasks)
 
-    def _hang_up(self) -> None:
+    async def _hang_up(self) -> None:
         try:
-            applied, needs_restart = self._reread()
+            applied, needs_restart = await self._reread()
         except RostraError as error:
             log.error("configuration not reloaded", extra={"reason": error})
             return
         log.info("configuration reloaded", extra={"applied": ", ".join(applied), "needs_restart": ", ".join(needs_restart)})
 
-    def _reread(self) -> tuple[Sequence[str], Sequence[str]]:
+    async def _reread(self) -> tuple[Sequence[str], Sequence[str]]:
         """Reads the configuration again and applies what can be applied while running."""
         new = load(self._argv, os.environ, role=self._role)
         found = changes(self._loaded, new)
-        applied = [path for path in found.reloadable if path == "log_level"]
-        if applied:
+        applied = [path for path in found.reloadable if path == "log_level" or (path in OF_LOCAL and self._reload_local is not None)]
+        if self._reload_local is not None and OF_LOCAL.intersection(applied):
+            await self._reload_local(new.settings)
+        if "log_level" in applied:
             logging.getLogger("rostra").setLevel(logs.LEVELS[new.settings.logs.level])
             for handler in logging.getLogger("rostra").handlers:
                 handler.setLevel(logs.LEVELS[new.settings.logs.level])
+        self._loaded = replace(
+            self._loaded,
+            values={**self._loaded.values, **{path: new.values[path] for path in applied}},
+            origins={**self._loaded.origins, **{path: new.origins[path] for path in applied if path in new.origins}},
+        )
         return applied, [path for path in (*found.reloadable, *found.refused) if path not in applied]
 
     def _write_pid_file(self) -> None:

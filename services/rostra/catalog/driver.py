@@ -18,13 +18,11 @@ from google.protobuf.message import DecodeError
 
 from rostra.catalog import metrics
 from rostra.catalog.applied import AppliedIndex
-from rostra.catalog.backoff import Backoff
 from rostra.catalog.handover import Handover
 from rostra.catalog.publications import Publications
 from rostra.catalog.results import Outcome
 from rostra.catalog.snapshot import Loader
 from rostra.catalog.state import CatalogState
-from rostra.catalog.together import together
 from rostra.clients.consensus import (
     AttachStream,
     CommittedEntry,
@@ -36,6 +34,8 @@ from rostra.clients.consensus import (
 )
 from rostra.errors import BadRequest, RostraError
 from rostra.model.proto import command_from_proto
+from rostra.rpc.back_off import BackOff
+from rostra.rpc.together import run_together
 from rostra.v1 import command_pb2
 
 log = logging.getLogger("rostra.catalog")
@@ -87,7 +87,7 @@ class CatalogDriver:
 
     async def run(self) -> None:
         """For ever: attaches again whenever the attachment ends."""
-        backoff = Backoff(self._rng)
+        backoff = BackOff(self._rng)
         last_problem = ""
         while True:
             try:
@@ -101,10 +101,10 @@ class CatalogDriver:
                 last_problem = ""
             self.attached = False
             metrics.ATTACHED.set(0)
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(backoff.next_delay_s())
             await self._look_for_another_cluster()
 
-    async def _attach_once(self, backoff: Backoff) -> None:
+    async def _attach_once(self, backoff: BackOff) -> None:
         state = self.state
         stream = self._consensus.attach(
             cluster_id=self.cluster_id,
@@ -121,7 +121,7 @@ class CatalogDriver:
             log.info("attached to consensus", extra={"cluster": self.cluster_id, "applied_index": state.applied_index})
             handover = Handover(stream, lambda: self.state, self.cluster_id)
             self._loader = None
-            await together("catalog: attachment", self._receive(stream, handover), handover.run())
+            await run_together(receive=self._receive(stream, handover), hand_over=handover.run())
 
     async def _receive(self, stream: AttachStream, handover: Handover) -> None:
         while True:

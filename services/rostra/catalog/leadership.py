@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from rostra.catalog.backoff import Backoff
 from rostra.clients.consensus import ConsensusClient, Leadership
 from rostra.errors import RostraError
 from rostra.model.consistency import Contact
+from rostra.rpc.back_off import BackOff
 
 NOBODY: Final = Leadership()
 
@@ -30,7 +30,7 @@ class LeadershipWatch:
 
     async def run(self) -> None:
         """For ever: follows consensus, again after a break."""
-        backoff = Backoff(self._rng)
+        backoff = BackOff(self._rng)
         while True:
             try:
                 async for leadership in self._consensus.watch_leadership():
@@ -39,7 +39,7 @@ class LeadershipWatch:
             except RostraError:
                 pass  # the driver, which also depends on consensus, says why in the log
             self._lose()
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(backoff.next_delay_s())
 
     @property
     def commit_index(self) -> int | None:

@@ -8,10 +8,10 @@ import random
 from collections.abc import Mapping
 from typing import Final
 
-from rostra.catalog.backoff import Backoff
 from rostra.clients.gossip import GossipClient, MemberEvent, Members, Settled
 from rostra.errors import RostraError
 from rostra.model.members import Member, MemberChange, MemberChangeKind
+from rostra.rpc.back_off import BackOff
 
 log = logging.getLogger("rostra.catalog")
 
@@ -56,7 +56,7 @@ class MemberList:
 
     async def run(self) -> None:
         """For ever: follows gossip, again after a break."""
-        backoff = Backoff(self._rng)
+        backoff = BackOff(self._rng)
         while True:
             try:
                 async for event in self._gossip.watch_members():
@@ -66,7 +66,7 @@ class MemberList:
                 if self.settled:
                     log.warning("gossip is gone: no node is removed until it is back", extra={"reason": str(error)})
             self.settled = False
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(backoff.next_delay_s())
 
     def _take(self, event: MemberEvent) -> None:
         match event:

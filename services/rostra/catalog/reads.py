@@ -13,11 +13,11 @@ from typing import Final
 
 from rostra.catalog import metrics
 from rostra.catalog.applied import AppliedIndex
-from rostra.catalog.backoff import Backoff
-from rostra.catalog.together import together
 from rostra.clients.consensus import ConsensusClient, ReadIndexStream, RoundResult
 from rostra.errors import NoLeader, RostraError
 from rostra.model.consistency import Consistency
+from rostra.rpc.back_off import BackOff
+from rostra.rpc.together import run_together
 
 ASK_AGAIN_S: Final = 0.02
 """Pause after a round that could not be answered."""
@@ -76,16 +76,16 @@ class Reads:
 
     async def run(self) -> None:
         """For ever: keeps a stream to consensus and what is asked on it."""
-        backoff = Backoff(self._rng)
+        backoff = BackOff(self._rng)
         while True:
             try:
                 async with self._consensus.read_index() as stream:
                     backoff.reset()
-                    await together("catalog: read rounds", self._receive(stream), self._send(stream))
+                    await run_together(receive=self._receive(stream), send=self._send(stream))
             except RostraError:
                 pass  # the driver, which also depends on consensus, says why in the log
             self._stream_lost()
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(backoff.next_delay_s())
 
     async def _round(self, consistency: Consistency) -> int:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from typing import Final
 
 from rostra.catalog import metrics
-from rostra.catalog.backoff import Backoff
 from rostra.catalog.results import Outcome
 from rostra.catalog.rules import check_command
-from rostra.catalog.together import together
 from rostra.clients.consensus import ConsensusClient, Proposal, ProposalResult, ProposeStream
 from rostra.errors import BadRequest, Busy, NoLeader, NotLeader, NotReady, RostraError, UnknownOutcome
 from rostra.model.catalog import Command
 from rostra.model.proto import command_to_proto
+from rostra.rpc.back_off import BackOff
+from rostra.rpc.together import run_together
 
 MAX_PENDING: Final = 8192
 """Writes whose fate is not known; a further one is refused as Busy."""
@@ -117,16 +117,16 @@ class Writes:
 
     async def run(self) -> None:
         """For ever: keeps a stream to consensus and everything undecided on it."""
-        backoff = Backoff(self._rng)
+        backoff = BackOff(self._rng)
         while True:
             try:
                 async with self._consensus.propose() as stream:
                     backoff.reset()
-                    await together("catalog: proposals", self._receive(stream), self._send(stream))
+                    await run_together(receive=self._receive(stream), send=self._send(stream))
             except RostraError:
                 pass  # the driver, which also depends on consensus, says why in the log
             self._stream_lost()
-            await asyncio.sleep(backoff.next_s())
+            await asyncio.sleep(backoff.next_delay_s())
 
     def _add(self, command: Command, request_id: bytes, timeout_s: float, only_in_term: int) -> _Write:
         if len(self._writes) >= MAX_PENDING:

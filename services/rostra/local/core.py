@@ -64,6 +64,7 @@ class LocalState:
         self._checks: dict[str, _HeldCheck] = {}
         self._of_service: dict[str, dict[str, None]] = {}
         self._aliases: dict[str, None] = {}
+        self._timed: dict[str, None] = {}
         self._defined_services: frozenset[str] = frozenset()
         self._defined_checks: frozenset[str] = frozenset()
         self._output_max_size = output_max_size
@@ -76,6 +77,7 @@ class LocalState:
         other._checks = {check_id: copy.copy(held) for check_id, held in self._checks.items()}
         other._of_service = {service_id: dict(checks) for service_id, checks in self._of_service.items()}
         other._aliases = dict(self._aliases)
+        other._timed = dict(self._timed)
         other._changes = set()
         return other
 
@@ -102,6 +104,10 @@ class LocalState:
         held = self._checks.get(check_id)
         return held.check if held is not None else None
 
+    def count(self) -> tuple[int, int]:
+        """How many services and checks."""
+        return len(self._services), len(self._checks)
+
     def checks_of(self, service_id: str) -> list[Check]:
         """The service's, or the node's where it is empty."""
         return [self._checks[check_id].check for check_id in self._of_service.get(service_id, ())]
@@ -126,7 +132,8 @@ class LocalState:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has something to do."""
-        return min((held.ttl_deadline for held in self._checks.values() if held.ttl_deadline is not None), default=None)
+        times = (self._checks[check_id].ttl_deadline for check_id in self._timed)
+        return min((time for time in times if time is not None), default=None)
 
     def take_changes(self) -> set[str]:
         """Keys (``node_service_key``, ``node_check_key``) of what was added, changed or removed since the last call."""
@@ -266,10 +273,13 @@ class LocalState:
         held = self._services.get(service_id)
         if held is not None and held.service.enable_tag_override and held.service.tags != tags:
             held.service = replace(held.service, tags=tags)
+            for check_id in self._of_service.get(service_id, ()):
+                self._checks[check_id].check = replace(self._checks[check_id].check, service_tags=tags)
 
     def tick(self, now: float) -> None:
         """TTL checks that were not updated in time turn critical."""
-        for held in self._checks.values():
+        for check_id in self._timed:
+            held = self._checks[check_id]
             if held.ttl_deadline is not None and held.ttl_deadline <= now:
                 held.ttl_deadline = None
                 last = f" (last output before timeout follows): {held.check.output}" if held.check.output else ""
@@ -325,6 +335,7 @@ class LocalState:
             held.critical_since = before.critical_since
         if check.definition.ttl_s:
             held.ttl_deadline = now + check.definition.ttl_s
+            self._timed[check.check_id] = None
         self._checks[check.check_id] = held
         self._of_service.setdefault(check.service_id, {})[check.check_id] = None
         if check.definition.alias_service or check.definition.alias_node:
@@ -338,6 +349,7 @@ class LocalState:
         if not siblings:
             del self._of_service[held.check.service_id]
         self._aliases.pop(check_id, None)
+        self._timed.pop(check_id, None)
         self._changes.add(node_check_key(check_id))
 
     def _drop_service(self, service_id: str) -> None:
@@ -346,31 +358,36 @@ class LocalState:
         del self._services[service_id]
         self._changes.add(node_service_key(service_id))
 
-    def _set(self, held: _HeldCheck, status: HealthStatus, output: str, now: float) -> None:
+    def _set(self, held: _HeldCheck, status: HealthStatus, output: str, now: float) -> bool:
+        """Whether that is news."""
         if self.discard_output:
             output = ""
         if status is not HealthStatus.CRITICAL:
             held.critical_since = None
         elif held.critical_since is None:
             held.critical_since = now
-        if held.check.status is not status or held.check.output != output:
-            held.check = replace(held.check, status=status, output=output)
-            self._changes.add(node_check_key(held.check.check_id))
+        if held.check.status is status and held.check.output == output:
+            return False
+        held.check = replace(held.check, status=status, output=output)
+        self._changes.add(node_check_key(held.check.check_id))
+        return True
 
     def _follow_aliases(self, now: float) -> None:
-        """Aliases of what is on this node follow it at once, and so do aliases of aliases."""
+        """Aliases of what is on this node follow it at once, and so do aliases of aliases. The node's own aliases count for no other:
+        two of them would hold each other critical for ever."""
         for _ in self._aliases:
-            before = len(self._changes)
+            news = False
             for check_id in self._aliases:
                 held = self._checks[check_id]
                 target = held.check.definition
                 if target.alias_node and target.alias_node.lower() != self.node.name.lower():
                     continue
                 service_id = target.alias_service
-                others = [check for check in self.checks_of("") if check.check_id != check_id]
+                others = [check for check in self.checks_of("") if check.check_id not in self._aliases]
                 if service_id:
                     others += [check for check in self.checks_of(service_id) if check.check_id != check_id]
                 outcome = alias_outcome(self.node.name, service_id, exists=self.service(service_id) is not None, checks=others)
-                self._set(held, outcome.status, outcome.output, now)
-            if len(self._changes) == before:
+                output = outcome.output[: self.output_max_size(held.check)]
+                news |= self._set(held, outcome.status, output, now)
+            if not news:
                 return

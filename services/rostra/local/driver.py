@@ -1,144 +1,161 @@
-"""Keeps the catalog in line with what this node offers: at once on a change, and as a whole from time to time."""
+"""The clockwork of the local role: changes, check runs and time go into the state, and what they change goes to the catalog."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
-from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
-from rostra.errors import RostraError
-from rostra.local.core import LocalState, Step
-from rostra.local.storage import LocalStore
-from rostra.model.catalog import Check, Registration, Service
-from rostra.model.consistency import Consistency
-from rostra.model.topics import NODES, Topic, TopicKind
+from rostra.errors import NotFound, RostraError
+from rostra.local.changes import Change, Changes
+from rostra.local.checks.outcome import Outcome
+from rostra.local.core import Definitions, LocalState
+from rostra.local.push import Push
+from rostra.local.rules import is_script
+from rostra.local.runs import CheckRuns
+from rostra.local.storage import LocalStore, Record
+from rostra.local.ttl_states import TtlStates
+from rostra.model.catalog import Check, HealthStatus, Service
+from rostra.model.topics import SEPARATOR
 from rostra.views.reader import Reader, Writer
 
 log = logging.getLogger("rostra.local")
 
-FULL_SYNC_S: Final = 60.0
-"""Consul's interval for up to 128 nodes; it grows by as much with each doubling."""
-RETRY_S: Final = 15.0
-FIRST_RETRIES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+REAP_S: Final = 30.0
+"""How often services whose checks have been critical for too long are looked for, as by Consul."""
 
-_PUSHES = Counter("rostra_local_pushes_total", "Commands sent to the catalog", ["outcome"])
 _ENTRIES = Gauge("rostra_local_entries", "Services and checks of this node", ["kind"])
-
-T = TypeVar("T")
 
 
 class LocalDriver:
-    """Owns the state; every change goes through ``change``, which makes it durable before it is acknowledged."""
+    """Owns the state. ``wall`` is the clock on the wall, which TTL states need to mean the same after a restart."""
 
-    def __init__(self, state: LocalState, store: LocalStore, reader: Reader, writer: Writer, rng: random.Random) -> None:
+    def __init__(
+        self,
+        state: LocalState,
+        store: LocalStore,
+        ttl_states: TtlStates,
+        reader: Reader,
+        writer: Writer,
+        rng: random.Random,
+        *,
+        check_update_interval_s: float = 300.0,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.state = state
-        self.synced = False
-        self._store = store
-        self._reader = reader
-        self._writer = writer
-        self._rng = rng
-        self._changed = asyncio.Event()
-        self._failures = 0
-        self._pushed: set[str] = set()
-        self._defined: set[str] = set()
-        self._defined_checks: set[str] = set()
+        self._ttl_states = ttl_states
+        self._wall = wall
+        self._changes = Changes(state, store, self._changed)
+        self._push = Push(state, reader, writer, rng, check_update_interval_s=check_update_interval_s)
+        self._runs = CheckRuns(state.node.name, reader, rng, observed=self._observed, followed=self._followed)
+        self._timed = asyncio.Event()
 
-    def load(self) -> None:
-        """Takes back what was registered before the restart. Checks start critical, or as they were when they have a TTL."""
-        services, checks = self._store.load()
+    @property
+    def synced(self) -> bool:
+        """Whether the catalog has been brought in line once."""
+        return self._push.synced
+
+    @property
+    def running_checks(self) -> int:
+        return self._runs.running
+
+    def load(self, definitions: Definitions, *, with_scripts: bool) -> None:
+        """Takes what the files define, and what was registered before the restart and no file defines. Kept scripts need leave
+        (``with_scripts``) again. Raises ``RostraError``."""
+
+        def take(state: LocalState, kept: dict[str, Record], now: float) -> None:
+            state.define(definitions, now)
+            checks = [record for record in kept.values() if isinstance(record, Check)]
+            for check in checks:
+                if is_script(check) and not with_scripts:
+                    log.warning("check is not taken back: scripts are disabled on this agent", extra={"check": check.check_id})
+            wanted = [check for check in checks if with_scripts or not is_script(check)]
+            state.restore([record for record in kept.values() if isinstance(record, Service)], wanted, now)
+            for check_id, status, output, left_s in self._ttl_states.load(self._wall()):
+                state.restore_ttl(check_id, status, output, left_s, now)
+
+        self._changes.open(take)
+
+    async def change(self, make: Change) -> None:
+        """Changes what is registered: durable when it returns, or raises and has changed nothing."""
+        await self._changes.make(make)
+
+    def update_ttl(self, check_id: str, status: HealthStatus, output: str) -> None:
+        """A heartbeat. Raises ``NotFound``."""
         now = asyncio.get_running_loop().time()
-        for service in services:
-            self.state.register_service(service, now=now)
-        for check in checks:
-            self.state.register_check(check, now)
-
-    def define_service(self, service: Service, checks: Sequence[Check]) -> None:
-        """One from a configuration file: there at every start, so it is not written down."""
-        self.change(lambda state, now: state.register_service(service, checks, replace_checks=True, now=now), durable=False)
-        self._defined.add(service.id)
-
-    def define_check(self, check: Check) -> None:
-        """Likewise."""
-        self.change(lambda state, now: state.register_check(check, now), durable=False)
-        self._defined_checks.add(check.check_id or check.name)
-
-    def change(self, make: Callable[[LocalState, float], T], *, durable: bool = True) -> T:
-        """Runs ``make`` with the state and the time, keeps the outcome on disk, and wakes the push. Raises what ``make`` does."""
-        result = make(self.state, asyncio.get_running_loop().time())
-        if durable:
-            self._keep()
-        _ENTRIES.labels("services").set(len(self.state.services()))
-        _ENTRIES.labels("checks").set(len(self.state.checks()))
-        self._changed.set()
-        return result
-
-    def _keep(self) -> None:
-        services = [service for service in self.state.services().values() if service.id not in self._defined]
-        checks = [
-            check
-            for check in self.state.checks().values()
-            if check.type != "maintenance" and check.check_id not in self._defined_checks and check.service_id not in self._defined
-        ]
-        self._store.save(services, checks)
+        self.state.update_ttl(check_id, status, output, now)
+        check, left_s = self.state.check(check_id), self.state.ttl_left(check_id, now)
+        if check is not None and left_s is not None:
+            self._ttl_states.keep(check_id, check.status, check.output, self._wall() + left_s)
+        self._changed()
 
     async def run(self) -> None:
-        """Pushes for ever."""
+        """For ever."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._changes.run(), name="local: changes")
+                group.create_task(self._runs.run(), name="local: checks")
+                group.create_task(self._push.run(), name="local: push")
+                group.create_task(self._keep_time(), name="local: TTLs")
+                group.create_task(self._reap(), name="local: reaper")
+        finally:
+            self._changes.close()
+
+    def _observed(self, check_id: str, outcome: Outcome) -> None:
+        self.state.observe(check_id, outcome.status, outcome.output, asyncio.get_running_loop().time())
+        self._changed()
+
+    def _followed(self, check_id: str, outcome: Outcome) -> None:
+        self.state.follow(check_id, outcome.status, outcome.output, asyncio.get_running_loop().time())
+        self._changed()
+
+    def _changed(self) -> None:
+        """Whoever needs to know is told, once for all that changed in this turn."""
+        keys = self.state.take_changes()
+        if not keys:
+            return
+        for key in keys:
+            kind, _, name = key.partition(SEPARATOR)
+            if kind == "check":
+                check = self.state.check(name)
+                self._runs.follow(name, check, self.state.output_max_size(check) if check is not None else 0)
+                if check is None:
+                    self._ttl_states.forget(name)
+        self._push.note(keys)
+        self._timed.set()
+        services, checks = self.state.count()
+        _ENTRIES.labels("services").set(services)
+        _ENTRIES.labels("checks").set(checks)
+
+    async def _keep_time(self) -> None:
         while True:
-            self._changed.clear()
-            pause = await self._round()
-            deadline = self.state.deadline
-            now = asyncio.get_running_loop().time()
-            if deadline is not None:
-                pause = min(pause, max(0.0, deadline - now))
+            self._timed.clear()
             try:
-                async with asyncio.timeout(pause):
-                    await self._changed.wait()
+                async with asyncio.timeout_at(self.state.deadline):
+                    await self._timed.wait()
             except TimeoutError:
                 self.state.tick(asyncio.get_running_loop().time())
+                self._changed()
 
-    async def _round(self) -> float:
-        """Compares and pushes; returns the seconds until the next whole comparison."""
-        try:
-            topic = Topic(TopicKind.NODE, self.state.node.name)
-            reading = await self._reader.read((topic, NODES), Consistency.DEFAULT)
-            node, nodes = reading.views
-            count = len(nodes)
-            for step in self.state.plan(node.values(), asyncio.get_running_loop().time()):
-                await self._push(step)
-            self._report_own()
-        except RostraError as error:
-            self._failures += 1
-            level = logging.DEBUG if self._failures <= len(FIRST_RETRIES_S) else logging.WARNING
-            log.log(level, "catalog not in line yet", extra={"reason": error})
-            pause = FIRST_RETRIES_S[self._failures - 1] if self._failures <= len(FIRST_RETRIES_S) else RETRY_S
-            return pause * self._rng.uniform(1.0, 1.5)
-        self._failures = 0
-        self.synced = True
-        return full_sync_interval_s(count) * self._rng.uniform(1.0, 1.5)
-
-    def _report_own(self) -> None:
-        """The node's own services are often registered by the leader first; an operator is told that they are there all the same."""
-        if not self.synced:
-            for service_id in self.state.own_services().keys() - self._pushed:
-                log.info("synced service '%s'", service_id)
-
-    async def _push(self, step: Step) -> None:
-        try:
-            await self._writer.write(step.command)
-        except RostraError:
-            _PUSHES.labels("failed").inc()
-            raise
-        _PUSHES.labels("done").inc()
-        if isinstance(step.command, Registration) and step.command.service is not None:
-            self._pushed.add(step.command.service.id)
-        log.info("synced %s", step.action)
+    async def _reap(self) -> None:
+        while True:
+            await asyncio.sleep(REAP_S)
+            for service_id in self.state.overdue(asyncio.get_running_loop().time()):
+                try:
+                    await self.change(partial(_deregister, service_id))
+                except NotFound:
+                    continue
+                except RostraError as error:
+                    log.error("critical service is not deregistered", extra={"service": service_id, "reason": error})
+                else:
+                    log.info("deregistered a service that was critical for too long", extra={"service": service_id})
 
 
-def full_sync_interval_s(nodes: int) -> float:
-    """A minute for up to 128 nodes, and one more with each doubling (consul-surface section 5.2)."""
-    return FULL_SYNC_S * (1 if nodes <= 128 else math.ceil(math.log2(nodes / 128)) + 1)
+def _deregister(service_id: str, state: LocalState, now: float) -> None:
+    state.deregister_service(service_id, now)

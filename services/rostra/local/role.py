@@ -5,26 +5,31 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rostra.local.core import LocalState
-from rostra.local.definitions import check_from_definition, service_from_definition
+from rostra.errors import BadRequest, RostraError
+from rostra.local.core import Definitions, LocalState
+from rostra.local.definitions import definitions_from
 from rostra.local.driver import LocalDriver
 from rostra.local.servicer import Agent, AgentServicer
 from rostra.local.storage import LocalStore
+from rostra.local.ttl_states import TtlStates
 from rostra.model.catalog import Node, Service
 from rostra.views.reader import Reader, Writer
 
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """``folder`` keeps registrations over restarts; None keeps nothing. ``services`` and ``checks`` come from configuration files."""
+    """``folder`` keeps registrations over restarts; None keeps nothing. ``services`` and ``checks`` come from configuration files, and
+    may be scripts with either permission; those that are registered need ``enable_script_checks``."""
 
     folder: Path | None = None
     services: Sequence[Mapping[str, Any]] = ()
     checks: Sequence[Mapping[str, Any]] = ()
+    enable_script_checks: bool = False
+    enable_local_script_checks: bool = False
     check_update_interval_s: float = 300.0
     check_output_max_size: int = 4096
     discard_check_output: bool = False
@@ -39,15 +44,17 @@ class LocalRole:
         self, node: Node, own: Sequence[Service], settings: LocalSettings, reader: Reader, writer: Writer, agent: Agent, rng: random.Random
     ) -> None:
         self._settings = settings
-        state = LocalState(
-            node,
-            own=own,
+        state = LocalState(node, own=own, output_max_size=settings.check_output_max_size, discard_output=settings.discard_check_output)
+        self._driver = LocalDriver(
+            state,
+            LocalStore(settings.folder),
+            TtlStates(settings.folder / "ttl" if settings.folder is not None else None),
+            reader,
+            writer,
+            rng,
             check_update_interval_s=settings.check_update_interval_s,
-            output_max_size=settings.check_output_max_size,
-            discard_output=settings.discard_check_output,
         )
-        self._driver = LocalDriver(state, LocalStore(settings.folder), reader, writer, rng)
-        self.servicer = AgentServicer(self._driver, agent)
+        self.servicer = AgentServicer(self._driver, agent, with_scripts=settings.enable_script_checks)
 
     @property
     def ready(self) -> bool:
@@ -55,20 +62,35 @@ class LocalRole:
         return self._driver.synced
 
     async def start(self) -> None:
-        """What was registered before, then what the configuration defines, which has the last word."""
-        self._driver.load()
-        for definition in self._settings.services:
-            self._driver.define_service(*service_from_definition(definition))
-        for definition in self._settings.checks:
-            self._driver.define_check(check_from_definition(definition))
+        """What the configuration defines, which has the last word, and what was registered before."""
+        try:
+            self._driver.load(self._definitions(self._settings), with_scripts=self._settings.enable_script_checks)
+        except BadRequest as error:
+            raise RostraError(f"services and checks of the configuration: {error}") from None
+
+    async def reload(
+        self, services: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]], *, discard_check_output: bool
+    ) -> None:
+        """Other definitions, all of them or none: raises ``RostraError`` and changes nothing where one cannot be taken."""
+        settings = replace(self._settings, services=services, checks=checks, discard_check_output=discard_check_output)
+        definitions = self._definitions(settings)
+        await self._driver.change(lambda state, now: state.define(definitions, now))
+        self._driver.state.discard_output = discard_check_output
+        self._settings = settings
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._driver.run(), name="local: push")
+            group.create_task(self._driver.run(), name="local: driver")
 
     async def stop(self) -> None:
-        """Nothing is held open."""
+        """What is open was closed when ``run`` ended."""
 
     def stats(self) -> Mapping[str, Mapping[str, str]]:
-        state = self._driver.state
-        return {"agent": {"checks": str(len(state.checks())), "services": str(len(state.services()))}}
+        services, checks = self._driver.state.count()
+        numbers = {"services": services, "checks": checks, "checks_running": self._driver.running_checks}
+        return {"agent": {name: str(number) for name, number in numbers.items()}}
+
+    @staticmethod
+    def _definitions(settings: LocalSettings) -> Definitions:
+        with_scripts = settings.enable_script_checks or settings.enable_local_script_checks
+        return definitions_from(settings.services, settings.checks, with_scripts=with_scripts)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from rostra.errors import BadRequest, Unsupported
-from rostra.local.core import type_of
 from rostra.local.driver import LocalDriver
-from rostra.model.catalog import Check
+from rostra.local.rules import SCRIPTS_OFF, is_script
+from rostra.model.catalog import NO_DEFINITION, Check
 from rostra.model.identity import Identity
 from rostra.model.proto import check_to_proto, definition_from_proto, service_from_proto, service_to_proto, status_from_proto
 from rostra.telemetry.logs import LEVELS, tapped
@@ -43,17 +44,18 @@ class Agent(Protocol):
 
     async def force_leave(self, name: str, *, prune: bool, wan: bool) -> None: ...
 
-    def reload(self) -> tuple[Sequence[str], Sequence[str]]:
+    def reload(self) -> Awaitable[tuple[Sequence[str], Sequence[str]]]:
         """Returns the keys now in force and those that need a restart."""
         ...
 
 
 class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
-    """Every decision is in the core or the agent."""
+    """Every decision is in the core or the agent. ``with_scripts``: whether callers may have their scripts run."""
 
-    def __init__(self, driver: LocalDriver, agent: Agent) -> None:
+    def __init__(self, driver: LocalDriver, agent: Agent, *, with_scripts: bool = False) -> None:
         self._driver = driver
         self._agent = agent
+        self._with_scripts = with_scripts
 
     async def GetSelf(self, request: agent_pb2.GetSelfRequest, context: Any) -> agent_pb2.GetSelfResponse:
         who = self._agent.identity
@@ -68,14 +70,14 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     async def RegisterService(self, request: agent_pb2.RegisterServiceRequest, context: Any) -> agent_pb2.RegisterServiceResponse:
         service = service_from_proto(request.service)
-        checks = [_check(each) for each in request.checks]
-        self._driver.change(
+        checks = [self._check(each) for each in request.checks]
+        await self._driver.change(
             lambda state, now: state.register_service(service, checks, replace_checks=request.replace_existing_checks, now=now)
         )
         return agent_pb2.RegisterServiceResponse()
 
     async def DeregisterService(self, request: agent_pb2.DeregisterServiceRequest, context: Any) -> agent_pb2.DeregisterServiceResponse:
-        self._driver.change(lambda state, _: state.deregister_service(request.service_id))
+        await self._driver.change(lambda state, now: state.deregister_service(request.service_id, now))
         return agent_pb2.DeregisterServiceResponse()
 
     async def ListLocalServices(self, request: agent_pb2.ListLocalServicesRequest, context: Any) -> agent_pb2.ListLocalServicesResponse:
@@ -84,29 +86,30 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         return agent_pb2.ListLocalServicesResponse(services=[service_to_proto(service) for service in services])
 
     async def RegisterCheck(self, request: agent_pb2.RegisterCheckRequest, context: Any) -> agent_pb2.RegisterCheckResponse:
-        check = _check(request.check)
-        self._driver.change(lambda state, now: state.register_check(check, now))
+        check = self._check(request.check)
+        await self._driver.change(lambda state, now: state.register_check(check, now))
         return agent_pb2.RegisterCheckResponse()
 
     async def DeregisterCheck(self, request: agent_pb2.DeregisterCheckRequest, context: Any) -> agent_pb2.DeregisterCheckResponse:
-        self._driver.change(lambda state, _: state.deregister_check(request.check_id))
+        await self._driver.change(lambda state, now: state.deregister_check(request.check_id, now))
         return agent_pb2.DeregisterCheckResponse()
 
     async def ListLocalChecks(self, request: agent_pb2.ListLocalChecksRequest, context: Any) -> agent_pb2.ListLocalChecksResponse:
         _refuse_filter(request.filter)
-        return agent_pb2.ListLocalChecksResponse(checks=[check_to_proto(check) for check in self._driver.state.checks().values()])
+        # Without how they are run, as Consul lists them: headers and arguments may be secret.
+        checks = [replace(check, definition=NO_DEFINITION) for check in self._driver.state.checks().values()]
+        return agent_pb2.ListLocalChecksResponse(checks=[check_to_proto(check) for check in checks])
 
     async def UpdateTtl(self, request: agent_pb2.UpdateTtlRequest, context: Any) -> agent_pb2.UpdateTtlResponse:
         if request.status == catalog_pb2.HEALTH_STATUS_UNSPECIFIED:
             raise BadRequest("status is required: passing, warning or critical", field="status")
         status = status_from_proto(request.status)
-        self._driver.change(lambda state, now: state.update_ttl(request.check_id, status, request.output, now), durable=False)
+        self._driver.update_ttl(request.check_id, status, request.output)
         return agent_pb2.UpdateTtlResponse()
 
     async def SetMaintenance(self, request: agent_pb2.SetMaintenanceRequest, context: Any) -> agent_pb2.SetMaintenanceResponse:
-        self._driver.change(
-            lambda state, now: state.set_maintenance(request.service_id, enable=request.enable, reason=request.reason, now=now),
-            durable=False,
+        await self._driver.change(
+            lambda state, now: state.set_maintenance(request.service_id, enable=request.enable, reason=request.reason, now=now)
         )
         return agent_pb2.SetMaintenanceResponse()
 
@@ -122,7 +125,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         return agent_pb2.AgentServiceForceLeaveResponse()
 
     async def Reload(self, request: agent_pb2.ReloadRequest, context: Any) -> agent_pb2.ReloadResponse:
-        applied, needs_restart = self._agent.reload()
+        applied, needs_restart = await self._agent.reload()
         return agent_pb2.ReloadResponse(applied=applied, needs_restart=needs_restart)
 
     async def StreamLogs(self, request: agent_pb2.StreamLogsRequest, context: Any) -> AsyncIterator[agent_pb2.StreamLogsResponse]:
@@ -139,19 +142,20 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
                     yield agent_pb2.StreamLogsResponse(line=line, lost=lost)
                     lost = 0
 
-
-def _check(message: agent_pb2.LocalCheck) -> Check:
-    definition = definition_from_proto(message.definition)
-    return Check(
-        node="",
-        check_id=message.check_id,
-        name=message.name,
-        status=status_from_proto(message.status),
-        notes=message.notes,
-        service_id=message.service_id,
-        type=type_of(definition),
-        definition=definition,
-    )
+    def _check(self, message: agent_pb2.LocalCheck) -> Check:
+        definition = definition_from_proto(message.definition)
+        check = Check(
+            node="",
+            check_id=message.check_id,
+            name=message.name,
+            status=status_from_proto(message.status),
+            notes=message.notes,
+            service_id=message.service_id,
+            definition=definition,
+        )
+        if is_script(check) and not self._with_scripts:
+            raise BadRequest(SCRIPTS_OFF, field="Args")
+        return check
 
 
 def _refuse_filter(expression: str) -> None:

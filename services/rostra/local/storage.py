@@ -1,67 +1,118 @@
-"""What was registered with this node by its API, kept over restarts: one JSON file, replaced as a whole.
+"""What was registered with this node by its API, kept over restarts.
 
-Format: ``{"version": 1, "services": [...], "checks": [...]}`` with the contract's messages in their JSON form.
-Acknowledged means durable: the new file is synced before it takes the old one's name.
+One LMDB file, one record for each service and check: a change costs one small transaction with one fsync, however much is registered.
+A record is the contract's message; its key is a hash, because LMDB's keys end at 511 bytes and an ID may be longer. ``version`` says
+how to read it all. Acknowledged means durable.
+
+What happens when the disk misbehaves, after ``rostra.consensus.lmdb_store``: a full disk refuses the change, and the next is tried
+again; a write or fsync that fails otherwise refuses every change until a restart, since the kernel may have dropped pages without
+a further word (fsyncgate, 2018).
 """
 
 from __future__ import annotations
 
-import json
+import errno
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from google.protobuf import json_format
+import lmdb
+from google.protobuf.message import DecodeError
 
 from rostra.errors import RostraError
 from rostra.model.catalog import Check, Service
 from rostra.model.proto import check_from_proto, check_to_proto, service_from_proto, service_to_proto
+from rostra.model.topics import SEPARATOR, node_check_key, node_service_key
 from rostra.v1 import catalog_pb2
 
-VERSION: Final = 1
+VERSION: Final = b"1"
+MAP_SIZE: Final = 1 << 30
+"""Address space, not size of the file: room for a million checks."""
+
+RESERVE_BYTES: Final = 1 << 20
+"""Left free on the disk beyond what a transaction needs: the pages of the tree itself."""
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+Record = Service | Check
 
 
 class LocalStore:
-    """The file ``registrations.json`` in ``folder``; no folder: nothing is kept."""
+    """The file ``registrations.mdb`` in ``folder``, which one process at a time may have; no folder: nothing is kept."""
 
     def __init__(self, folder: Path | None) -> None:
-        self._path = folder / "registrations.json" if folder is not None else None
+        self._path = folder / "registrations.mdb" if folder is not None else None
+        self._environment: lmdb.Environment | None = None
+        self._failure = ""
 
-    def load(self) -> tuple[list[Service], list[Check]]:
-        """What was kept. Raises ``RostraError`` naming the file when it cannot be read."""
-        if self._path is None or not self._path.exists():
-            return [], []
+    @property
+    def keeps(self) -> bool:
+        return self._path is not None
+
+    def open(self) -> dict[str, Record]:
+        """What was kept, by key. Raises ``RostraError`` naming the file when it cannot be read."""
+        if self._path is None:
+            return {}
         try:
-            document = json.loads(self._path.read_bytes())
-            if not isinstance(document, dict):
-                raise ValueError("not a JSON object")
-            if document.get("version") != VERSION:
-                raise RostraError(f"{self._path}: version {document.get('version')} is not one that this rostra reads")
-            services = [service_from_proto(json_format.ParseDict(each, catalog_pb2.Service())) for each in document["services"]]
-            checks = [check_from_proto(json_format.ParseDict(each, catalog_pb2.Check())) for each in document["checks"]]
-        except (OSError, ValueError, KeyError, json_format.ParseError) as error:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._environment = lmdb.open(str(self._path), subdir=False, map_size=MAP_SIZE, mode=0o600)
+            with self._environment.begin(write=True) as transaction:
+                version = transaction.get(b"version")
+                if version is None:
+                    transaction.put(b"version", VERSION)
+                elif version != VERSION:
+                    raise RostraError(f"{self._path}: version {version!r} is not one that this rostra reads")
+                records = [_read(key, value) for key, value in transaction.cursor() if key != b"version"]
+        except (OSError, lmdb.Error, DecodeError, ValueError) as error:
             raise RostraError(f"{self._path}: cannot be read: {error}") from error
-        return services, checks
+        return {node_service_key(each.id) if isinstance(each, Service) else node_check_key(each.check_id): each for each in records}
 
-    def save(self, services: Sequence[Service], checks: Sequence[Check]) -> None:
-        """Durable when it returns; on failure the old file stays."""
+    def write(self, changes: Mapping[str, Record | None]) -> None:
+        """All or nothing, durable when it returns; None removes. Raises ``RostraError``. May be called from another thread."""
         if self._path is None:
             return
-        document = {
-            "version": VERSION,
-            "services": [json_format.MessageToDict(service_to_proto(service)) for service in services],
-            "checks": [json_format.MessageToDict(check_to_proto(check)) for check in checks],
-        }
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scratch = self._path.with_suffix(".new")
-        with open(scratch, "w", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        if self._failure:
+            raise RostraError(f"nothing was changed: {self._failure}")
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            free = os.statvfs(self._path.parent)
+            if free.f_bavail * free.f_frsize < RESERVE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if self._environment is None:
+                self._environment = lmdb.open(str(self._path), subdir=False, map_size=MAP_SIZE, mode=0o600)
+            with self._environment.begin(write=True) as transaction:
+                for key, record in changes.items():
+                    if record is None:
+                        transaction.delete(_stored(key))
+                    else:
+                        transaction.put(_stored(key), _written(record))
+        except (OSError, lmdb.Error) as error:
+            self.close()
+            problem = f"{self._path} cannot be written: {error}"
+            if not isinstance(error, lmdb.MapFullError) and not any(os.strerror(each) in str(error) for each in _FULL):
+                self._failure = problem
+            raise RostraError(f"nothing was changed: {problem}") from error
+
+    def close(self) -> None:
+        if self._environment is not None:
+            self._environment.close()
+            self._environment = None
+
+
+def _stored(key: str) -> bytes:
+    kind, _, name = key.partition(SEPARATOR)
+    return f"{kind}{SEPARATOR}".encode() + hashlib.sha256(name.encode()).digest()
+
+
+def _written(record: Record) -> bytes:
+    message = service_to_proto(record) if isinstance(record, Service) else check_to_proto(record)
+    return message.SerializeToString()
+
+
+def _read(key: bytes, value: bytes) -> Record:
+    if key.startswith(b"service\0"):
+        return service_from_proto(catalog_pb2.Service.FromString(value))
+    if key.startswith(b"check\0"):
+        return check_from_proto(catalog_pb2.Check.FromString(value))
+    raise ValueError(f"there is a record of an unknown kind: {key!r}")

@@ -173,7 +173,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Deregistration:
-    """Removes a check, else a service with its checks, else a node with everything on it."""
+    """Removes a service with its checks, else a check, else a node with everything on it: in that order where several are named."""
 
     node: str
     service_id: str = ""

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 
 from rostra.errors import NoLeader
 from rostra.model.consistency import Consistency
-from rostra.views.back_off import BackOff
+from rostra.rpc.back_off import BackOff
 from rostra.views.messages import BarrierRequest
 
 ANSWER_SLACK_S: Final = 0.5

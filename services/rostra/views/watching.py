@@ -17,13 +17,13 @@ from typing import Final
 from rostra.clients.catalog_stream import CatalogStreamClient, WatchStream
 from rostra.errors import NoLeader, NoServers, NotReady, RostraError, Unavailable
 from rostra.model.consistency import Consistency, Contact
+from rostra.rpc.back_off import BackOff
+from rostra.rpc.together import run_together
 from rostra.views import metrics
-from rostra.views.back_off import BackOff
 from rostra.views.barriers import Barrier, Barriers
 from rostra.views.limits import HubLimits
 from rostra.views.messages import BarrierAnswer, Delta, Ended, Resumed, SnapshotPart, WatchEvent
 from rostra.views.subscriptions import Subscription, Subscriptions
-from rostra.views.together import run_together
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
 
 log = logging.getLogger("rostra.views")

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, PreparedWrite, WriteStream
 from rostra.errors import NoLeader, NotReady, RostraError, Unavailable
+from rostra.rpc.back_off import BackOff
+from rostra.rpc.together import run_together
 from rostra.views import metrics
-from rostra.views.back_off import BackOff
 from rostra.views.limits import HubLimits
-from rostra.views.together import run_together
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
 from rostra.views.watching import WATCHDOG_S, Watching
 from rostra.views.writes import Decided, Writes

@@ -125,3 +125,18 @@ async def test_a_member_whose_name_a_living_node_has_is_reported_and_the_others_
     await near.until(lambda: health(near, "b") is HealthStatus.PASSING)
     assert book(near).node("a").id == ID_1  # type: ignore[union-attr]
     assert "a member is not taken into the catalog" in caplog.messages
+
+
+async def test_one_that_was_reaped_and_came_back_stays(near: World) -> None:
+    near.consensus.lead(1, here=True)
+    near.gossip.change(member("c"))
+    await near.until(lambda: health(near, "c") is HealthStatus.PASSING)
+    near.consensus.lead(2)
+    near.gossip.reap("c")
+    await near.until(lambda: "c" in near.role.members.reaped)
+    near.gossip.restart(member("c"), settled=True)
+    await near.until(lambda: "c" in near.role.members.members)
+    near.consensus.lead(3, here=True)
+    near.gossip.change(member("d", id=ID_2))
+    await near.until(lambda: book(near).node("d") is not None)
+    assert book(near).node("c") is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from rostra.consensus.configuration import Configuration, ConfigurationHistory, decode_configuration
 from rostra.consensus.model import Member, PeerId, Suffrage
 from rostra.errors import BadRequest, NotFound

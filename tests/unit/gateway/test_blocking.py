@@ -120,3 +120,13 @@ async def test_a_door_that_closes_ends_blocking_queries(world: World) -> None:
     waiting = await block(world, f"/v1/catalog/nodes?index={index}")
     await world.role.stop()
     assert await asyncio.wait_for(waiting.closed(), 5)
+
+
+async def test_a_query_that_was_woken_is_not_ended_a_second_time_when_its_time_is_up(world: World) -> None:
+    index = world.hub.register("n1")
+    waiting = await block(world, f"/v1/catalog/nodes?index={index}&wait=20ms")
+    world.hub.register("n2")
+    assert '"n2"' in (await waiting.receive()).text
+    assert (await world.get(f"/v1/catalog/nodes?index={world.hub.state.applied_index}&wait=60ms")).status == 200
+    assert world.blocked == 0
+    assert await still_blocked(waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rostra.errors import Unavailable
 from rostra.model.catalog import Check, HealthStatus, Node, Registration, Service
 from rostra.model.coordinates import Coordinate
 
@@ -160,3 +161,13 @@ async def test_names_in_paths_are_percent_decoded_and_may_hold_slashes(world: Wo
     world.hub.register("n1", "a/b c")
     for target in ("/v1/catalog/service/a%2Fb%20c", "/v1/catalog/service/a/b%20c"):
         assert names((await world.get(target)).json, "ServiceName") == ["a/b c"]
+
+
+async def test_near_without_gossip_keeps_the_order(world: World) -> None:
+    async def unreachable(_pool: str = "lan") -> dict[str, Coordinate]:
+        raise Unavailable("gossip is not there")
+
+    for name in ("n2", "n1"):
+        world.hub.register(name)
+    world.gossip.list_coordinates = unreachable  # type: ignore[method-assign]
+    assert names((await world.get("/v1/catalog/nodes?near=n2")).json) == ["n1", "n2"]

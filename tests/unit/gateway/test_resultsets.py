@@ -145,3 +145,11 @@ def test_the_answers_used_longest_ago_are_forgotten_first() -> None:
     sets.get("c", rendered)  # type: ignore[arg-type]
     assert sets.get("a", rendered) is first  # type: ignore[arg-type]
     assert len(sets) == 2
+
+
+def test_an_answer_does_not_go_back_to_views_that_were_let_go() -> None:
+    old, new = view_at(7, node("a", 3)), view_at(9, node("a", 9))
+    results = results_of(old).refresh((old,))
+    assert results.refresh((new,)).body == b"a@9"
+    assert results.refresh((old,)).body == b"a@9"
+    assert results.index == 9

@@ -177,3 +177,13 @@ async def test_the_memo_is_bounded(world: World) -> None:
         connection.writer.write(request_bytes(f"/v1/catalog/service/s{number}?stale"))
         await read_responses(connection.reader, 1)
     assert 0 < len(world.role.door.memo) <= 1024
+
+
+async def test_a_chunk_of_two_requests_is_never_taken_for_one(world: World) -> None:
+    fill(world)
+    connection = await world.connect()
+    for _ in range(3):
+        connection.writer.write(request_bytes("/v1/catalog/nodes?stale") + request_bytes("/v1/catalog/services?stale"))
+        nodes, services = await read_responses(connection.reader, 2)
+        assert b'"Node":"n1"' in nodes
+        assert services.endswith(b'{"db":[],"web":["a","b"]}')

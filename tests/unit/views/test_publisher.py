@@ -37,7 +37,7 @@ class Watcher:
         self.session = WatchSession(self.wake)
         self.view: dict[str, str] = {}
         self.index = 0
-        self.live = False
+        self.live = self.in_snapshot = False
         self.log: list[str] = []
         self.reached: list[int] = []
 
@@ -49,8 +49,8 @@ class Watcher:
         for send in sends:
             match send:
                 case SendPart():
-                    self.view = {} if self.live else self.view
-                    self.live = not send.part.more
+                    self.view = self.view if self.in_snapshot else {}
+                    self.in_snapshot, self.live = send.part.more, not send.part.more
                     self._merge(send.part.entries, send.part.index)
                     self.log.append("part")
                 case SendDelta():

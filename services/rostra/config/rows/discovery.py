@@ -7,7 +7,6 @@ from rostra.config.key import Key, Kind, Standing
 WORKS, HARMLESS, REFUSED = Standing.WORKS, Standing.HARMLESS, Standing.REFUSED
 STRING, BOOL, INT, DURATION, STRINGS = Kind.STRING, Kind.BOOL, Kind.INT, Kind.DURATION, Kind.STRINGS
 
-NO_SCRIPTS = "scripts are not run"
 NO_RECURSION = "questions about other domains are refused"
 OWN_CACHE = "answers always come from the agent's own view, kept fresh by the servers"
 STREAMS = "watches always stream"
@@ -17,10 +16,10 @@ DISCOVERY = (
     Key(WORKS, "services", Kind.DEFINITIONS, (), "Services of this node.", field="discovery.services", reloadable=True),
     Key(WORKS, "check", Kind.DEFINITIONS, (), "A check of this node.", field="discovery.checks", reloadable=True),
     Key(WORKS, "checks", Kind.DEFINITIONS, (), "Checks of this node.", field="discovery.checks", reloadable=True),
-    Key(REFUSED, "enable_script_checks", BOOL, False, "Run checks that are scripts.", flags=("enable-script-checks",),
-        field="discovery.enable_script_checks", note=NO_SCRIPTS),
-    Key(REFUSED, "enable_local_script_checks", BOOL, False, "Run checks that are scripts, from files only.",
-        flags=("enable-local-script-checks",), field="discovery.enable_local_script_checks", note=NO_SCRIPTS),
+    Key(WORKS, "enable_script_checks", BOOL, False, "Run checks that are scripts, whoever registers them.",
+        flags=("enable-script-checks",), field="discovery.enable_script_checks"),
+    Key(WORKS, "enable_local_script_checks", BOOL, False, "Run checks that are scripts, from files only.",
+        flags=("enable-local-script-checks",), field="discovery.enable_local_script_checks"),
     Key(WORKS, "check_update_interval", DURATION, 300.0, "Time for which a change of nothing but a check's output is held back.",
         field="discovery.check_update_interval_s"),
     Key(WORKS, "check_output_max_size", INT, 4096, "Bytes of a check's output that are kept.", flags=("check_output_max_size",),

@@ -67,7 +67,9 @@ class Checkers:
             previous = log.term(start - 1) or 0
             low = start
             while low <= log.last_index:
-                for entry in log.slice(low, log.last_index + 1):
+                entries = log.slice(low, log.last_index + 1)
+                require(bool(entries), f"{server.name} cannot read {low}, which it says it has")
+                for entry in entries:
                     here = entry.kind, entry.data, previous
                     known = self.entries.setdefault((entry.index, entry.term), here)
                     require(known == here, f"log matching: {entry.index} of term {entry.term} at {server.name}")

@@ -74,14 +74,6 @@ class KeepsLeaseOverTransfer(NeverStepsDown):
         return holds
 
 
-class ChangesBeforeOwnTerm(Core):
-    """Changes the membership before an entry of its term is committed (the fault that Ongaro corrected in 2015)."""
-
-    @property
-    def term_confirmed(self) -> bool:
-        return self.role is Role.LEADER
-
-
 class ChangesOverlap(Core):
     """Changes the membership while an earlier change is not committed."""
 
@@ -162,7 +154,6 @@ MUTANTS = [
     Mutant(IgnoresTheLease, LEASES),
     Mutant(LeaseFromAcknowledgement, replace(LEASES, long_delay=0.1, shapes=("one",))),
     Mutant(KeepsLeaseOverTransfer, replace(LEASES, transfer_s=1.0)),
-    Mutant(ChangesBeforeOwnTerm, LATE_CHANGES),
     Mutant(ChangesOverlap, CHANGES),
     Mutant(SnapshotsWithoutConfiguration, Profile()),
     Mutant(Core, replace(ROUGH, snapshot_s=0), synced_disks=False, name="SkipsFsync"),

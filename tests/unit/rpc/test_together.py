@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rostra.errors import Unavailable
-from rostra.views.together import run_together
+from rostra.rpc.together import run_together
 
 
 async def fail(error: Exception) -> None:

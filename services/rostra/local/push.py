@@ -1,0 +1,147 @@
+"""Keeps the catalog in line with what this node offers: at once on a change, and as a whole from time to time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from prometheus_client import Counter
+
+from rostra.errors import RostraError, Unavailable
+from rostra.local.anti_entropy import AntiEntropy, Step
+from rostra.local.core import LocalState
+from rostra.model.catalog import Registration
+from rostra.model.consistency import Consistency
+from rostra.model.topics import NODES, Topic, TopicKind
+from rostra.views.reader import Reader, Writer
+
+log = logging.getLogger("rostra.local")
+
+FULL_SYNC_S: Final = 60.0
+"""Consul's interval for up to 128 nodes; it grows by as much with each doubling."""
+RETRY_S: Final = 15.0
+FIRST_RETRIES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+UNDISTURBED_S: Final = 1.0
+"""After a failure, so long at most are news no reason to try again at once: a thousand checks may have some."""
+AT_ONCE: Final = 32
+"""Commands under way at a time."""
+
+_PUSHES = Counter("rostra_local_pushes_total", "Commands sent to the catalog", ["outcome"])
+
+
+class Push:
+    """Brings the catalog in line with ``state``. ``synced`` says whether it has been once."""
+
+    def __init__(
+        self, state: LocalState, reader: Reader, writer: Writer, rng: random.Random, *, check_update_interval_s: float = 300.0
+    ) -> None:
+        self.synced = False
+        self._state = state
+        self._difference = AntiEntropy(state, check_update_interval_s=check_update_interval_s)
+        self._reader = reader
+        self._writer = writer
+        self._rng = rng
+        self._news = asyncio.Event()
+        self._failures = 0
+        self._compare_at = 0.0
+        self._pushed: set[str] = set()
+
+    def note(self, keys: Iterable[str]) -> None:
+        """These have changed."""
+        deadline = self._difference.deadline
+        self._difference.note(keys, asyncio.get_running_loop().time())
+        if not self._difference.is_even or deadline != self._difference.deadline:
+            self._news.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._news.clear()
+            pause = await self._round(loop)
+            if self._failures:
+                undisturbed = min(pause, UNDISTURBED_S)
+                await asyncio.sleep(undisturbed)
+                pause -= undisturbed
+            elif (deadline := self._difference.deadline) is not None:
+                pause = min(pause, max(0.0, deadline - loop.time()))
+            try:
+                async with asyncio.timeout(pause):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self, loop: asyncio.AbstractEventLoop) -> float:
+        """Compares when it is time to, and pushes what differs; returns the seconds until it must be called again."""
+        try:
+            if self._compare_at <= loop.time():
+                await self._compare(loop)
+            failure = await self._push_all(self._difference.steps(loop.time()))
+        except RostraError as error:
+            failure = error
+        if failure is not None:
+            self._failures += 1
+            self._compare_at = 0.0
+            first = self._failures <= len(FIRST_RETRIES_S)
+            log.log(logging.DEBUG if first else logging.WARNING, "catalog not in line yet", extra={"reason": failure})
+            return (FIRST_RETRIES_S[self._failures - 1] if first else RETRY_S) * self._rng.uniform(1.0, 1.5)
+        self._failures = 0
+        self._report_own()
+        self.synced = True
+        return self._compare_at - loop.time()
+
+    async def _compare(self, loop: asyncio.AbstractEventLoop) -> None:
+        topic = Topic(TopicKind.NODE, self._state.node.name)
+        node, nodes = (await self._reader.read((topic, NODES), Consistency.DEFAULT)).views
+        self._difference.compare(node.values(), loop.time())
+        self._compare_at = loop.time() + full_sync_interval_s(len(nodes)) * self._rng.uniform(1.0, 1.5)
+
+    async def _push_all(self, steps: Sequence[Step]) -> RostraError | None:
+        """One that is refused holds up none of the others; the last failure is returned."""
+        failures: list[RostraError] = []
+
+        async def push(step: Step) -> None:
+            try:
+                await self._push(step)
+            except RostraError as error:
+                failures.append(error)
+
+        # The node is told alone: everything else would only make it again.
+        first = 1 if steps and isinstance(steps[0].command, Registration) and not steps[0].command.skip_node_update else 0
+        for lot in (steps[:first], *(steps[start : start + AT_ONCE] for start in range(first, len(steps), AT_ONCE))):
+            async with asyncio.TaskGroup() as group:
+                for step in lot:
+                    group.create_task(push(step), name=f"push: {step.action}")
+            if any(isinstance(failure, Unavailable) for failure in failures):
+                break
+        return failures[-1] if failures else None
+
+    async def _push(self, step: Step) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await self._writer.write(step.command)
+        except BaseException as error:
+            self._difference.failed(step, loop.time())
+            if isinstance(error, RostraError):
+                _PUSHES.labels("failed").inc()
+            raise
+        self._difference.done(step, loop.time())
+        _PUSHES.labels("done").inc()
+        if isinstance(step.command, Registration) and step.command.service is not None:
+            self._pushed.add(step.command.service.id)
+        log.info("synced %s", step.action)
+
+    def _report_own(self) -> None:
+        """The node's own services are often registered by the leader first; an operator is told that they are there all the same."""
+        if not self.synced:
+            for service_id in self._state.own_services().keys() - self._pushed:
+                log.info("synced service '%s'", service_id)
+
+
+def full_sync_interval_s(nodes: int) -> float:
+    """A minute for up to 128 nodes, and one more with each doubling (consul-surface section 5.2)."""
+    return FULL_SYNC_S * (1 if nodes <= 128 else math.ceil(math.log2(nodes / 128)) + 1)
