@@ -48,6 +48,7 @@ def main(argv: Sequence[str], role: str | None) -> int:
 
         print(help_text(role))
         return EXIT_OK
+    os.umask(0o077)  # what an agent writes is for its owner only
     try:
         loaded = load(argv, os.environ, role=role)
         logs.configure(

@@ -1,7 +1,7 @@
 """DNS messages as bytes: numbers, names, and how a question is read (RFC 1035 section 4, RFC 6891, RFC 7871).
 
-A question is read here rather than by dnslib because it is all that a server must read, so that each way in which it can
-be malformed is decided in one page, and no pointer is ever followed; dnslib takes 20 µs for it, and 12 ms to write 500 SRV.
+Records are packed by dnslib (``rostra.dns.records``). A question is read here because it is all that a server must read, so that each
+way in which it can be malformed is decided in one page, and no pointer is ever followed; dnslib takes 20 µs for it.
 """
 
 from __future__ import annotations

@@ -60,12 +60,12 @@ class Deployment:
     def output(self) -> str:
         return "\n".join(f"--- {name}\n{process.output}" for name, process in self.running.items())
 
-    def start(self) -> None:
+    def start(self, within_s: float = START_LIMIT_S) -> None:
         """Starts every process that does not run, and waits until the node answers as a whole."""
         for name in self.commands:
             if name not in self.running or not self.running[name].is_running:
                 self.start_one(name)
-        self.wait_until_ready()
+        self.wait_until_ready(within_s)
 
     def start_one(self, name: str) -> Running:
         """Starts one process without waiting for anything."""
@@ -85,10 +85,14 @@ class Deployment:
         for name, process in self.running.items():
             assert process.is_running, f"{name} ended:\n{process.output}"
 
-    def stop(self) -> None:
-        """Ends all of it, the last started first, and makes sure that nothing is left."""
+    def kill(self) -> None:
+        """Ends every process at once, the last started first; returns when nothing is left."""
         for process in reversed(self.running.values()):
             process.kill()
+
+    def stop(self) -> None:
+        """The end of it."""
+        self.kill()
         self.api.close()
 
     def cli(self, *arguments: str) -> str:

@@ -63,7 +63,7 @@ class Control:
     async def force_leave(self, name: str, *, prune: bool, wan: bool) -> None:
         """Nothing has failed."""
 
-    def reload(self) -> tuple[Sequence[str], Sequence[str]]:
+    async def reload(self) -> tuple[Sequence[str], Sequence[str]]:
         return ["log_level"], ["datacenter"]
 
 

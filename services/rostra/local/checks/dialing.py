@@ -79,6 +79,8 @@ class Dialer:
             if tls is None:
                 return await asyncio.open_connection(address, port)
             return await asyncio.open_connection(address, port, ssl=self.context(tls), server_hostname=tls.server_name or host)
+        except ssl.SSLError as error:
+            raise DialError(reason(error)) from None
         except (OSError, EOFError) as error:
             raise DialError(f"dial tcp {joined(address, port)}: {reason(error)}") from None
 

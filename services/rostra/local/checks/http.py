@@ -18,7 +18,8 @@ from rostra.model.catalog import CheckDefinition, HealthStatus
 from rostra.version import VERSION
 
 MAX_REDIRECTS: Final = 10
-DEFAULT_HEADERS: Final = {"User-Agent": f"rostra/{VERSION} health check", "Accept": "text/plain, text/*, */*"}
+DEFAULT_HEADERS: Final = {"User-Agent": f"rostra/{VERSION} (Consul Health Check)", "Accept": "text/plain, text/*, */*"}
+"""The agent says who it is, and the words by which filters of access logs know such requests."""
 PORTS: Final = {"http": 80, "https": 443}
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 FOR_ONE_HOST: Final = frozenset({"host", "authorization", "cookie", "www-authenticate"})

@@ -1,0 +1,152 @@
+"""What checks cost: a thousand HTTP checks on fresh connections, and a thousand scripts, at 10 s intervals, beside Consul.
+
+For each agent: register, wait until every check has passed once, then measure the agent's own CPU over some intervals (its children's, which
+are the scripts themselves, are shown apart), and whether every check was run as often as it should.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import multiprocessing.sharedctypes
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+
+import psutil
+from one_node import agent, consul_dev, rostra_dev
+
+INTERVAL_S = 10
+SETTLE_LIMIT_S = 60.0
+
+Register = Callable[[int], dict[str, object]]
+
+
+class Target(asyncio.Protocol):
+    """Answers every request with 200 and hangs up."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        self.transport.close()
+
+
+def serve(ready: Connection, served: multiprocessing.sharedctypes.Synchronized[int]) -> None:
+    """The process that all HTTP checks ask."""
+
+    class Counting(Target):
+        def data_received(self, data: bytes) -> None:
+            served.value += 1
+            super().data_received(data)
+
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(Counting, "127.0.0.1", 0, backlog=2048)
+        ready.send(server.sockets[0].getsockname()[1])
+        await server.serve_forever()
+
+    asyncio.run(main())
+
+
+@contextmanager
+def target() -> Iterator[tuple[int, multiprocessing.sharedctypes.Synchronized[int]]]:
+    """Its port, and how many requests it has answered."""
+    ours, theirs = multiprocessing.Pipe()
+    served = multiprocessing.Value("i", 0, lock=False)
+    process = multiprocessing.Process(target=serve, args=(theirs, served), daemon=True)
+    process.start()
+    try:
+        yield ours.recv(), served  # type: ignore[misc]
+    finally:
+        process.terminate()
+        process.join()
+
+
+def put(http: str, path: str, body: object) -> None:
+    request = urllib.request.Request(f"http://{http}{path}", data=json.dumps(body).encode(), method="PUT")
+    with urllib.request.urlopen(request, timeout=10.0):
+        pass
+
+
+def passing(http: str) -> int:
+    with urllib.request.urlopen(f"http://{http}/v1/agent/checks", timeout=10.0) as response:
+        return sum(1 for check in json.load(response).values() if check["Status"] == "passing")
+
+
+def cpu_s(process: psutil.Process) -> tuple[float, float]:
+    """The agent's own, and that of the children that it has waited for."""
+    times = process.cpu_times()
+    return times.user + times.system, times.children_user + times.children_system
+
+
+def measure(name: str, what: str, command: list[list[str]], port: int, count: int, register: Register, seconds: float) -> None:
+    """One agent and one kind of check; prints a line."""
+    with agent([[*each, "-enable-script-checks"] for each in command], port) as running:
+        (process,) = running.processes
+        time.sleep(2.0)
+        idle = cpu_s(process)[0]
+        time.sleep(5.0)
+        idle = (cpu_s(process)[0] - idle) / 5.0 * 100
+        for number in range(count):
+            put(running.http, "/v1/agent/check/register", {"Name": f"check-{number}", "Interval": f"{INTERVAL_S}s", **register(number)})
+        limit = time.monotonic() + SETTLE_LIMIT_S
+        while (passed := passing(running.http)) < count:
+            if time.monotonic() > limit:
+                raise SystemExit(f"{name}: only {passed} of {count} checks passed")
+            time.sleep(0.5)
+        time.sleep(2.0)
+        own, children = cpu_s(process)
+        begin = time.perf_counter()
+        time.sleep(seconds)
+        elapsed = time.perf_counter() - begin
+        own_after, children_after = cpu_s(process)
+        memory = process.memory_full_info().pss / 2**20
+        cells = (
+            f"{(own_after - own) / elapsed * 100:.1f} %",
+            f"{(children_after - children) / elapsed * 100:.1f} %",
+            f"{idle:.1f} %",
+            f"{memory:.0f} MiB",
+        )
+        print("|", " | ".join((name, f"{count} {what}", *cells)), "|", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-count", type=int, default=1000)
+    parser.add_argument("-seconds", type=float, default=30.0, help="over which CPU is measured")
+    parser.add_argument("-consul", default=shutil.which("consul"), help="program to compare with (default: the one on PATH)")
+    options = parser.parse_args()
+    true = shutil.which("true") or "/bin/true"
+    print("| agent | checks | own CPU, % of a core | scripts' CPU | idle before | memory (PSS) |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    with target() as (port, served):
+        kinds: list[tuple[str, Register]] = [
+            ("HTTP checks", lambda number: {"HTTP": f"http://127.0.0.1:{port}/{number}"}),
+            ("scripts", lambda _: {"Args": [true]}),
+        ]
+        for what, register in kinds:
+            begin, asked = time.monotonic(), served.value
+            command, http = rostra_dev()
+            measure("rostra", what, command, http, options.count, register, options.seconds)
+            if what.startswith("HTTP"):
+                print(f"(the target answered {(served.value - asked) / (time.monotonic() - begin):.0f} requests a second)", file=sys.stderr)
+            if options.consul:
+                command, http = consul_dev(options.consul)
+                measure("consul", what, command, http, options.count, register, options.seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as error:
+        sys.exit(str(error))
