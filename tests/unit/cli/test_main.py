@@ -41,7 +41,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[str], str | 
         calls.append((argv, role))
         return 7
 
-    setattr(module, "main", fake_main)  # noqa: B010
+    setattr(module, "main", fake_main)
     monkeypatch.setitem(sys.modules, "rostra.agent.main", module)
     return calls
 

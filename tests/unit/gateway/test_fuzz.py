@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import World
 
-LEAVES = [None, True, False, 0, -1, 1.5, 10**30, "", "x", "10s", "\u0000", "\U0001f600", "a" * 300, [], {}, "dc1", "passing"]
+LEAVES: list[Any] = [None, True, False, 0, -1, 1.5, 10**30, "", "x", "10s", "\u0000", "\U0001f600", "a" * 300, [], {}, "dc1", "passing"]
 
 
 def random_value(rng: random.Random, names: list[str], depth: int = 0) -> Any:
