@@ -16,7 +16,7 @@ from .harness.waiting import eventually
 
 pytestmark = pytest.mark.process
 
-BACK_WITHIN_S = 3.5
+BACK_WITHIN_S = 2.4
 
 
 @pytest.fixture
@@ -46,6 +46,6 @@ def test_an_edge_process_serves_what_the_core_knows_and_finds_it_again_after_a_c
 
     core.kill()
     assert split.api.get("/v1/catalog/service/web?stale", within_s=1.0).json()[0]["Address"] == "127.0.0.9"
-    split.start_one("core")
+    split.bring_back("core")
     eventually(lambda: len(split.api.get("/v1/catalog/nodes").json()) == 2, BACK_WITHIN_S, "the core is found again")
     assert edge.is_running

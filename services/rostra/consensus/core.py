@@ -113,6 +113,8 @@ class Core:
 
         self._votes: dict[PeerId, bool] = {}
         self._election_at = max(self._randomised(now, timing.heartbeat_timeout_s), self._no_vote_until)
+        if self._is_alone_for_certain():
+            self._election_at = now
 
         self._progress: dict[PeerId, Progress] = {}
         self._term_start_index = 0
@@ -325,6 +327,8 @@ class Core:
         entry = Entry(1, 1, int(EntryKind.CONFIGURATION), 0, configuration.encode())
         self.log.append([entry], size_of([entry]))
         self._use_configuration(1, configuration)
+        if configuration.voters == {self.id}:
+            self._election_at = -math.inf  # an empty store has promised nobody anything
 
     # -- input: snapshots --------------------------------------------------------------------------------------------
 
@@ -526,6 +530,12 @@ class Core:
         if self.id in self.configuration.voters:
             return True
         return self.history.latest_index > self.commit_index and self.id in self.history.at(self.commit_index)[1].voters
+
+    def _is_alone_for_certain(self) -> bool:
+        """Whether this is the only voter, and that is committed (or it began so). Then no lease is left that leans on a promise of
+        this server: whoever had one was followed in office by this server, or has stepped down for having removed itself. While
+        that removal is not known to be committed here, it may still be in office."""
+        return self.configuration.voters == {self.id} and self.history.latest_index <= max(self.commit_index, 1)
 
     def _is_bound_by_promise(self, now: float) -> bool:
         return self.role is Role.LEADER or now < self._promised_until

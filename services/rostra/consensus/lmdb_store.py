@@ -49,39 +49,37 @@ _ENCODE = msgspec.msgpack.Encoder().encode
 
 
 class LmdbStore:
-    """One log in one folder, which it makes with mode 0700. A second process on it is refused."""
+    """One log in one folder, which it makes with mode 0700. A second process on it is refused, but for one that only reads."""
 
     blocks = True
 
-    def __init__(self, folder: Path, *, map_size: int = MAP_SIZE, reserve_bytes: int = RESERVE_BYTES) -> None:
+    def __init__(
+        self, folder: Path, *, map_size: int = MAP_SIZE, reserve_bytes: int = RESERVE_BYTES, read_only: bool = False
+    ) -> None:
         self._folder = folder
         self._reserve_bytes = reserve_bytes
         self._failed = False
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._lock)
-            raise Conflict(f"{folder} is in use by another process") from error
+        self._lock = -1 if read_only else _lock_folder(folder)
         try:
             self._environment = lmdb.open(
-                str(folder / LOG_FILE), subdir=False, map_size=map_size, max_dbs=4, mode=0o600, lock=True, max_readers=16
+                str(folder / LOG_FILE), subdir=False, map_size=map_size, max_dbs=4, mode=0o600, max_readers=16, readonly=read_only
+            )
+            self._meta, self._log, self._configurations = (
+                self._environment.open_db(name, create=not read_only) for name in (b"meta", b"log", b"configurations")
             )
         except lmdb.Error as error:
-            os.close(self._lock)
+            self._unlock()
             raise StorageDamaged(f"{folder}: the log cannot be opened: {error}") from error
-        self._meta = self._environment.open_db(b"meta")
-        self._log = self._environment.open_db(b"log")
-        self._configurations = self._environment.open_db(b"configurations")
         self._deleted_to = 0
         self._base_index = 0
-        self._store_id = self._open_or_create()
+        self._store_id = self._open_or_create(read_only)
 
-    def _open_or_create(self) -> str:
-        with self._environment.begin(db=self._meta, write=True) as transaction:
+    def _open_or_create(self, read_only: bool) -> str:
+        with self._environment.begin(db=self._meta, write=not read_only) as transaction:
             version = transaction.get(b"format_version")
             if version is None:
+                if read_only:
+                    raise StorageDamaged(f"{self._folder}: the log says no format version")
                 store_id = str(uuid.uuid4())
                 self._put(transaction, b"store_id", store_id.encode())
                 self._put(transaction, b"base", _BASE.pack(0, 0, 0))
@@ -92,7 +90,8 @@ class LmdbStore:
                 )
             else:
                 store_id = self._get(transaction, b"store_id").decode()
-        _sync_folder(self._folder)
+        if not read_only:
+            _sync_folder(self._folder)
         return store_id
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -132,6 +131,17 @@ class LmdbStore:
 
     def term(self, index: int) -> int:
         return self.entries(index, index + 1)[0].term
+
+    def verify(self) -> int:
+        """Reads every entry as of one moment, whatever a server writes meanwhile, and returns their number."""
+        with self._environment.begin(db=self._log) as transaction, transaction.cursor() as cursor:
+            base_index = _BASE.unpack(self._get(transaction, b"base"))[0]
+            if not cursor.set_range(_KEY.pack(base_index + 1)):
+                return 0
+            index = base_index
+            for index, (key, value) in enumerate(cursor, base_index + 1):
+                _decode_entry(index, key, value)
+            return index - base_index
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -210,7 +220,11 @@ class LmdbStore:
 
     def close(self) -> None:
         self._environment.close()
-        os.close(self._lock)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
 
     # -- values with their checksums ---------------------------------------------------------------------------------
 
@@ -244,6 +258,17 @@ def _checked(key: bytes, value: bytes, what: str) -> bytes:
     if len(value) < _CHECKSUM.size or _CHECKSUM.unpack(checksum)[0] != zlib.crc32(body, zlib.crc32(key)):
         raise StorageDamaged(f"the {what} has a wrong checksum")
     return body
+
+
+def _lock_folder(folder: Path) -> int:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise Conflict(f"{folder} is in use by another process") from error
+    return lock
 
 
 def _sync_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rostra.consensus.bootstrap import Promises, Proposer
+from rostra.consensus.check import StoreCheck
 from rostra.consensus.driver import Consensus, Limits
 from rostra.consensus.lmdb_store import LmdbStore
 from rostra.consensus.peers import AddressBook, Peers
@@ -48,6 +49,9 @@ class ConsensusRole:
     def __init__(self, identity: Identity, settings: ConsensusSettings, gossip: MemberWatch, rng: random.Random) -> None:
         self._identity = identity
         self._settings = settings
+        self._check = StoreCheck(settings.folder) if settings.folder is not None else None
+        if self._check is not None:
+            self._check.before_start()
         store, snapshots = _open(settings.folder)
         book = AddressBook(lambda: self.consensus.core.configuration)
         self._peers = Peers(identity, book, lambda: self.consensus.core.id, rng)
@@ -89,8 +93,12 @@ class ConsensusRole:
                 group.create_task(self._servers.run(), name="consensus: servers")
                 if self._settings.expect > 1:
                     group.create_task(self._proposer.run(), name="consensus: bootstrap")
+                if self._check is not None:
+                    group.create_task(self._check.verdict(), name="consensus: check of the log")
                 await self.consensus.run()
         finally:
+            if self._check is not None:
+                self._check.stop()
             hide()
 
     async def stop(self) -> None:

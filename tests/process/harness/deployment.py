@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import httpx
+
 from .http import Api
 from .names import Resolver
 from .ports import Ports, free_port
@@ -72,6 +74,13 @@ class Deployment:
         metrics = f"-metrics-addr={HOST}:{self.metrics_ports[name]}"
         self.running[name] = Running(self.program, self.folder, [*self.commands[name], metrics])
         return self.running[name]
+
+    def bring_back(self, name: str) -> None:
+        """Starts one process and returns when it serves: what others are promised of a restart is counted from here."""
+        process = self.start_one(name)
+        door = f"http://{HOST}:{self.metrics_ports[name]}/health/live"
+        alive = lambda: process.is_running and httpx.get(door, timeout=1.0, trust_env=False).status_code == 200  # noqa: E731
+        eventually(alive, START_LIMIT_S, f"{name} serves")
 
     def wait_until_ready(self, within_s: float = START_LIMIT_S) -> None:
         """Until the node is in the catalog, passing, with its service, over HTTP and DNS alike."""

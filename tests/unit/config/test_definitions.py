@@ -60,8 +60,6 @@ def test_services_and_checks_are_handed_on_in_snake_case(write: Write, loaded: C
         ('check { name = "a" ttl = "3s" status = "ok" }', '-hcl:1: check.status: "ok" is none of passing, warning, critical'),
         ('check { name = "a" ttl = "3s"\n deregister_critical_service_after = "3s" }',
          "-hcl:2: check.deregister_critical_service_after: 3s is too short: at least 1m"),
-        ('service { name = "a"\n check { http = "http://x" interval = "3s" } }',
-         "-hcl:2: check.http is not in this version: only ttl checks are run so far"),
         ('check { name = "a" http = "http://x" interval = "100ms" }', "-hcl:1: check.interval: 100ms is too short: at least 1s"),
     ],
 )  # fmt: skip

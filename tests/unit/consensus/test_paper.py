@@ -851,6 +851,45 @@ def test_6_4_1_a_restarted_server_grants_no_vote_for_the_longest_time_it_may_hav
     assert [response.granted for response in voted(follower)] == [False, True]
 
 
+def test_6_4_1_a_sole_voter_stands_at_once_when_it_begins_and_when_it_returns() -> None:
+    cluster = Cluster(1)
+    server = cluster["n1"]
+    for term in (2, 3, 4):
+        assert server.core.deadline <= cluster.now
+        cluster.advance(0.02)
+        assert (server.core.role, server.core.term) == (Role.LEADER, term)
+        server.start()
+
+
+def test_6_4_1_a_sole_voter_keeps_its_promise_while_the_leader_that_made_it_so_may_still_be_in_office() -> None:
+    """The leader of two removes itself. It may rely on the follower's promise until it learns that this is committed."""
+    cluster = Cluster(2)
+    leader, last = cluster.elect("n1"), cluster["n2"]
+    cluster.advance(0.2)
+    change(leader, ChangeAction.REMOVE, Member(leader.id, Suffrage.VOTER))
+    cluster.deliver(drop=[messages.AppendResponse])
+    last.start()
+    assert last.core.configuration.voters == {last.id}
+    until = cluster.now + TIMING.heartbeat_timeout_s
+    while cluster.now < until - 0.03:
+        cluster.advance(0.02, deliver=False)
+        assert not (leader.core.lease_holds(cluster.now) and last.core.role is Role.LEADER)
+    assert last.core.role is Role.FOLLOWER
+    cluster.advance(TIMING.heartbeat_timeout_s * 2, deliver=False)
+    assert last.core.role is Role.LEADER
+
+
+def test_6_4_1_the_last_voter_stands_at_once_when_it_knows_that_it_is_the_last() -> None:
+    cluster = Cluster(2)
+    leader, last = cluster.elect("n1"), cluster["n2"]
+    change(leader, ChangeAction.REMOVE, Member(leader.id, Suffrage.VOTER))
+    cluster.deliver()
+    cluster.elect("n2")
+    last.propose(b"so that the commit index is written")
+    last.start()
+    assert last.core.deadline <= cluster.now
+
+
 # -- 9.6: pre-vote ---------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -128,12 +129,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushPull(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one side knows. ``refused_rows`` counts rows that could not be read; they were left out."""
+    """All that one side knows. Rows stay encoded: of a peer that knows what we know, none needs ``decode_row``."""
 
     join: bool
-    rows: tuple[Row, ...]
+    rows: Collection[bytes]
     user_state: bytes
-    refused_rows: int = 0
 
 
 PacketMessage: TypeAlias = Ping | IndirectPing | Ack | Nack | Suspect | Dead | Alive | User
@@ -203,7 +203,7 @@ COMPRESS_RECORD: Final = Record(Compressed, algorithm=Field("Algo", uint8), cont
 PUSH_PULL_RECORD: Final = Record(
     PushPullHeader, row_count=Field("Nodes", int64), user_state_size=Field("UserStateLen", int64), join=Field("Join", boolean)
 )
-ROW_RECORD: Final = Record(
+_ROW_RECORD: Final = Record(
     Row,
     name=Field("Name", name),
     ip=Field("Addr", octets),
@@ -223,6 +223,14 @@ _TYPES: Final[dict[type, MessageType]] = {
     Dead: MessageType.DEAD,
     Alive: MessageType.ALIVE,
 }
+
+
+def encode_row(row: Row) -> bytes:
+    return _ROW_RECORD.encode(row)
+
+
+def decode_row(data: bytes) -> Row:
+    return _ROW_RECORD.decode(data)
 
 
 def encode_message(message: PacketMessage) -> bytes:

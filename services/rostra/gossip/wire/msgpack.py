@@ -38,6 +38,13 @@ def encode(value: object) -> bytes:
     return cast(bytes, _packer.pack(value))
 
 
+def map_header(pairs: int) -> bytes:
+    """What starts a map of so many pairs, to be followed by each key and value encoded."""
+    packer = msgpack.Packer(autoreset=False)
+    packer.pack_map_header(pairs)
+    return cast(bytes, packer.bytes())
+
+
 def decode(data: bytes) -> object:
     """The first object of ``data``; its keys and raw values stay bytes. Trailing bytes are ignored, as real peers do."""
     try:
@@ -68,6 +75,8 @@ class Reader:
     def __init__(self, capacity: int) -> None:
         self._unpacker = msgpack.Unpacker(max_buffer_size=max(capacity, 1), **_LIMITS)
         self._fed = 0
+        self._held = bytearray()  # from the start of the object that is being read
+        self._raw_from: int | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Reader:
@@ -81,6 +90,9 @@ class Reader:
             self._unpacker.feed(data)
         except _REFUSALS:  # BufferFull is an UnpackException
             raise WireError(Reason.OVERSIZED, "stream") from None
+        start = self._unpacker.tell() if self._raw_from is None else self._raw_from
+        del self._held[: start - (self._fed - len(self._held))]
+        self._held += data
         self._fed += len(data)
 
     def value(self) -> object:
@@ -88,6 +100,15 @@ class Reader:
 
     def map(self) -> dict[object, object]:
         return as_map(self.value())
+
+    def raw(self) -> bytes:
+        """The next object as it is. Only where it ends is found out: what is wrong inside, decoding will tell."""
+        if self._raw_from is None:
+            self._raw_from = self._unpacker.tell()
+        self._read(self._unpacker.skip)
+        start, self._raw_from = self._raw_from, None
+        before = self._fed - len(self._held)
+        return bytes(self._held[start - before : self._unpacker.tell() - before])
 
     def map_pairs(self, limit: int) -> int:
         """How many pairs follow; 0 for nil. For maps that may exceed ``COLLECTION_ITEMS``: read each pair with ``value``."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from rostra.gossip.steps import Steps, finish, groups
 from rostra.gossip.wire import limits, msgpack
 from rostra.gossip.wire.errors import Reason, WireError
 from rostra.gossip.wire.records import (
@@ -265,7 +266,15 @@ def _decode_relay(data: bytes) -> Relay:
     )
 
 
-def encode_serf_state(state: SerfState) -> bytes:
+def encode_status_ltime(node: str, ltime: int) -> bytes:
+    """One entry of ``StatusLTimes``."""
+    return msgpack.encode(node) + msgpack.encode(ltime)
+
+
+def encode_serf_state(state: SerfState, status_ltimes: Collection[bytes] | None = None) -> bytes:
+    """``status_ltimes``: the entries of that name, encoded before; then those in ``state`` are not looked at."""
+    if status_ltimes is None:
+        status_ltimes = [encode_status_ltime(node, ltime) for node, ltime in state.status_ltimes.items()]
     events = [
         past and {"Events": [{"Name": event, "Payload": payload or None} for event, payload in past.events], "LTime": past.ltime}
         for past in state.events
@@ -276,23 +285,29 @@ def encode_serf_state(state: SerfState) -> bytes:
         "LTime": state.ltime,
         "LeftMembers": state.left_members,
         "QueryLTime": state.query_ltime,
-        "StatusLTimes": dict(state.status_ltimes),
     }
-    return bytes((SerfType.PUSH_PULL,)) + msgpack.encode(body)
+    parts = [msgpack.encode(part) for pair in body.items() for part in pair]
+    counts = msgpack.map_header(len(body) + 1), msgpack.encode("StatusLTimes"), msgpack.map_header(len(status_ltimes))
+    return b"".join([bytes((SerfType.PUSH_PULL,)), counts[0], *parts, *counts[1:], *status_ltimes])
 
 
 def decode_serf_state(data: bytes) -> SerfState:
-    """Serf's half of a push-pull. Its lists grow with the pool, so they are read entry by entry under their own limits."""
+    """Serf's half of a push-pull."""
+    return finish(serf_state_steps(data))
+
+
+def serf_state_steps(data: bytes) -> Steps[SerfState]:
+    """The same in steps. Its lists grow with the pool, so they are read entry by entry, under limits of their own."""
     if data[:1] != bytes((SerfType.PUSH_PULL,)):
         raise WireError(Reason.UNKNOWN_TYPE, "serf state")
     reader = msgpack.Reader.of(data[1:])
     try:
-        return _read_serf_state(reader)
+        return (yield from _read_serf_state(reader))
     except msgpack.NeedMore:
         raise WireError(Reason.TRUNCATED, "serf state") from None
 
 
-def _read_serf_state(reader: msgpack.Reader) -> SerfState:
+def _read_serf_state(reader: msgpack.Reader) -> Steps[SerfState]:
     clocks: dict[object, int] = {}
     status_ltimes: dict[str, int] = {}
     left_members: list[str] = []
@@ -300,15 +315,21 @@ def _read_serf_state(reader: msgpack.Reader) -> SerfState:
     for _ in range(reader.map_pairs(limits.COLLECTION_ITEMS)):
         match reader.value():
             case b"StatusLTimes":
-                for _ in range(reader.map_pairs(limits.PUSH_PULL_ROWS)):
-                    node, ltime = reader.value(), uint64(reader.value())
-                    if (readable := _readable(node)) is not None:
-                        status_ltimes[readable] = ltime
+                for count in groups(reader.map_pairs(limits.PUSH_PULL_ROWS)):
+                    for _ in range(count):
+                        node, ltime = reader.value(), uint64(reader.value())
+                        if (readable := _readable(node)) is not None:
+                            status_ltimes[readable] = ltime
+                    yield count
             case b"LeftMembers":
-                names = (_readable(reader.value()) for _ in range(reader.array_items(limits.PUSH_PULL_ROWS)))
-                left_members = [node for node in names if node is not None]
+                for count in groups(reader.array_items(limits.PUSH_PULL_ROWS)):
+                    names = [_readable(reader.value()) for _ in range(count)]
+                    left_members += [node for node in names if node is not None]
+                    yield count
             case b"Events":
-                events = [_past_events(reader.value()) for _ in range(reader.array_items(limits.PUSH_PULL_ROWS))]
+                for count in groups(reader.array_items(limits.PUSH_PULL_ROWS)):
+                    events += [_past_events(reader.value()) for _ in range(count)]
+                    yield count
             case (b"LTime" | b"EventLTime" | b"QueryLTime") as key:
                 clocks[key] = uint64(reader.value())
             case _:

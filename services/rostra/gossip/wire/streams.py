@@ -11,14 +11,12 @@ from rostra.gossip.wire.messages import (
     ERR_RECORD,
     PACKET_RECORDS,
     PUSH_PULL_RECORD,
-    ROW_RECORD,
     Ack,
     Err,
     MessageType,
     Ping,
     PushPull,
     PushPullHeader,
-    Row,
     StreamMessage,
     User,
     encode_message,
@@ -47,9 +45,7 @@ def _encode(message: StreamMessage) -> bytes:
             return bytes((MessageType.ERR,)) + ERR_RECORD.encode(message)
         case PushPull():
             header = PushPullHeader(row_count=len(message.rows), user_state_size=len(message.user_state), join=message.join)
-            parts = [bytes((MessageType.PUSH_PULL,)), PUSH_PULL_RECORD.encode(header)]
-            parts += map(ROW_RECORD.encode, message.rows)
-            return b"".join([*parts, message.user_state])
+            return b"".join([bytes((MessageType.PUSH_PULL,)), PUSH_PULL_RECORD.encode(header), *message.rows, message.user_state])
         case Ping() | Ack():
             return encode_message(message)
 
@@ -113,8 +109,7 @@ class _Body:
         self._kind: int | None = None
         self._push_pull: PushPullHeader | None = None
         self._user_size: int | None = None
-        self._rows: list[Row] = []
-        self._refused_rows = 0
+        self._rows: list[bytes] = []
 
     def feed(self, data: bytes) -> StreamMessage | None:
         if not data:
@@ -153,14 +148,9 @@ class _Body:
                 raise WireError(Reason.OVERSIZED, "push-pull")
             self._push_pull = header
         header = self._push_pull
-        while len(self._rows) + self._refused_rows < header.row_count:
-            body = self._reader.map()
-            try:
-                self._rows.append(ROW_RECORD.from_map(body))
-            except WireError:  # one member with an unreadable name must not keep all the others from us
-                self._refused_rows += 1
-        user_state = self._reader.octets(header.user_state_size)
-        return PushPull(join=header.join, rows=tuple(self._rows), user_state=user_state, refused_rows=self._refused_rows)
+        while len(self._rows) < header.row_count:
+            self._rows.append(self._reader.raw())
+        return PushPull(join=header.join, rows=tuple(self._rows), user_state=self._reader.octets(header.user_state_size))
 
     def _read_user(self) -> User:
         if self._user_size is None:
