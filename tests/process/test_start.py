@@ -18,6 +18,8 @@ from .harness.program import Program
 from .harness.system import children, files_below, listeners, written_files
 from .harness.waiting import Stopwatch
 
+pytestmark = pytest.mark.process
+
 NAME = "web-1"
 
 

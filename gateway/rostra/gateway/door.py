@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+import ssl
 import stat
 from collections import Counter
 from collections.abc import Coroutine
@@ -39,7 +40,7 @@ UNIX: Final = "unix://"
 class Door:
     """Connections, and what they share. ``start`` binds, ``stop`` lets answers under way finish, within ``STOP_S``."""
 
-    def __init__(self, table: Table, reads: Reads, settings: GatewaySettings) -> None:
+    def __init__(self, table: Table, reads: Reads, settings: GatewaySettings, tls: ssl.SSLContext | None = None) -> None:
         self.table = table
         self.reads = reads
         self.limits = settings.limits
@@ -54,7 +55,10 @@ class Door:
         """Requests answered so; counted here, and shown by the metrics with every sweep."""
         self.addresses: list[str] = []
         """``HOST:PORT`` or ``unix://PATH`` of each socket that is open."""
+        self.secure_addresses: list[str] = []
+        """``HOST:PORT`` of each socket that speaks HTTPS."""
         self._settings = settings
+        self._tls = tls
         self.application = Application(table, reads, settings)
         self.config = Config(
             self.application,
@@ -144,6 +148,8 @@ class Door:
         try:
             for address in self._settings.http_addresses:
                 await self._bind(address)
+            for address in self._settings.https_addresses if self._tls is not None and self._settings.https_port >= 0 else ():
+                self.secure_addresses.append(await self._bind_ip("HTTPS", address, self._settings.https_port, self._tls))
         except BaseException:
             await self.stop()
             raise
@@ -160,14 +166,19 @@ class Door:
             self._paths.append(path)
             self.addresses.append(address)
         elif self._settings.http_port >= 0:
-            port = self._settings.http_port
-            try:
-                server = await loop.create_server(lambda: HttpProtocol(self), sock=_listen(address, port))
-            except OSError as error:
-                raise Unavailable(f"HTTP port {port} on {address}: {os.strerror(error.errno) if error.errno else error}") from error
-            self._servers.append(server)
-            host, bound = server.sockets[0].getsockname()[:2]
-            self.addresses.append(f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}")
+            self.addresses.append(await self._bind_ip("HTTP", address, self._settings.http_port))
+
+    async def _bind_ip(self, kind: str, address: str, port: int, tls: ssl.SSLContext | None = None) -> str:
+        limit_s = self.limits.tls_handshake_timeout_s if tls is not None else None
+        try:
+            server = await asyncio.get_running_loop().create_server(
+                lambda: HttpProtocol(self), sock=_listen(address, port), ssl=tls, ssl_handshake_timeout=limit_s
+            )
+        except OSError as error:
+            raise Unavailable(f"{kind} port {port} on {address}: {os.strerror(error.errno) if error.errno else error}") from error
+        self._servers.append(server)
+        host, bound = server.sockets[0].getsockname()[:2]
+        return f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
 
     async def stop(self) -> None:
         """Takes no more connections, lets answers under way finish, then ends what is left."""
@@ -190,6 +201,7 @@ class Door:
         self._servers.clear()
         self._paths.clear()
         self.addresses.clear()
+        self.secure_addresses.clear()
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 
 from rostra.gateway.agent import AgentEndpoints
@@ -28,8 +29,16 @@ class GatewayRole:
     name = "gateway"
 
     def __init__(
-        self, reader: BarrierReader, writer: Writer, agent: AgentDoor, gossip: GossipDoor, raft: RaftInfo, settings: GatewaySettings
+        self,
+        reader: BarrierReader,
+        writer: Writer,
+        agent: AgentDoor,
+        gossip: GossipDoor,
+        raft: RaftInfo,
+        settings: GatewaySettings,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        """With ``tls`` HTTPS is served too, where ``settings`` has a port for it."""
         self._reads = reads = Reads(reader, gossip, settings)
         pages = Pages()
         self.table = build_table(
@@ -43,7 +52,7 @@ class GatewayRole:
             pages,
         )
         pages.describe_table(self.table, VERSION)
-        self.door = Door(self.table, reads, settings)
+        self.door = Door(self.table, reads, settings, tls)
         self._started = False
 
     @property

@@ -18,6 +18,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """From the first byte of a request to the end of its head; then 408."""
     body_timeout_s: float = 60.0
     """From the end of the head to the end of the body; then 408."""
+    tls_handshake_timeout_s: float = 5.0
+    """For the handshake of HTTPS; then the connection is closed. ``limits.https_handshake_timeout``."""
     idle_timeout_s: float = 300.0
     """A kept-alive connection without a request; then it is closed. Longer than the idle time of common client pools (90 s)."""
     write_timeout_s: float = 60.0
@@ -35,6 +37,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """IP addresses, or ``unix://PATH``."""
     http_port: int = 8500
     """-1 turns the IP addresses off; 0 takes any free port (for tests)."""
+    https_addresses: tuple[str, ...] = ("127.0.0.1",)
+    """IP addresses; HTTPS is served with a certificate only."""
+    https_port: int = -1
+    """-1 turns HTTPS off; 0 takes any free port (for tests)."""
     datacenter: str = "dc1"
     node_name: str = ""
     """This node, as ``near=_agent`` means it."""

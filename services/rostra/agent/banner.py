@@ -10,7 +10,10 @@ from rostra.version import VERSION
 def banner(settings: Settings, identity: Identity) -> str:
     """Text of several lines, Consul's layout."""
     ports, addresses = settings.ports, settings.addresses
-    encrypted = str(bool(settings.gossip.encrypt)).lower()
+    agents = settings.tls.internal_rpc
+    encrypted, outgoing, incoming = (
+        str(is_on).lower() for is_on in (bool(settings.gossip.encrypt), agents.is_on, agents.is_on and agents.verify_incoming)
+    )
     rows = [
         ("Version", f"'{VERSION}'"),
         ("Node name", f"'{identity.name}'"),
@@ -20,7 +23,7 @@ def banner(settings: Settings, identity: Identity) -> str:
         ("Roles", ", ".join(settings.roles.run)),
         ("Client Addr", f"[{' '.join(addresses.client)}] (HTTP: {ports.http}, HTTPS: {ports.https}, gRPC: {ports.grpc}, DNS: {ports.dns})"),
         ("Cluster Addr", f"{addresses.advertise} (LAN: {ports.serf_lan}, WAN: {ports.serf_wan})"),
-        ("Encrypt", f"Gossip: {encrypted}, TLS-Outgoing: false, TLS-Incoming: false, Auto-Encrypt-TLS: false"),
+        ("Encrypt", f"Gossip: {encrypted}, TLS-Outgoing: {outgoing}, TLS-Incoming: {incoming}, Auto-Encrypt-TLS: false"),
     ]
     lines = ["==> Starting rostra agent..."]
     if settings.dev:

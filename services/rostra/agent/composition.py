@@ -20,9 +20,11 @@ from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
 from rostra.config import Settings
 from rostra.config.settings import GossipTiming
+from rostra.errors import BadRequest, ConfigError
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
 from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
+from rostra.tls.contexts import server_context
 from rostra.v1 import (
     agent_pb2_grpc,
     catalog_pb2_grpc,
@@ -70,15 +72,20 @@ def gossip_tags(settings: Settings, identity: Identity) -> dict[str, str]:
 
 
 def _build_gossip(assembly: Assembly) -> None:
+    from rostra.gossip.admission import every, from_networks, same_datacenter, servers_only, within
+    from rostra.gossip.joining import RetryJoin
+    from rostra.gossip.keyring import decode_key
     from rostra.gossip.pool import PoolConfig
-    from rostra.gossip.role import GossipRole, JoinPlan
+    from rostra.gossip.role import GossipRole
+    from rostra.gossip.storage import PoolStorage
     from rostra.gossip.timing import DEV, LAN, WAN, Timing
 
     settings, identity = assembly.settings, assembly.identity
+    gossip = settings.gossip
 
     def timing(base: Timing, keys: GossipTiming, reconnect_timeout_s: float) -> Timing:
         return replace(
-            base,
+            DEV if settings.dev else base,
             gossip_interval_s=keys.gossip_interval_s,
             gossip_nodes=keys.gossip_nodes,
             probe_interval_s=keys.probe_interval_s,
@@ -88,8 +95,21 @@ def _build_gossip(assembly: Assembly) -> None:
             reconnect_timeout_s=reconnect_timeout_s,
         )
 
+    def storage(pool: str) -> PoolStorage | None:
+        if assembly.path is None:
+            return None
+        return PoolStorage(assembly.path / "gossip", pool, keeps_keys=not gossip.disable_keyring_file)
+
+    def retry(addresses: Sequence[str], interval_s: float, attempts: int) -> RetryJoin | None:
+        return RetryJoin(addresses, interval_s, attempts) if addresses else None
+
+    try:
+        keys = (decode_key(gossip.encrypt),) if gossip.encrypt else ()
+    except BadRequest as error:
+        raise ConfigError([f"encrypt: {error}"]) from None
     tags = gossip_tags(settings, identity)
     addresses, ports, join = settings.addresses, settings.ports, settings.join
+    lan_networks, wan_networks = within(gossip.lan_allowed_cidrs), within(gossip.wan_allowed_cidrs)
     lan = PoolConfig(
         pool="lan",
         name=identity.name,
@@ -97,28 +117,38 @@ def _build_gossip(assembly: Assembly) -> None:
         bind_port=ports.serf_lan,
         advertise_host=identity.address,
         tags=tags,
-        timing=DEV if settings.dev else timing(LAN, settings.gossip.lan, join.reconnect_timeout_s),
+        timing=timing(LAN, gossip.lan, join.reconnect_timeout_s),
+        keys=keys,
+        verify_incoming=gossip.encrypt_verify_incoming,
+        verify_outgoing=gossip.encrypt_verify_outgoing,
+        admit=every(same_datacenter(identity.datacenter), from_networks(lan_networks)),
+        networks=lan_networks,
+        start_join=join.start_join,
+        retry_join=retry(join.retry_join, join.retry_interval_s, join.retry_max),
+        storage=storage("lan"),
+        rejoins_after_leave=join.rejoin_after_leave,
     )
     pools = [lan]
     if identity.server and ports.serf_wan > 0:
         pools.append(
-            PoolConfig(
+            replace(
+                lan,
                 pool="wan",
                 name=f"{identity.name}.{identity.datacenter}",
                 bind_host=addresses.serf_wan,
                 bind_port=ports.serf_wan,
                 advertise_host=identity.wan_address,
-                tags=tags,
-                timing=DEV if settings.dev else timing(WAN, settings.gossip.wan, join.reconnect_timeout_wan_s),
+                timing=timing(WAN, gossip.wan, join.reconnect_timeout_wan_s),
+                admit=every(servers_only(frozenset({SERVER_ROLE})), from_networks(wan_networks)),
+                networks=wan_networks,
+                start_join=join.start_join_wan,
+                retry_join=retry(join.retry_join_wan, join.retry_interval_wan_s, join.retry_max_wan),
+                storage=storage("wan"),
             )
         )
-    joins = {
-        "lan": JoinPlan(join.start_join, join.retry_join, join.retry_interval_s, join.retry_max),
-        "wan": JoinPlan(join.start_join_wan, join.retry_join_wan, join.retry_interval_wan_s, join.retry_max_wan),
-    }
     alone = identity.server and settings.server.voters_expected == 1 and not (join.start_join or join.retry_join)
     ends_with_leave = settings.roles.run == ("gossip",)
-    role = GossipRole(identity, pools, joins, alone=alone, ends_with_leave=ends_with_leave, rng=assembly.rng)
+    role = GossipRole(identity, pools, alone=alone, ends_with_leave=ends_with_leave, rng=assembly.rng)
     assembly.wiring.handlers.add(gossip_pb2_grpc.add_GossipServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
 
@@ -140,6 +170,7 @@ def _build_consensus(assembly: Assembly) -> None:
             trailing_logs=settings.server.raft_trailing_logs,
         ),
         assembly.gossip(),
+        assembly.wiring.connector,
         assembly.rng,
     )
     assembly.wiring.handlers.add(raft_pb2_grpc.add_RaftServiceServicer_to_server, role.raft_servicer)
@@ -175,7 +206,7 @@ def _build_views(assembly: Assembly) -> None:
     settings = assembly.settings
     upstreams = assembly.wiring.catalogs()
     if settings.roles.catalog_by_gossip and not assembly.wiring.is_here("catalog"):
-        upstreams = servers = ServersByGossip(assembly.gossip(), assembly.identity)
+        upstreams = servers = ServersByGossip(assembly.gossip(), assembly.identity, assembly.wiring.connector)
         assembly.parts.append(FollowServers(servers))
     role = next(name for name in ("gateway", "dns", "local") if name in settings.roles.run)
     assembly.hub = Hub(upstreams, assembly.identity, role=role, hold_s=settings.server.rpc_hold_timeout_s, rng=assembly.rng)
@@ -229,12 +260,15 @@ def _build_dns(assembly: Assembly) -> None:
     settings = assembly.settings
     dns = settings.dns
     assert assembly.hub is not None
+    https = assembly.wiring.certificates.https
     role = DnsRole(
         assembly.hub,
         DnsSettings(
             # A gateway whose dns is elsewhere answers DNS over gRPC only, so that the node's public door is whole.
             addresses=settings.addresses.dns if assembly.wiring.is_here("dns") and settings.ports.dns > 0 else (),
             port=settings.ports.dns,
+            tls=server_context(https, protocols=("dot",), ask_clients=False) if https is not None and settings.ports.dns_tls > 0 else None,
+            tls_port=settings.ports.dns_tls,
             domain=dns.domain,
             alt_domain=dns.alt_domain,
             datacenter=assembly.identity.datacenter,
@@ -265,6 +299,8 @@ def _build_gateway(assembly: Assembly) -> None:
 
     settings, identity, wiring, hub = assembly.settings, assembly.identity, assembly.wiring, assembly.hub
     assert hub is not None
+    https = wiring.certificates.https
+    tls = server_context(https, protocols=("http/1.1",), ask_clients=https.settings.verify_incoming) if https is not None else None
     raft = (
         RaftByConsensus(ConsensusClient(wiring.channel("consensus")), hub)
         if wiring.is_here("consensus") or wiring.addresses("consensus")
@@ -273,6 +309,8 @@ def _build_gateway(assembly: Assembly) -> None:
     gateway_settings = GatewaySettings(
         http_addresses=settings.addresses.http,
         http_port=settings.ports.http,
+        https_addresses=settings.addresses.https,
+        https_port=settings.ports.https,
         datacenter=identity.datacenter,
         node_name=identity.name,
         pretty=settings.dev,
@@ -284,12 +322,13 @@ def _build_gateway(assembly: Assembly) -> None:
         limits=Limits(
             connections_per_client=settings.limits.http_max_conns_per_client,
             header_bytes=settings.http.max_header_bytes,
+            tls_handshake_timeout_s=settings.limits.https_handshake_timeout_s,
         ),
     )
     if not wiring.is_here("dns"):
         _build_dns(assembly)
     agent = AgentClient(wiring.channel("local"))
-    assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, gateway_settings))
+    assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, gateway_settings, tls))
 
 
 _BUILDERS: Final = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import grpc
+
 from rostra.agent.assembly import Assembly
 from rostra.agent.parts import MetricsPart
 from rostra.agent.process import Door as ProcessDoor
@@ -13,6 +15,8 @@ from rostra.agent.wiring import Wiring
 from rostra.rpc.doors import Door, Readiness
 from rostra.rpc.forward import forward, readiness
 from rostra.rpc.handlers import Handlers
+from rostra.tls.certificates import Certificates
+from rostra.tls.credentials import server_credentials
 
 SERVICES_OF: Final[Mapping[str, Sequence[str]]] = {
     "gossip": ("GossipService",),
@@ -43,18 +47,25 @@ def build_doors(assembly: Assembly) -> list[ProcessDoor]:
     doors: list[ProcessDoor] = []
     if wiring.is_here("gateway") and settings.ports.grpc > 0:
         addresses = [f"{bracketed(host)}:{settings.ports.grpc}" for host in settings.addresses.grpc]
-        doors.append(Door("gRPC port", addresses, *_public(wiring, here)))
+        doors.append(Door("gRPC port", addresses, *_public(wiring, here), _credentials(wiring.certificates.grpc)))
     if wiring.is_here("consensus") and settings.ports.server > 0:
         served = wiring.handlers.only(BETWEEN_AGENTS)
-        doors.append(Door("server port", [f"{bracketed(settings.addresses.bind)}:{settings.ports.server}"], served, here))
+        address = f"{bracketed(settings.addresses.bind)}:{settings.ports.server}"
+        doors.append(Door("server port", [address], served, here, _credentials(wiring.certificates.internal_rpc)))
     role_doors = [assembly.folder.socket(role) for role in settings.roles.run] if assembly.folder is not None else []
     if settings.roles.grpc_addr:
         role_doors.append(settings.roles.grpc_addr)
     if role_doors:
-        doors.append(Door("role door", role_doors, wiring.handlers, here))
+        doors.append(Door("role door", role_doors, wiring.handlers, here, _credentials(wiring.certificates.internal_rpc)))
     if settings.telemetry.metrics_addr:
         doors.append(MetricsPart(settings.telemetry.metrics_addr, assembly.parts))
     return doors
+
+
+def _credentials(certificates: Certificates | None) -> grpc.ServerCredentials | None:
+    if certificates is None:
+        return None
+    return server_credentials(certificates, ask_clients=certificates.settings.verify_incoming)
 
 
 def _asking(part: Role) -> Callable[[], bool]:

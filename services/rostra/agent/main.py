@@ -90,6 +90,7 @@ class _Agent:
         self._role = role
         self._tasks: set[asyncio.Future[None]] = set()
         self._reload_local: Callable[[Settings], Awaitable[None]] | None = None
+        self._reload_certificates: Callable[[], Sequence[str]] = tuple
 
     async def run(self) -> int:
         from rostra.agent.assembly import Assembly
@@ -98,10 +99,12 @@ class _Agent:
         from rostra.agent.wiring import Wiring
         from rostra.clients.consensus import ConsensusClient
         from rostra.clients.gossip import GossipClient
+        from rostra.tls.certificates import ProcessCertificates
 
         settings = self._loaded.settings
+        certificates = ProcessCertificates(settings.tls)
         folder = DataFolder(Path(settings.server.data_dir), settings.roles.run) if settings.server.data_dir else None
-        wiring = Wiring(settings)
+        wiring = Wiring(settings, certificates)
         gossip = GossipClient(wiring.channel("gossip"))
         asks = not wiring.is_here("gossip") and wiring.addresses("gossip")
         identity = await self._ask_identity(gossip) if asks else self._decide_identity(folder)
@@ -116,12 +119,14 @@ class _Agent:
         )
         parts, doors = compose(Assembly(settings, identity, wiring, control, folder))
         self._reload_local = control.reload_local
+        self._reload_certificates = certificates.reload
         process = Process(parts, doors)
         self._listen_to_signals(control, process)
         if self._role is None:
             print(banner(settings, identity), flush=True)
         for warning in self._loaded.warnings:
             log.warning("%s", warning)
+        certificates.warn_of_expiry()
         self._write_pid_file()
         try:
             return await process.run()
@@ -206,6 +211,7 @@ class _Agent:
             values={**self._loaded.values, **{path: new.values[path] for path in applied}},
             origins={**self._loaded.origins, **{path: new.origins[path] for path in applied if path in new.origins}},
         )
+        applied += self._reload_certificates()
         return applied, [path for path in (*found.reloadable, *found.refused) if path not in applied]
 
     def _write_pid_file(self) -> None:

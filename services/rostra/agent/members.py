@@ -11,7 +11,7 @@ from rostra.errors import RostraError
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberStatus
 from rostra.model.servers import is_server
-from rostra.rpc.channels import connect
+from rostra.rpc.channels import Connector
 from rostra.views.upstreams import Upstream
 
 POLL_S: Final = 0.5
@@ -34,9 +34,10 @@ def server_address(member: Member) -> str:
 class ServersByGossip:
     """A client's catalogs: the live servers that gossip shows (``rostra.views.upstreams.Upstreams``)."""
 
-    def __init__(self, gossip: MemberList, identity: Identity) -> None:
+    def __init__(self, gossip: MemberList, identity: Identity, connector: Connector) -> None:
         self._gossip = gossip
         self._identity = identity
+        self._connector = connector
         self._upstreams: dict[str, Upstream] = {}
 
     def candidates(self) -> Sequence[Upstream]:
@@ -54,7 +55,7 @@ class ServersByGossip:
             await asyncio.sleep(POLL_S)
 
     def _follow(self, addresses: Sequence[str]) -> None:
-        known = self._upstreams
+        known, connect = self._upstreams, self._connector.connect
         self._upstreams = {address: known.get(address) or Upstream(address, connect(address)) for address in addresses}
 
 

@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from grpc import aio
 
 from rostra.config import Settings
-from rostra.rpc.channels import connect
+from rostra.config.roles import SERVER_ROLES
 from rostra.rpc.handlers import Handlers
 from rostra.rpc.inprocess import InProcessChannel
+from rostra.tls.certificates import ProcessCertificates
+from rostra.tls.connector import Names, SecureConnector
 from rostra.views.upstreams import FixedUpstreams, Upstream, Upstreams
 
 
 class Wiring:
-    """Channels to the roles that ``settings`` names, in this process or by address; each is made once."""
+    """Channels to the roles that ``settings`` names, in this process or by address; each is made once, by ``connector``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, certificates: ProcessCertificates) -> None:
         self.handlers = Handlers()
+        self.certificates = certificates
+        self.connector = SecureConnector(certificates, Names.of(settings.identity.datacenter, settings.dns.domain))
         self.in_process = InProcessChannel(self.handlers)
         self._settings = settings
         self._channels: dict[str, aio.Channel] = {}
@@ -36,21 +40,23 @@ class Wiring:
         addresses = self.addresses(role)
         if self.is_here(role) or not addresses:
             return self.in_process
-        return self._to(addresses[0])
+        return self._to(role, addresses[0])
 
     def catalogs(self) -> Upstreams:
         """The catalogs that views may live on, where they are named; a client's are found by gossip instead."""
         if self.is_here("catalog"):
             return FixedUpstreams([Upstream("in-process", self.in_process)])
-        return FixedUpstreams([Upstream(address, self._to(address)) for address in self.addresses("catalog")])
+        return FixedUpstreams([Upstream(address, self._to("catalog", address)) for address in self.addresses("catalog")])
 
-    def _to(self, address: str) -> aio.Channel:
+    def _to(self, role: str, address: str) -> aio.Channel:
         if address not in self._channels:
-            self._channels[address] = connect(address)
+            is_of_server = role in SERVER_ROLES
+            self._channels[address] = self.connector.connect(address) if is_of_server else self.connector.connect_to_role_door(address)
         return self._channels[address]
 
     async def close(self) -> None:
         """Closes every channel."""
+        await self.connector.close()
         await self.in_process.close()
         for channel in self._channels.values():
             await channel.close()

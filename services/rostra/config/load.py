@@ -19,6 +19,7 @@ from rostra.config.network import settle_addresses
 from rostra.config.roles import check_doors, settle_roles, settle_upstreams
 from rostra.config.rules import settle_data_dir, settle_domains, settle_identity, settle_server
 from rostra.config.settings import Settings
+from rostra.config.tls import settle_tls
 from rostra.config.values import ALL_ROLES, from_text, shown
 from rostra.errors import ConfigError
 
@@ -89,6 +90,7 @@ def _settle(merged: Merged, role: str | None, machine: Machine, findings: Findin
     settle_identity(merged, machine, findings)
     settle_domains(merged, findings)
     settle_addresses(merged, machine, findings)
+    settle_tls(merged, findings)
     _check_service_ids(merged, findings)
     multiplier = merged.values["performance.raft_multiplier"]
     heartbeat, election = (DEV_HEARTBEAT_TIMEOUT_S, DEV_ELECTION_TIMEOUT_S) if is_dev else (HEARTBEAT_TIMEOUT_S, ELECTION_TIMEOUT_S)

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from rostra.config.given import Findings
 from rostra.config.key import Kind
 from rostra.config.keys import SETTINGS
-from rostra.config.machine import Machine, fill_in, is_local, is_unspecified
+from rostra.config.machine import Machine, fill_in, is_unspecified
 from rostra.config.merged import Merged
 from rostra.config.values import is_template
 
 _TCP_DOORS = (
     ("dns", "dns", "addresses.dns"),
+    ("dns_tls", "dns", "addresses.dns"),
     ("http", "gateway", "addresses.http"),
+    ("https", "gateway", "addresses.https"),
     ("grpc", "gateway", "addresses.grpc"),
     ("server", "consensus", "bind_addr"),
     ("serf_lan", "gossip", "serf_lan"),
@@ -31,13 +33,12 @@ def settle_addresses(merged: Merged, machine: Machine, findings: Findings) -> No
             merged.derive(path, values["bind_addr"], merged.origins["bind_addr"])
     if not values["client_addr"]:
         merged.derive("client_addr", SETTINGS["client_addr"].default, "default")
-    for path in ("addresses.dns", "addresses.http", "addresses.grpc"):
+    for path in ("addresses.dns", "addresses.http", "addresses.https", "addresses.grpc"):
         if not values[path]:
             merged.derive(path, values["client_addr"], merged.origins["client_addr"])
     if "gossip" in values["roles"]:
         _settle_advertised(merged, machine, findings)
     _check_ports(merged, findings)
-    _check_role_door(merged, findings)
 
 
 def _fill_templates(merged: Merged, machine: Machine, findings: Findings) -> None:
@@ -117,11 +118,3 @@ def _overlaps(addresses: tuple[str, ...], others: tuple[str, ...]) -> Iterator[s
                 yield one
             elif is_unspecified(one):
                 yield other
-
-
-def _check_role_door(merged: Merged, findings: Findings) -> None:
-    address = merged.values["grpc_addr"]
-    host = address.rpartition(":")[0].strip("[]")
-    if host and not (is_local(host) and not is_unspecified(host)):
-        findings.warn(merged.origin("grpc_addr"), f"the role door at {address} is neither encrypted nor authenticated: whoever reaches it "
-                      "can do everything with this node")  # fmt: skip

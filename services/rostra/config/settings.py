@@ -36,6 +36,7 @@ class Addresses(Group, frozen=True):
     client: tuple[str, ...]
     dns: tuple[str, ...]
     http: tuple[str, ...]
+    https: tuple[str, ...]
     grpc: tuple[str, ...]
 
 
@@ -43,6 +44,7 @@ class Ports(Group, frozen=True):
     """-1 turns a door off, where it can be."""
 
     dns: int
+    dns_tls: int
     http: int
     https: int
     grpc: int
@@ -179,6 +181,7 @@ class Limits(Group, frozen=True):
     """How much one client may take."""
 
     http_max_conns_per_client: int
+    https_handshake_timeout_s: float
     kv_max_value_size: int
     txn_max_req_len: int
 
@@ -210,6 +213,31 @@ class Telemetry(Group, frozen=True):
     """Metrics; an empty address turns them off."""
 
     metrics_addr: str
+
+
+class TlsSettings(Group, frozen=True):
+    """TLS of one listener, or none where it has no certificate. Files are paths as given."""
+
+    ca_file: str
+    ca_path: str
+    cert_file: str
+    key_file: str
+    tls_min_version: str
+    verify_incoming: bool
+    verify_server_hostname: bool = False
+    """Of agents only: see ``rostra.tls.connector``."""
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.cert_file)
+
+
+class Tls(Group, frozen=True):
+    """``https`` also serves DNS over TLS; ``internal_rpc`` is the server port, role doors on TCP, and connections to them."""
+
+    https: TlsSettings
+    grpc: TlsSettings
+    internal_rpc: TlsSettings
 
 
 class Roles(Group, frozen=True):
@@ -246,3 +274,4 @@ class Settings(Group, frozen=True):
     http: Http
     logs: Logs
     telemetry: Telemetry
+    tls: Tls

@@ -26,7 +26,6 @@ from rostra.consensus.model import Member, PeerId, Suffrage
 from rostra.consensus.peers import Peers
 from rostra.consensus.servers import Servers
 from rostra.errors import Conflict, RostraError
-from rostra.rpc.channels import connect
 from rostra.rpc.status import error_from_rpc
 from rostra.v1 import raft_pb2
 from rostra.v1.raft_pb2_grpc import RaftServiceStub
@@ -176,7 +175,7 @@ class Proposer:
         request = raft_pb2.PromiseBootstrapRequest(
             hello=self._peers.hello(), configuration=configuration_to_proto(configuration), expect=self._expect
         )
-        async with connect(address) as channel:
+        async with self._peers.connector.connect(address) as channel:
             try:
                 return await RaftServiceStub(channel).PromiseBootstrap(request, timeout=CALL_TIMEOUT_S)
             except aio.AioRpcError as error:
@@ -185,7 +184,7 @@ class Proposer:
     async def _commit(self, address: str, configuration: Configuration) -> None:
         """One that misses it learns the cluster from the leader's first message."""
         request = raft_pb2.CommitBootstrapRequest(hello=self._peers.hello(), configuration=configuration_to_proto(configuration))
-        async with connect(address) as channel:
+        async with self._peers.connector.connect(address) as channel:
             try:
                 await RaftServiceStub(channel).CommitBootstrap(request, timeout=CALL_TIMEOUT_S)
             except aio.AioRpcError as error:

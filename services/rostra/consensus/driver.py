@@ -42,6 +42,9 @@ __all__ = ["HOLD_TIMEOUT_S", "Consensus", "Leadership", "Limits", "NoTransport",
 
 log = logging.getLogger("rostra.consensus")
 
+REJOIN_S = 5.0
+"""How long a store that was removed is not taken in again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leadership:
@@ -106,6 +109,7 @@ class Consensus:
         self._primary_missing_since = -math.inf
         self._next_look = 0.0
         self._leadership = Watched(self._leadership_now())
+        self._removed_at: dict[PeerId, float] = {}
         self.dropped_messages = 0
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -387,6 +391,7 @@ class Consensus:
         self, action: ChangeAction, member: Member, *, only_at_index: int = 0, timeout_s: float = HOLD_TIMEOUT_S
     ) -> int:
         """One single-server change; returns when it is committed, with its index. ``UnknownOutcome`` if that is not learned."""
+        self._require_not_just_removed(action, member)
         index = self.core.change_membership(action, member, self._wall_ns(), self._clock(), only_at_index=only_at_index)
         future = self._proposer.follow(index)
         self._rouse()
@@ -400,6 +405,15 @@ class Consensus:
         if isinstance(outcome, Committed):
             return index
         raise outcome
+
+    def _require_not_just_removed(self, action: ChangeAction, member: Member) -> None:
+        """A server that leaves has itself removed first, and is shown alive by gossip for a moment more: who takes in what gossip
+        shows would take it in again at once."""
+        now = self._clock()
+        if action is ChangeAction.REMOVE:
+            self._removed_at[member.id] = now
+        elif action is ChangeAction.ADD_LEARNER and now - self._removed_at.get(member.id, -math.inf) < REJOIN_S:
+            raise Conflict(f"{member.node_name or member.id.node_id} was removed less than {REJOIN_S:g} s ago")
 
     async def transfer_leadership(self, to: PeerId | None = None, *, timeout_s: float = HOLD_TIMEOUT_S) -> Leadership:
         """Hands leadership over and returns when another server has it. ``Timeout`` if it does not come to that."""

@@ -28,7 +28,7 @@ from rostra.consensus.snapshots import SnapshotStore
 from rostra.consensus.wire import MAX_BATCH_BYTES, message_to_proto, size_of
 from rostra.errors import NotLeader, RostraError, Unavailable, UnknownOutcome
 from rostra.model.identity import Identity
-from rostra.rpc.channels import connect
+from rostra.rpc.channels import Connector
 from rostra.rpc.companions import Companions
 from rostra.rpc.hello import make_hello
 from rostra.rpc.status import error_from_detail, error_from_rpc
@@ -107,7 +107,8 @@ class ForwardStream(BidiStream[consensus_pb2.ProposeRequest, consensus_pb2.Propo
 class Peers:
     """Connections are made when there is something to send, and again after a break, for as long as ``run`` does."""
 
-    def __init__(self, identity: Identity, book: AddressBook, own: Callable[[], PeerId], rng: random.Random) -> None:
+    def __init__(self, identity: Identity, book: AddressBook, own: Callable[[], PeerId], connector: Connector, rng: random.Random) -> None:
+        self.connector = connector
         self.identity = identity
         self.book = book
         self.own = own
@@ -173,7 +174,7 @@ class Peers:
 
     async def ask_status(self, address: str) -> consensus_pb2.ConsensusServiceGetStatusResponse:
         """What the server there says of itself."""
-        async with connect(address) as channel:
+        async with self.connector.connect(address) as channel:
             request = consensus_pb2.ConsensusServiceGetStatusRequest()
             return await _asked(ConsensusServiceStub(channel).GetStatus(request, timeout=CALL_TIMEOUT_S))
 
@@ -190,7 +191,7 @@ class Peers:
         if not address:
             return None
         if address not in self._channels:
-            self._channels[address] = connect(address)
+            self._channels[address] = self.connector.connect(address)
         return self._channels[address]
 
     def hello(self) -> common_pb2.Hello:

@@ -22,6 +22,7 @@ from rostra.consensus.snapshots import FileSnapshots, MemorySnapshots, SnapshotS
 from rostra.consensus.storage import MemoryStore, Store
 from rostra.consensus.timing import Timing
 from rostra.model.identity import Identity
+from rostra.rpc.channels import Connector
 from rostra.telemetry.metrics import expose_stats
 
 log = logging.getLogger("rostra.consensus")
@@ -46,7 +47,9 @@ class ConsensusRole:
 
     name = "consensus"
 
-    def __init__(self, identity: Identity, settings: ConsensusSettings, gossip: MemberWatch, rng: random.Random) -> None:
+    def __init__(
+        self, identity: Identity, settings: ConsensusSettings, gossip: MemberWatch, connector: Connector, rng: random.Random
+    ) -> None:
         self._identity = identity
         self._settings = settings
         self._check = StoreCheck(settings.folder) if settings.folder is not None else None
@@ -54,7 +57,7 @@ class ConsensusRole:
             self._check.before_start()
         store, snapshots = _open(settings.folder)
         book = AddressBook(lambda: self.consensus.core.configuration)
-        self._peers = Peers(identity, book, lambda: self.consensus.core.id, rng)
+        self._peers = Peers(identity, book, lambda: self.consensus.core.id, connector, rng)
         self.consensus = Consensus(
             node_id=identity.id,
             store=store,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -45,8 +45,9 @@ class KeyringResult:
     primary_keys: Mapping[str, int]
 
 
-async def collect_key_responses(run: QueryRun, members: int) -> KeyringResult:
-    """Add up until all have answered or the time is over."""
+async def collect_key_responses(run: QueryRun, members: Collection[str]) -> KeyringResult:
+    """Add up until all have answered or the time is over. Who has not answered by then is an error, by name."""
+    silent = set(members)
     errors: dict[str, str] = {}
     messages: dict[str, str] = {}
     keys: Counter[str] = Counter()
@@ -56,6 +57,7 @@ async def collect_key_responses(run: QueryRun, members: int) -> KeyringResult:
         if not isinstance(answer, QueryAnswered):
             continue
         responses += 1
+        silent.discard(answer.responder)
         response = _key_response(answer)
         if not response.result:
             errors[answer.responder] = response.message
@@ -64,9 +66,10 @@ async def collect_key_responses(run: QueryRun, members: int) -> KeyringResult:
         keys.update(response.keys)
         if response.primary_key:
             primary_keys[response.primary_key] += 1
-        if responses == members:
+        if not silent:
             break
-    return KeyringResult(members, responses, errors, messages, dict(keys), dict(primary_keys))
+    errors.update(dict.fromkeys(sorted(silent), "it did not answer in time"))
+    return KeyringResult(len(members), responses, errors, messages, dict(keys), dict(primary_keys))
 
 
 def _key_response(answer: QueryAnswered) -> KeyResponse:

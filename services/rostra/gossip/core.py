@@ -21,9 +21,11 @@ from rostra.gossip.departure import Departure, LeaveStep
 from rostra.gossip.dissemination import Dissemination, SerfQueues
 from rostra.gossip.effects import ExchangeDone, ExchangeKind, OpenStream, Output
 from rostra.gossip.membership import Admit, Membership, Node, NodeState, admit_all
+from rostra.gossip.merging import merge
 from rostra.gossip.probe import Acked, PingStream, ProbeOutput, Prober, Send, reply_address
 from rostra.gossip.queries import Key, QueryRequest
 from rostra.gossip.serf import SerfLayer
+from rostra.gossip.steps import Steps, Turns
 from rostra.gossip.timing import Timing
 from rostra.gossip.versions import OURS, Versions
 from rostra.gossip.wire.envelope import Envelope
@@ -43,7 +45,6 @@ from rostra.gossip.wire.messages import (
     User,
 )
 from rostra.gossip.wire.packets import decode_packet
-from rostra.gossip.wire.serf_messages import decode_serf_state, encode_serf_state
 from rostra.gossip.wire.streams import encode_stream
 from rostra.gossip.wire.tags import encode_tags
 
@@ -84,6 +85,7 @@ class Core:
         self._rng = rng
         self._output = Output()
         self._exchanges: dict[int, _Exchange] = {}
+        self._merges = Turns()
         self._last_exchange = 0
         self._departure: Departure | None = None
 
@@ -119,6 +121,7 @@ class Core:
             self._push_pull_at,
             self._reap_at,
             self._reconnect_at,
+            self._merges.deadline,
             departure,
         )
 
@@ -143,6 +146,7 @@ class Core:
             "queued_intents": len(queues.intents),
             "queued_queries": len(queues.queries),
             "queued_events": len(queues.events),
+            "queued_push_pulls": len(self._merges),
         }
 
     def broadcast_queues(self) -> tuple[BroadcastQueue, ...]:
@@ -233,11 +237,10 @@ class Core:
                     raise WireError(Reason.NOT_FOR_US)
                 return Ack(sequence=sequence)
             case PushPull():
+                if self._merges.is_full:
+                    raise WireError(Reason.QUEUE_FULL, "push-pulls")
                 state = self._state(join=message.join)  # before the merge: what we knew without the peer
-                try:
-                    self._merge(message, now, ignore_old_events=False)
-                except WireError as error:
-                    self.refused[error.reason] += 1
+                self._begin(self._merge(message, ignore_old_events=False), now)
                 return state
             case User(payload=payload):
                 self.serf.on_message(payload, now)
@@ -248,49 +251,59 @@ class Core:
                 assert_never(message)
 
     def on_stream_answer(self, exchange: int, answer: StreamMessage, now: float) -> None:
-        known = self._exchanges.pop(exchange)
-        error = ""
-        try:
-            match answer:
-                case PushPull() if known.kind is not ExchangeKind.PING:
-                    self._merge(answer, now, ignore_old_events=known.ignore_old_events)
-                    if known.kind is ExchangeKind.JOIN:
-                        self.serf.announce_join(now)
-                case Ack(sequence=known.sequence) if known.kind is ExchangeKind.PING:
-                    self._prober.on_stream_ack(known.sequence)
-                case Err(error=text):
-                    error = f"refused: {text}"
-                case _:
-                    error = "answered with something else"
-        except WireError as refusal:
-            self.refused[refusal.reason] += 1
-            error = str(refusal)
-        self._carry(now)
-        self._output.events.append(ExchangeDone(exchange, known.kind, known.address, error))
+        known = self._exchanges[exchange]
+        match answer:
+            case PushPull() if known.kind is not ExchangeKind.PING:
+                if not self._merges.is_full:
+                    self._begin(self._merge_answer(exchange, answer), now)
+                    return
+                self.refused[Reason.QUEUE_FULL] += 1
+                error = "too many push-pulls at once"
+            case Ack(sequence=known.sequence) if known.kind is ExchangeKind.PING:
+                self._prober.on_stream_ack(known.sequence)
+                error = ""
+            case Err(error=text):
+                error = f"refused: {text}"
+            case _:
+                error = "answered with something else"
+        self.on_stream_failure(exchange, error)
 
     def on_stream_failure(self, exchange: int, error: str) -> None:
         known = self._exchanges.pop(exchange)
         self._output.events.append(ExchangeDone(exchange, known.kind, known.address, error))
 
-    def _merge(self, remote: PushPull, now: float, *, ignore_old_events: bool) -> None:
-        self.membership.check_rows(remote.rows, join=remote.join)
-        self.refused.update([Reason.MALFORMED] * remote.refused_rows)
-        if remote.user_state:
-            # Intents first: so that a member that is gone and had said goodbye is seen as left, without a moment as failed.
-            try:
-                self.serf.merge(decode_serf_state(remote.user_state), now, ignore_old_events=ignore_old_events)
-            except WireError as error:  # the rows are as good as ever
-                self.refused[error.reason] += 1
-        for row in remote.rows:
-            try:
-                self.membership.on_row(row, now)
-            except WireError as error:
-                self.refused[error.reason] += 1
-            self._carry(now)
+    # Push-pulls
+
+    def _begin(self, work: Steps[object], now: float) -> None:
+        """The first turn at once, so that what is little is done when the call returns; the others come with ``tick``."""
+        self._merges.add(work, now)
+        self._merge_on(now)
+
+    def _merge_on(self, now: float) -> None:
+        self._merges.run(now)
+        self._carry(now)
+
+    def _merge(self, remote: PushPull, *, ignore_old_events: bool) -> Steps[str]:
+        """What was wrong with it, or nothing."""
+        try:
+            yield from merge(remote, self.membership, self.serf, self.refused, ignore_old_events=ignore_old_events)
+        except WireError as error:
+            self.refused[error.reason] += 1
+            return str(error)
         self.is_settled = True
+        return ""
+
+    def _merge_answer(self, exchange: int, answer: PushPull) -> Steps[None]:
+        known = self._exchanges[exchange]
+        error = yield from self._merge(answer, ignore_old_events=known.ignore_old_events)
+        now = yield 0
+        if known.kind is ExchangeKind.JOIN and not error:
+            self.serf.announce_join(now)
+        self._carry(now)  # the members are reported before the end of the exchange that brought them
+        self.on_stream_failure(exchange, error)
 
     def _state(self, *, join: bool) -> PushPull:
-        return PushPull(join=join, rows=self.membership.rows(), user_state=encode_serf_state(self.serf.state()))
+        return PushPull(join=join, rows=self.membership.rows(), user_state=self.serf.state())
 
     def _open(self, exchange: _Exchange, message: StreamMessage, now: float) -> int:
         self._last_exchange += 1
@@ -312,7 +325,7 @@ class Core:
         self._probe_output(self._prober.tick(now), now)
         self.membership.expire(now)
         self.serf.tick(now)
-        self._carry(now)
+        self._merge_on(now)
         timing = self.config.timing
         if self._gossip_at <= now:
             self._gossip_at = now + timing.gossip_interval_s

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from rostra.gossip.address import Address
+from rostra.gossip.admission import Networks
 from rostra.gossip.core import Core
 from rostra.gossip.effects import CoreEvent, OpenStream
 from rostra.gossip.transport import PacketSocket
@@ -38,13 +39,19 @@ class Driver:
     """Runs one core. ``on_events`` gets what the core reports, in order, in the loop; it must not call back into the core."""
 
     def __init__(
-        self, core: Core, envelope: Envelope, sockets: tuple[socket.socket, socket.socket], on_events: Callable[[Sequence[CoreEvent]], None]
+        self,
+        core: Core,
+        envelope: Envelope,
+        sockets: tuple[socket.socket, socket.socket],
+        on_events: Callable[[Sequence[CoreEvent]], None],
+        networks: Networks,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self._core = core
         self._envelope = envelope
         self._sockets = sockets
         self._on_events = on_events
+        self._networks = networks
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[None] = self._loop.create_future()
         self._packets: PacketSocket | None = None
@@ -89,6 +96,9 @@ class Driver:
         if self._packets is None:
             return  # it came while the sockets were opening: lost, as datagrams may be
         self.counters["packets_received"] += 1
+        if not self._networks(source.ip):
+            self._core.refused[Reason.NOT_ADMITTED] += 1
+            return
         self._input(lambda now: self._core.receive_packet(data, source, now))
 
     def _on_timer(self) -> None:
@@ -170,6 +180,11 @@ class Driver:
         assert self._tasks is not None
         if self._is_closed or self._inbound_streams >= _INBOUND_STREAMS_MAX:
             self.counters["streams_refused"] += 1
+            writer.close()
+            return
+        peer = writer.get_extra_info("peername")  # None: it is gone already
+        if peer is None or not self._networks(Address.parse(*peer[:2]).ip):
+            self._core.refused[Reason.NOT_ADMITTED] += 1
             writer.close()
             return
         self._inbound_streams += 1

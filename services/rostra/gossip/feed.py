@@ -48,6 +48,8 @@ class Subscription(AsyncIterator[T]):
         self._queue: deque[T] = deque()
         self._arrived = asyncio.Event()
         self._overflowed = False
+        self.lost = 0
+        """How many items this subscription has not delivered and will not: 0 before ``Resync``."""
 
     async def __anext__(self) -> T:
         while not self._queue and not self._overflowed:
@@ -68,9 +70,11 @@ class Subscription(AsyncIterator[T]):
 
     def _push(self, item: T) -> None:
         if self._overflowed:
+            self.lost += 1
             return
         if len(self._queue) >= self.queue_max:
             self._overflowed = True
+            self.lost = len(self._queue) + 1
             self._queue.clear()
         else:
             self._queue.append(item)

@@ -53,7 +53,8 @@ async def resolve(text: str, default_port: int) -> list[Address]:
 
 @dataclass(frozen=True, slots=True)
 class RetryJoin:
-    """Join one of ``addresses`` at start and do not give up: after ``attempts`` tries (0: never) the pool ends with an error."""
+    """Join one of ``addresses`` at start and do not give up, or only after as long as ``attempts`` tries take that are ``interval_s``
+    apart (0: never); then the pool ends with an error."""
 
     addresses: Sequence[str] = ()
     interval_s: float = 30.0
@@ -64,8 +65,8 @@ async def join_persistently(
     retry: RetryJoin, join: Callable[[Sequence[str]], Awaitable[list[JoinResult]]], pool: str, rng: random.Random
 ) -> None:
     """Try until one address is joined: soon at first, then ever more rarely, up to ``interval_s`` apart, with jitter so that a whole
-    fleet that starts at once does not come back at once."""
-    attempt, pause_s = 0, min(_FIRST_RETRY_S, retry.interval_s)
+    fleet that starts at once does not come back at once. The early tries are extra: they do not bring the end nearer."""
+    attempt, waited_s, pause_s = 0, 0.0, min(_FIRST_RETRY_S, retry.interval_s)
     while True:
         attempt += 1
         results = await join(retry.addresses)
@@ -73,9 +74,10 @@ async def join_persistently(
             _log.info("joined", extra={"pool": pool, "attempt": attempt})
             return
         problems = "; ".join(f"{result.address}: {result.error}" for result in results)
-        if attempt == retry.attempts:
+        if retry.attempts and waited_s >= retry.interval_s * (retry.attempts - 1):
             raise Unavailable(f"could not join the {pool.upper()} pool in {attempt} attempts: {problems}")
         pause = pause_s * rng.uniform(0.75, 1.25)
         _log.warning("join failed", extra={"pool": pool, "attempt": attempt, "retry_in_s": round(pause, 1), "error": problems})
         await asyncio.sleep(pause)
+        waited_s += pause_s
         pause_s = min(pause_s * 2, retry.interval_s)

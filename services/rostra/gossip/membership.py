@@ -11,7 +11,8 @@ from __future__ import annotations
 import enum
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, assert_never
 
@@ -23,9 +24,10 @@ from rostra.gossip.timing import Timing
 from rostra.gossip.versions import Versions, check_compatible
 from rostra.gossip.wire import limits
 from rostra.gossip.wire.errors import Reason, WireError
-from rostra.gossip.wire.messages import Alive, Dead, Row, RowState, Suspect, encode_message
+from rostra.gossip.wire.messages import Alive, Dead, Row, RowState, Suspect, encode_message, encode_row
 
 _INCARNATION_MAX: Final = 2**32 - 1
+_LIVING: Final = (RowState.ALIVE, RowState.SUSPECT)
 
 
 class NodeState(enum.IntEnum):
@@ -129,11 +131,14 @@ class Membership:
         self._broadcasts = broadcasts
         self._rng = rng
         self._admit = admit
-        self._nodes: dict[str, Node] = {local.name: local}
+        self._nodes: dict[str, Node] = {}
+        self._rows: dict[bytes, NodeState] = {}
+        self._living_versions: Counter[Versions] = Counter()
         self._ring: list[str] = [local.name]
         self._suspicions: dict[str, Suspicion] = {}
         self._no_verdict_before = math.inf
         self._events: list[NodeEvent] = [NodeJoined(local)]
+        self._keep(local)
         self._broadcast_alive(local)
 
     # What is known
@@ -229,7 +234,7 @@ class Membership:
         self._suspicions[known.name] = suspicion
         self._no_verdict_before = min(self._no_verdict_before, suspicion.deadline)
         suspected = replace(known, incarnation=message.incarnation, state=NodeState.SUSPECT, changed_at=now)
-        self._nodes[known.name] = suspected
+        self._keep(suspected)
         self._events.append(NodeSuspected(suspected, message.accuser))
 
     def on_dead(self, message: Dead, now: float) -> None:
@@ -242,7 +247,7 @@ class Membership:
             # memberlist ignores this. Keeping the newer verdict makes the outcome independent of the order of arrival, and costs nothing:
             # nobody is told, only an older alive message can no longer bring the member back.
             if (message.incarnation, state) > (known.incarnation, known.state):
-                self._nodes[known.name] = replace(known, incarnation=message.incarnation, state=state)
+                self._keep(replace(known, incarnation=message.incarnation, state=state))
             return
         if known.name == self._name and not self.is_leaving:
             self._refute(message.incarnation)
@@ -250,20 +255,26 @@ class Membership:
         self._suspicions.pop(known.name, None)
         self._broadcasts.add(encode_message(message), known.name)
         gone = replace(known, incarnation=message.incarnation, state=state, changed_at=now)
-        self._nodes[known.name] = gone
+        self._keep(gone)
         self._events.append(NodeGone(gone, message.accuser))
 
-    def check_rows(self, rows: Sequence[Row], *, join: bool) -> None:
-        """Refuse a push-pull as a whole when its members cannot live with ours (gossip-wire sections 8 and 16.5)."""
-        living = [row for row in rows if row.state in (RowState.ALIVE, RowState.SUSPECT)]
-        # Thousands of members have a handful of versions between them.
-        remote = {row.versions: Versions.parse(row.versions) for row in living}
-        alive = {remote[row.versions] for row in living if row.state is RowState.ALIVE}
-        local = {node.versions for node in self._nodes.values() if not node.state.is_gone}
-        check_compatible(alive | local, local.union(remote.values()))
-        if join:
-            for row in living:
-                self._check_admitted(row.name, Address(row.ip, row.port), row.meta)
+    def knows(self, row: bytes) -> bool:
+        """Is this encoded row of a push-pull just what we would say ourselves, so that it changes nothing? A suspicion that we share is
+        not nothing: it is confirmed."""
+        return self._rows.get(row) in (NodeState.ALIVE, NodeState.LEFT)
+
+    def check_versions(self, rows: Iterable[Row]) -> None:
+        """Refuse a push-pull as a whole when its members cannot live with ours (gossip-wire sections 8 and 16.5). Of rows that have
+        versions and state in common one is enough."""
+        living = [(row.state, Versions.parse(row.versions)) for row in rows if row.state in _LIVING]
+        alive = {versions for state, versions in living if state is RowState.ALIVE}
+        local = set(self._living_versions)
+        check_compatible(alive | local, local.union(versions for _, versions in living))
+
+    def check_admitted(self, row: Row) -> None:
+        """Refuse a push-pull that would join our pool with one that has this member."""
+        if row.state in _LIVING:
+            self._check_admitted(row.name, Address(row.ip, row.port), row.meta)
 
     def on_row(self, row: Row, now: float) -> None:
         """One line of a push-pull. Dead there means suspect here: what a peer believes is never an instant verdict."""
@@ -304,37 +315,29 @@ class Membership:
         """Say of ourselves that we have left, and contradict nobody any more. Returns the number of the broadcast."""
         self.is_leaving = True
         message = Dead(incarnation=self.local.incarnation, node=self._name, accuser=self._name)
-        self._nodes[self._name] = replace(self.local, state=NodeState.LEFT, changed_at=now)
+        self._keep(replace(self.local, state=NodeState.LEFT, changed_at=now))
         self._events.append(NodeGone(self.local, self._name))
         return self._broadcasts.add(encode_message(message), self._name)
 
     def begin_round(self, now: float) -> None:
         """All have been probed: forget those long gone, and shuffle (SWIM section 4.3)."""
         horizon = now - self._timing.gossip_to_the_dead_s
-        for node in [node for node in self._nodes.values() if node.state.is_gone and node.changed_at < horizon and node.name != self._name]:
-            self.forget(node.name)
+        gone = [node for node in self._nodes.values() if node.state.is_gone and node.changed_at < horizon and node.name != self._name]
+        for node in gone:
+            self._drop(node)
+        if gone:
+            self._ring = [name for name in self._ring if name in self._nodes]
         self._rng.shuffle(self._ring)
 
     def forget(self, name: str) -> None:
         """Drop a member that is gone; nothing happens when it is not known."""
         if (node := self._nodes.get(name)) is not None and node.state.is_gone and name != self._name:
-            del self._nodes[name]
+            self._drop(node)
             self._ring.remove(name)
 
-    def rows(self) -> tuple[Row, ...]:
-        """All that we know, for a push-pull."""
-        return tuple(
-            Row(
-                name=node.name,
-                ip=node.address.ip,
-                port=node.address.port,
-                meta=node.meta,
-                incarnation=node.incarnation,
-                state=RowState(node.state),
-                versions=bytes(node.versions),
-            )
-            for node in self._nodes.values()
-        )
+    def rows(self) -> Collection[bytes]:
+        """All that we know, encoded, for a push-pull."""
+        return self._rows.keys()
 
     # Rules
 
@@ -383,12 +386,12 @@ class Membership:
 
     def _renew(self, incarnation: int, meta: bytes) -> None:
         local = replace(self.local, incarnation=incarnation, meta=meta)
-        self._nodes[self._name] = local
+        self._keep(local)
         self._broadcast_alive(local)
 
     def _becomes_alive(self, node: Node, message: Alive) -> None:
         self._suspicions.pop(node.name, None)
-        self._nodes[node.name] = node
+        self._keep(node)
         self._broadcasts.add(encode_message(message), node.name)
 
     def _broadcast_alive(self, node: Node) -> None:
@@ -401,3 +404,39 @@ class Membership:
             versions=bytes(node.versions),
         )
         self._broadcasts.add(encode_message(message), node.name)
+
+    # Records
+
+    def _keep(self, node: Node) -> None:
+        """Every change of a record goes through here, so that its row is encoded once, and not for each push-pull."""
+        if (former := self._nodes.get(node.name)) is not None:
+            self._uncount(former)
+        self._nodes[node.name] = node
+        self._rows[_row(node)] = node.state
+        if not node.state.is_gone:
+            self._living_versions[node.versions] += 1
+
+    def _drop(self, node: Node) -> None:
+        self._uncount(node)
+        del self._nodes[node.name]
+
+    def _uncount(self, node: Node) -> None:
+        del self._rows[_row(node)]
+        if not node.state.is_gone:
+            self._living_versions[node.versions] -= 1
+            if not self._living_versions[node.versions]:
+                del self._living_versions[node.versions]
+
+
+def _row(node: Node) -> bytes:
+    return encode_row(
+        Row(
+            name=node.name,
+            ip=node.address.ip,
+            port=node.address.port,
+            meta=node.meta,
+            incarnation=node.incarnation,
+            state=RowState(node.state),
+            versions=bytes(node.versions),
+        )
+    )

@@ -15,6 +15,7 @@ from typing import Final
 from rostra.errors import BadRequest, ConfigError, Conflict, NotReady
 from rostra.gossip import transport
 from rostra.gossip.address import Address
+from rostra.gossip.admission import ANYWHERE, Networks
 from rostra.gossip.answering import KeysChanged, QueryReceived
 from rostra.gossip.asking import KeyringResult, QueryRun, collect_key_responses
 from rostra.gossip.core import Core, CoreConfig
@@ -22,9 +23,10 @@ from rostra.gossip.departure import LeaveProgress, LeaveStep
 from rostra.gossip.driver import Driver
 from rostra.gossip.effects import CoreEvent, ExchangeDone
 from rostra.gossip.feed import Feed, Subscription
-from rostra.gossip.joining import JoinResult, RetryJoin, join_persistently, resolve
+from rostra.gossip.finding import Finder, Search
+from rostra.gossip.joining import JoinResult, RetryJoin, resolve
 from rostra.gossip.key_queries import KeyOperation
-from rostra.gossip.keyring import Keyring
+from rostra.gossip.keyring import Keyring, encode_key
 from rostra.gossip.log import PoolLog
 from rostra.gossip.membership import Admit, admit_all
 from rostra.gossip.queries import Key, QueryAcked, QueryAnswered, QueryClosed, QueryRequest
@@ -39,7 +41,6 @@ from rostra.model.members import Member, MemberChange, MemberStatus
 
 _log = logging.getLogger("rostra.gossip")
 
-_REJOIN_AT_ONCE: Final = 8
 _KEEP_PEERS_EVERY_S: Final = 5.0
 _REPORT_REFUSALS_EVERY_S: Final = 60.0
 
@@ -50,6 +51,7 @@ class PoolConfig:
 
     ``pool`` is ``lan`` or ``wan`` and only names it. ``name`` is the whole name in it (``<node>.<dc>`` on the WAN). ``advertise_host``
     is what others are told to send to; empty: the address bound. ``keys``, primary first, encrypt the pool; empty: it is not encrypted.
+    A keyring that ``storage`` has kept goes before them: it was changed since.
     """
 
     pool: str
@@ -67,8 +69,14 @@ class PoolConfig:
     label: bytes = b""
     versions: Versions = OURS
     admit: Admit = admit_all
+    networks: Networks = ANYWHERE
+    """Datagrams and streams from elsewhere are refused. What members tell of their addresses is for ``admit`` to judge."""
+
     votes_on_names: bool = False
     """Ask the pool when another process claims our name, and stop when it loses. Consul does not; Serf does."""
+
+    start_join: Sequence[str] = ()
+    """Join one of these addresses at start, or end with an error."""
 
     retry_join: RetryJoin | None = None
     storage: PoolStorage | None = None
@@ -96,6 +104,8 @@ class Pool:
         self._log = PoolLog(config.pool, config.name)
         self._rng = random.Random()
         self._sockets: tuple[socket.socket, socket.socket] | None = None
+        self._keys: tuple[bytes, ...] = ()
+        self._known = KnownPeers()
         self._running: tuple[Core, Driver] | None = None
         self._changes: Feed[MemberChange] = Feed()
         self._user_events: Feed[UserEvent] = Feed()
@@ -108,8 +118,10 @@ class Pool:
         self._name_lost: asyncio.Future[Conflict] | None = None
 
     def bind(self) -> Address:
-        """Take the address, so that a port in use is found out before anything starts. ``run`` does it where it was not done."""
+        """Read the keyring and take the address, so that what is wrong with either is found out before anything starts. ``run`` does it
+        where it was not done."""
         if self._sockets is None:
+            self._keys = self._load_keys()
             self._sockets = transport.bind(self.config.bind_host, self.config.bind_port)
         return Address.parse(*self._sockets[0].getsockname()[:2])
 
@@ -125,20 +137,23 @@ class Pool:
         the pool sides with another process of the same name, with ``Unavailable`` when joining was given up."""
         core, envelope, known = self._build(self.bind())
         assert self._sockets is not None
-        driver = Driver(core, envelope, self._sockets, self._on_events)
+        driver = Driver(core, envelope, self._sockets, self._on_events, self.config.networks)
         self._running = core, driver
+        self._known = known
         self._name_lost = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(driver.run(self.ready), name=f"gossip {self.config.pool}")
                 await self.ready.wait()
-                tasks.create_task(self._find_the_pool(known), name=f"gossip {self.config.pool}: join")
+                tasks.create_task(self._find_the_pool(), name=f"gossip {self.config.pool}: join")
                 tasks.create_task(self._report_refusals(), name=f"gossip {self.config.pool}: refusals")
                 if self.config.storage is not None:
                     tasks.create_task(self._keep_peers(self.config.storage), name=f"gossip {self.config.pool}: known peers")
                 raise await self._name_lost
         finally:
             self.ready.clear()
+            if self.config.storage is not None:
+                self._try_to_save(self.config.storage, self._known_peers())
             self._running = self._sockets = None
             for waiting in self._exchanges.values():
                 waiting.cancel()
@@ -149,12 +164,9 @@ class Pool:
         if not any(address.ip):
             raise ConfigError([f"advertise: nobody can send to {address.host}; say which address others shall use"])
         known = storage.load_peers() if storage else KnownPeers()
-        keys = (storage.load_keys() if storage else ()) or tuple(config.keys)
-        if storage and keys:
-            storage.save_keys(keys)
         envelope = Envelope(
             entropy=os.urandom,
-            keyring=Keyring(keys) if keys else None,
+            keyring=Keyring(self._keys) if self._keys else None,
             label=config.label,
             verify_incoming=config.verify_incoming,
             verify_outgoing=config.verify_outgoing,
@@ -173,6 +185,15 @@ class Pool:
         core.serf.restore_clocks(known.member_time, known.event_time, known.query_time)
         return core, envelope, known
 
+    def _load_keys(self) -> tuple[bytes, ...]:
+        given, storage = tuple(self.config.keys), self.config.storage
+        kept = storage.load_keys() if storage is not None else ()
+        if given and kept and given[0] not in kept:
+            _log.warning("the key given is not in the keyring that was kept: using the keyring", extra={"pool": self.config.pool})
+        if given and not kept and storage is not None:
+            storage.save_keys(given)
+        return kept or given
+
     # What is known
 
     @property
@@ -186,8 +207,9 @@ class Pool:
 
     @property
     def is_settled(self) -> bool:
-        """Has this member exchanged everything with another at least once? Before that, absence from the list means nothing."""
-        return self._core.is_settled
+        """Has this member exchanged everything with another at least once? Before that, absence from the list means nothing. An address
+        that was joined may be our own: that is not yet a pool."""
+        return self._core.is_settled and self._has_others
 
     @property
     def is_encrypted(self) -> bool:
@@ -196,7 +218,7 @@ class Pool:
     @property
     def keys(self) -> tuple[bytes, ...]:
         """This member's own keyring, primary first."""
-        return self._core.keys
+        return self._core.keys if self._running is not None else self._keys
 
     def members(self) -> list[Member]:
         """All members in any status, in no order."""
@@ -222,8 +244,10 @@ class Pool:
         return self._core.coordinates.coordinate
 
     def coordinates(self) -> dict[str, Coordinate]:
-        """The last known coordinate of every member that has been probed, and this one's."""
-        return {**self._core.coordinates.peers, self.config.name: self.coordinate()}
+        """The last known coordinate of every member that has been probed and has not left, and this one's."""
+        left = set(self._core.serf.members.left_members())
+        known = {name: coordinate for name, coordinate in self._core.coordinates.peers.items() if name not in left}
+        return {**known, self.config.name: self.coordinate()}
 
     def stats(self) -> dict[str, int]:
         """Numbers for metrics and ``/v1/agent/self``."""
@@ -259,9 +283,10 @@ class Pool:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         self._driver.command(lambda now: self._core.set_tags(tags, now))
 
-    def user_event(self, name: str, payload: bytes, *, coalesce: bool = False) -> None:
-        """Tell every member, this one included."""
+    def user_event(self, name: str, payload: bytes, *, coalesce: bool = False) -> int:
+        """Tell every member, this one included. Returns the event's Lamport time."""
         self._driver.command(lambda now: self._core.user_event(name, payload, now, coalesce=coalesce))
+        return self._core.serf.events.clock.time - 1
 
     def query(self, request: QueryRequest) -> QueryRun:
         """Ask every member; iterate over the answers."""
@@ -274,12 +299,19 @@ class Pool:
         self._driver.command(lambda now: self._core.respond(key, payload, now))
 
     async def change_keys(self, operation: KeyOperation, key: bytes = b"", *, relay_factor: int = 0) -> KeyringResult:
-        """Install, use, remove or list keys on every member, this one included."""
+        """Install, use or remove a key on every member, this one included."""
         if not self.is_encrypted:
-            raise BadRequest("the pool is not encrypted: it has no keyring", field="key")
-        alive = sum(member.status is MemberStatus.ALIVE for member in self.members())
+            raise BadRequest("the pool is not encrypted: this member has no keyring", field="key")
+        alive = [member.name for member in self.members() if member.status is MemberStatus.ALIVE]
         payload = encode_serf(KeyRequest(key=key))
         return await collect_key_responses(self.query(QueryRequest(operation.value, payload, relay_factor=relay_factor)), alive)
+
+    async def list_keys(self, *, relay_factor: int = 0, local_only: bool = False) -> KeyringResult:
+        """Which keys every member has; with ``local_only``, this one."""
+        if not local_only:
+            return await self.change_keys(KeyOperation.LIST, relay_factor=relay_factor)
+        keys = [encode_key(key) for key in self.keys]
+        return KeyringResult(1, 1, {}, {}, dict.fromkeys(keys, 1), dict.fromkeys(keys[:1], 1))
 
     # Joining
 
@@ -301,28 +333,25 @@ class Pool:
         finally:
             del self._exchanges[number]
 
-    async def _find_the_pool(self, known: KnownPeers) -> None:
-        """Return to the peers of the last run, and join those we were told to."""
-        own, retry = str(self.address), self.config.retry_join
-        peers = [address for address in known.addresses if address != own]
-        joined = False
-        if peers and (self.config.rejoins_after_leave or not known.has_left):
-            self._rng.shuffle(peers)
-            for start in range(0, len(peers), _REJOIN_AT_ONCE):
-                results = await self.join(peers[start : start + _REJOIN_AT_ONCE])
-                joined = any(not result.error for result in results)
-                if joined:
-                    break
-            _log.info("returned to known peers" if joined else "no known peer answered", extra={"pool": self.config.pool})
-        if retry is not None and not joined:
-            await join_persistently(retry, self.join, self.config.pool, self._rng)
+    @property
+    def _has_others(self) -> bool:
+        return len(self._core.serf.members) > 1
+
+    async def _find_the_pool(self) -> None:
+        config, known = self.config, self._known
+        wanted = known.addresses if config.rejoins_after_leave or not known.has_left else ()
+        peers = [address for address in wanted if address != str(self.address)]
+        search = Search(peers, config.start_join, config.retry_join, config.timing.reconnect_interval_s)
+        await Finder(config.pool, self.join, lambda: self._has_others, self._rng).find(search)
 
     # Keeping
 
     def _known_peers(self) -> KnownPeers:
         members = self._core.serf.members
+        own = self.config.name
+        alive = [f"{_bracketed(m.address)}:{m.port}" for m in self.members() if m.status is MemberStatus.ALIVE and m.name != own]
         return KnownPeers(
-            addresses=tuple(f"{_bracketed(m.address)}:{m.port}" for m in self.members() if m.status is MemberStatus.ALIVE),
+            addresses=tuple(alive) if self.is_settled else tuple(dict.fromkeys((*alive, *self._known.addresses))),
             member_time=members.clock.time,
             event_time=self._core.serf.events.clock.time,
             query_time=self._core.serf.queries.clock.time,
@@ -338,7 +367,23 @@ class Pool:
 
     async def _save_peers(self, storage: PoolStorage) -> None:
         async with self._saving_peers:
-            await asyncio.to_thread(storage.save_peers, self._known_peers())
+            await asyncio.to_thread(self._try_to_save, storage, self._known_peers())
+
+    def _try_to_save(self, storage: PoolStorage, peers: KnownPeers) -> None:
+        """A full disk is no reason to leave the pool."""
+        try:
+            storage.save_peers(peers)
+        except OSError as error:
+            _log.warning("known peers could not be written", extra={"pool": self.config.pool, "error": error.strerror})
+
+    def _save_keys(self, keys: Sequence[bytes]) -> None:
+        """Rare, small, and on disk before the answer goes out that says they are installed."""
+        try:
+            if self.config.storage is not None:
+                self.config.storage.save_keys(keys)
+        except OSError as error:
+            where = {"pool": self.config.pool, "error": error.strerror}
+            _log.error("the keyring could not be written: after a restart this member would use the old one", extra=where)
 
     async def _report_refusals(self) -> None:
         """One line a minute at most about input that was refused, however much there was."""
@@ -372,8 +417,8 @@ class Pool:
                 case ExchangeDone(exchange=exchange, error=error):
                     if (waiting := self._exchanges.get(exchange)) is not None and not waiting.done():
                         waiting.set_result(error)
-                case KeysChanged(keys=keys) if self.config.storage is not None:
-                    self.config.storage.save_keys(keys)  # rare, small, and must be on disk before the answer goes out
+                case KeysChanged(keys=keys):
+                    self._save_keys(keys)
                 case NameLost():
                     assert self._name_lost is not None
                     if not self._name_lost.done():

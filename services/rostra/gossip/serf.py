@@ -36,6 +36,7 @@ from rostra.gossip.queries import (
     default_timeout_s,
 )
 from rostra.gossip.serf_members import SerfMembers
+from rostra.gossip.steps import GROUP, Steps
 from rostra.gossip.timing import Timing
 from rostra.gossip.wire.errors import Reason, WireError
 from rostra.gossip.wire.messages import User, encode_message
@@ -50,8 +51,9 @@ from rostra.gossip.wire.serf_messages import (
     UserEvent,
     decode_serf,
     encode_serf,
+    encode_serf_state,
 )
-from rostra.model.members import MemberChange, MemberStatus
+from rostra.model.members import MemberChange
 
 USER_EVENT_BYTES: Final = 512
 """Name and payload of a user event together: Serf's and Consul's limit."""
@@ -154,29 +156,40 @@ class SerfLayer:
                 self._on_relay(relay)
         self._events += self.members.take_changes()
 
-    def state(self) -> SerfState:
-        """Serf's half of a push-pull."""
-        return SerfState(
+    def state(self) -> bytes:
+        """Serf's half of a push-pull, encoded."""
+        state = SerfState(
             ltime=self.members.clock.time,
-            status_ltimes=self.members.status_ltimes(),
+            status_ltimes={},
             left_members=self.members.left_members(),
             event_ltime=self.events.clock.time,
             events=self.events.past(),
             query_ltime=self.queries.clock.time,
         )
+        return encode_serf_state(state, self.members.encoded_status_ltimes)
 
-    def merge(self, state: SerfState, now: float, *, ignore_old_events: bool) -> None:
+    def merge(self, state: SerfState, *, ignore_old_events: bool) -> Steps[None]:
         """What a peer knows. Nothing of it is broadcast: push-pulls spread by themselves."""
+        now = yield 0
         self.members.clock.witness(state.ltime - 1)
         self.events.clock.witness(state.event_ltime - 1)
         self.queries.clock.witness(state.query_ltime - 1)
         left = set(state.left_members)
-        for name, ltime in state.status_ltimes.items():
-            self._on_intent(LeaveIntent(ltime=ltime + 1, node=name) if name in left else JoinIntent(ltime=ltime, node=name), now)
+        for number, (name, ltime) in enumerate(state.status_ltimes.items(), 1):
+            if name in left:
+                self._on_intent(LeaveIntent(ltime=ltime + 1, node=name), now)
+            elif self.members.status_ltime(name) < ltime:
+                self._on_intent(JoinIntent(ltime=ltime, node=name), now)
+            if number % GROUP == 0:
+                self._events += self.members.take_changes()
+                now = yield GROUP
         self._events += self.members.take_changes()
         if ignore_old_events:
             self.events.ignore_before(state.event_ltime)
-        self._events += self.events.receive_past(state.events)
+        for past in state.events:
+            if past is not None:
+                self._events += self.events.receive_past((past,))
+                yield len(past.events)
 
     def _on_intent(self, intent: JoinIntent | LeaveIntent, now: float) -> bool:
         """True when it is news, to be passed on."""
@@ -223,8 +236,7 @@ class SerfLayer:
     # Commands
 
     def ask(self, request: QueryRequest, now: float) -> Key:
-        alive = sum(member.status is MemberStatus.ALIVE for member in self.members.members())
-        default_s = default_timeout_s(self._timing.gossip_interval_s, self._timing.query_timeout_mult, alive)
+        default_s = default_timeout_s(self._timing.gossip_interval_s, self._timing.query_timeout_mult, self.members.alive_count)
         query = self.queries.ask(request, self._membership.local.address, self._name, request.timeout_s or default_s, now)
         self._on_query(query, encode_serf(query), now)
         return query.ltime, query.query_id

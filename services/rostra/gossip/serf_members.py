@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,7 +16,7 @@ from rostra.gossip.address import Address
 from rostra.gossip.lamport import LamportClock
 from rostra.gossip.membership import Node
 from rostra.gossip.timing import Timing
-from rostra.gossip.wire.serf_messages import JoinIntent, LeaveIntent
+from rostra.gossip.wire.serf_messages import JoinIntent, LeaveIntent, encode_status_ltime
 from rostra.gossip.wire.tags import decode_tags
 from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
 
@@ -52,6 +52,8 @@ class SerfMembers:
         self._timing = timing
         self._rng = rng
         self._records: dict[str, _Record] = {}
+        self._not_alive: dict[str, _Record] = {}
+        self._status_ltimes: dict[str, bytes] = {}
         self._recent_intents: dict[str, _RecentIntent] = {}
         self._prune_after: dict[str, float] = {}
         self._changes: list[MemberChange] = []
@@ -72,11 +74,22 @@ class SerfMembers:
         record = self._records.get(name)
         return record.address if record else None
 
-    def status_ltimes(self) -> Mapping[str, int]:
-        return {name: record.member.status_ltime for name, record in self._records.items()}
+    def status_ltime(self, name: str) -> int:
+        """The Lamport time of the last intent about a member; -1: no such member."""
+        record = self._records.get(name)
+        return record.member.status_ltime if record else -1
+
+    @property
+    def encoded_status_ltimes(self) -> Collection[bytes]:
+        """All of them, as a push-pull tells them."""
+        return self._status_ltimes.values()
+
+    @property
+    def alive_count(self) -> int:
+        return len(self._records) - len(self._not_alive)
 
     def left_members(self) -> tuple[str, ...]:
-        return tuple(name for name, record in self._records.items() if record.member.status is MemberStatus.LEFT)
+        return tuple(name for name, record in self._not_alive.items() if record.member.status is MemberStatus.LEFT)
 
     def take_changes(self) -> list[MemberChange]:
         changes, self._changes = self._changes, []
@@ -166,11 +179,11 @@ class SerfMembers:
         intents = self._recent_intents
         for name in [name for name, intent in intents.items() if now - intent.heard_at > self._timing.recent_intent_timeout_s]:
             del intents[name]
-        for name, record in list(self._records.items()):
+        for name, record in list(self._not_alive.items()):
             if record.member.status is MemberStatus.LEAVING and is_alive(name) and now - record.since > self._leaving_max_s:
                 # It would be gone by now. What it said was said in a former life, and its present one used the same Lamport time.
                 self._set(record, MemberStatus.ALIVE, record.member.status_ltime, now, MemberChangeKind.UPDATED)
-        expired = [record for record in self._records.values() if self._is_expired(record, now)]
+        expired = [record for record in self._not_alive.values() if self._is_expired(record, now)]
         for record in expired:
             self._erase(record)
         for name in [name for name in self._prune_after if self._is_back(name)]:
@@ -179,9 +192,8 @@ class SerfMembers:
 
     def choose_failed(self) -> Address | None:
         """A failed member to try again, with a probability that keeps the whole pool's attempts in proportion."""
-        failed = [record for record in self._records.values() if record.member.status is MemberStatus.FAILED]
-        alive = sum(record.member.status is MemberStatus.ALIVE for record in self._records.values())
-        if not failed or self._rng.random() >= len(failed) / max(1, alive):
+        failed = [record for record in self._not_alive.values() if record.member.status is MemberStatus.FAILED]
+        if not failed or self._rng.random() >= len(failed) / max(1, self.alive_count):
             return None
         return self._rng.choice(failed).address
 
@@ -221,11 +233,20 @@ class SerfMembers:
         self._keep(replace(known, member=replace(known.member, status=status, status_ltime=ltime), since=since), kind)
 
     def _keep(self, record: _Record, kind: MemberChangeKind | None) -> None:
-        self._records[record.member.name] = record
+        member = record.member
+        former = self._records.get(member.name)
+        self._records[member.name] = record
+        if member.status is MemberStatus.ALIVE:
+            self._not_alive.pop(member.name, None)
+        else:
+            self._not_alive[member.name] = record
+        if former is None or former.member.status_ltime != member.status_ltime:
+            self._status_ltimes[member.name] = encode_status_ltime(member.name, member.status_ltime)
         if kind is not None:
             self._changes.append(MemberChange(kind, record.member))
 
     def _erase(self, record: _Record) -> None:
-        del self._records[record.member.name]
+        del self._records[record.member.name], self._status_ltimes[record.member.name]
+        self._not_alive.pop(record.member.name, None)
         self._prune_after.pop(record.member.name, None)
         self._changes.append(MemberChange(MemberChangeKind.REAPED, record.member))

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from rostra.errors import BadRequest, Resync, Unavailable, Unsupported
+from rostra.errors import BadRequest, Resync, Unavailable
+from rostra.gossip.asking import KeyringResult
 from rostra.gossip.feed import Subscription
 from rostra.gossip.joining import JoinResult
+from rostra.gossip.key_queries import KeyOperation
 from rostra.gossip.pool import MemberWatch
+from rostra.gossip.wire.boxes import KEY_SIZES
 from rostra.gossip.wire.serf_messages import UserEvent
 from rostra.model.coordinates import Coordinate
 from rostra.model.identity import Identity
@@ -19,6 +22,7 @@ from rostra.v1 import common_pb2, gossip_pb2, gossip_pb2_grpc
 from rostra.version import VERSION
 
 SETTLED_POLL_S: Final = 0.25
+RELAY_FACTOR_MAX: Final = 5
 
 _STATUS = {
     MemberStatus.ALIVE: gossip_pb2.MEMBER_STATUS_ALIVE,
@@ -39,6 +43,13 @@ _POOL_NAMES = {gossip_pb2.POOL_UNSPECIFIED: "lan", gossip_pb2.POOL_LAN: "lan", g
 _POOLS = {"lan": gossip_pb2.POOL_LAN, "wan": gossip_pb2.POOL_WAN}
 
 
+_OPERATIONS = {
+    gossip_pb2.KEY_ACTION_INSTALL: KeyOperation.INSTALL,
+    gossip_pb2.KEY_ACTION_USE: KeyOperation.USE,
+    gossip_pb2.KEY_ACTION_REMOVE: KeyOperation.REMOVE,
+}
+
+
 class GossipPool(Protocol):
     """One pool, as the servicer needs it."""
 
@@ -54,11 +65,16 @@ class GossipPool(Protocol):
 
     async def join(self, addresses: Sequence[str]) -> Sequence[JoinResult]: ...
 
-    def force_leave(self, name: str, *, prune: bool = False) -> None: ...
-
     def set_tags(self, tags: Mapping[str, str]) -> None: ...
 
-    def user_event(self, name: str, payload: bytes, *, coalesce: bool = False) -> None: ...
+    def user_event(self, name: str, payload: bytes, *, coalesce: bool = False) -> int: ...
+
+    @property
+    def is_encrypted(self) -> bool: ...
+
+    async def list_keys(self, *, relay_factor: int = 0, local_only: bool = False) -> KeyringResult: ...
+
+    async def change_keys(self, operation: KeyOperation, key: bytes = b"", *, relay_factor: int = 0) -> KeyringResult: ...
 
 
 class Gossip(Protocol):
@@ -76,9 +92,9 @@ class Gossip(Protocol):
 
     def port(self, name: str) -> int: ...
 
-    def is_encrypted(self) -> bool: ...
-
     async def leave(self, pools: Sequence[str]) -> None: ...
+
+    def force_leave(self, pool: str, name: str, *, prune: bool) -> None: ...
 
 
 class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
@@ -100,10 +116,10 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
                     pool=_POOLS[name],
                     port=self._gossip.port(name),
                     settled=self._gossip.is_settled(name),
-                    encrypted=self._gossip.is_encrypted(),
+                    encrypted=pool.is_encrypted,
                     stats=self._gossip.pool_stats(name),
                 )
-                for name in self._gossip.pools
+                for name, pool in self._gossip.pools.items()
             ],
         )
 
@@ -162,7 +178,7 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
     async def ForceLeave(self, request: gossip_pb2.ForceLeaveRequest, context: Any) -> gossip_pb2.ForceLeaveResponse:
         if not request.name:
             raise BadRequest("name is required", field="name")
-        self._pool(request.pool)[1].force_leave(request.name, prune=request.prune)
+        self._gossip.force_leave(self._pool(request.pool)[0], request.name, prune=request.prune)
         return gossip_pb2.ForceLeaveResponse()
 
     async def SetTags(self, request: gossip_pb2.SetTagsRequest, context: Any) -> gossip_pb2.SetTagsResponse:
@@ -176,29 +192,42 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
     async def SendUserEvent(self, request: gossip_pb2.SendUserEventRequest, context: Any) -> gossip_pb2.SendUserEventResponse:
         if not request.name:
             raise BadRequest("name is required", field="name")
-        name, pool = self._pool(request.pool)
-        pool.user_event(request.name, request.payload, coalesce=request.coalesce)
-        return gossip_pb2.SendUserEventResponse(ltime=int(self._gossip.pool_stats(name).get("event_time", "1")) - 1)
+        ltime = self._pool(request.pool)[1].user_event(request.name, request.payload, coalesce=request.coalesce)
+        return gossip_pb2.SendUserEventResponse(ltime=ltime)
 
     async def WatchUserEvents(
         self, request: gossip_pb2.WatchUserEventsRequest, context: Any
     ) -> AsyncIterator[gossip_pb2.WatchUserEventsResponse]:
         _, pool = self._pool(request.pool)
         yield gossip_pb2.WatchUserEventsResponse(hello=make_hello(self._gossip.identity, "gossip"))
+        lost = 0
         while True:
-            with pool.watch_user_events() as events:
+            with pool.watch_user_events() as events:  # before anything is sent: no event comes between two subscriptions
+                if lost:
+                    yield gossip_pb2.WatchUserEventsResponse(lost=lost)
                 try:
                     async for event in events:
                         message = gossip_pb2.UserEvent(name=event.name, payload=event.payload, ltime=event.ltime, coalesce=event.coalesce)
                         yield gossip_pb2.WatchUserEventsResponse(user_event=message)
                 except Resync:
-                    yield gossip_pb2.WatchUserEventsResponse(lost=events.queue_max)
+                    lost = events.lost
 
     async def ListKeys(self, request: gossip_pb2.ListKeysRequest, context: Any) -> gossip_pb2.ListKeysResponse:
-        raise Unsupported("gossip encryption is not in this version")
+        _, pool = self._pool(request.pool)
+        found = await pool.list_keys(relay_factor=_relay_factor(request.relay_factor), local_only=request.local_only)
+        # A member that could not list all its keys has answered, but not the question.
+        errors = {**found.messages, **found.errors}
+        return gossip_pb2.ListKeysResponse(keys=found.keys, primary_keys=found.primary_keys, members=found.members, errors=errors)
 
     async def ChangeKey(self, request: gossip_pb2.ChangeKeyRequest, context: Any) -> gossip_pb2.ChangeKeyResponse:
-        raise Unsupported("gossip encryption is not in this version")
+        _, pool = self._pool(request.pool)
+        operation = _OPERATIONS.get(request.action)
+        if operation is None:
+            raise BadRequest(f"action {request.action} is not one that this version knows", field="action")
+        if len(request.key) not in KEY_SIZES:
+            raise BadRequest(f"key: a gossip key has 16, 24 or 32 bytes, this one has {len(request.key)}", field="key")
+        done = await pool.change_keys(operation, request.key, relay_factor=_relay_factor(request.relay_factor))
+        return gossip_pb2.ChangeKeyResponse(members=done.members, responses=done.responses, errors=done.errors)
 
     async def ListCoordinates(self, request: gossip_pb2.ListCoordinatesRequest, context: Any) -> gossip_pb2.ListCoordinatesResponse:
         _, pool = self._pool(request.pool)
@@ -219,6 +248,12 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
         if name not in self._gossip.pools:
             raise BadRequest("pool: a client is not in the WAN pool", field="pool")
         return name, self._gossip.pools[name]
+
+
+def _relay_factor(number: int) -> int:
+    if number > RELAY_FACTOR_MAX:
+        raise BadRequest(f"relay_factor: at most {RELAY_FACTOR_MAX}", field="relay_factor")
+    return number
 
 
 def member_to_proto(member: Member) -> gossip_pb2.Member:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from rostra.errors import BadRequest, ConfigError
 from rostra.gossip.keyring import decode_key, encode_key
@@ -31,39 +33,52 @@ class KnownPeers:
     has_left: bool = False
 
 
-class PoolStorage:
-    """The files of one pool in ``folder``, which exists."""
+class _PeersFile(msgspec.Struct):
+    format: int
+    peers: KnownPeers
 
-    def __init__(self, folder: Path, pool: str) -> None:
+
+class PoolStorage:
+    """The files of one pool in ``folder``, which is made when something is written. Without ``keeps_keys`` no keyring is read or written,
+    even where there is one."""
+
+    def __init__(self, folder: Path, pool: str, *, keeps_keys: bool = True) -> None:
         self._peers_file = folder / f"{pool}.peers"
         self._keyring_file = folder / f"{pool}.keyring"
+        self._keeps_keys = keeps_keys
 
     def load_peers(self) -> KnownPeers:
         try:
-            content = json.loads(self._peers_file.read_bytes())
-            if content.pop("format") != _FORMAT:
-                return KnownPeers()
-            return KnownPeers(**{**content, "addresses": tuple(content["addresses"])})
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            content = msgspec.json.decode(self._peers_file.read_bytes(), type=_PeersFile)
+        except (OSError, msgspec.DecodeError):
             return KnownPeers()
+        return content.peers if content.format == _FORMAT else KnownPeers()
 
     def save_peers(self, peers: KnownPeers) -> None:
-        _replace(self._peers_file, json.dumps({"format": _FORMAT, **asdict(peers)}).encode(), durable=False)
+        _replace(self._peers_file, msgspec.json.encode(_PeersFile(_FORMAT, peers)), durable=False)
 
     def load_keys(self) -> tuple[bytes, ...]:
         """The keys, primary first; none when there is no file. The file is Serf's: a JSON array of base64."""
+        if not self._keeps_keys:
+            return ()
         try:
-            return tuple(decode_key(key) for key in json.loads(self._keyring_file.read_bytes()))
+            keys = tuple(decode_key(key) for key in json.loads(self._keyring_file.read_bytes()))
+            if not keys:
+                raise BadRequest("it is empty")
         except FileNotFoundError:
             return ()
         except (OSError, ValueError, TypeError, BadRequest) as error:
             raise ConfigError([f"the keyring {self._keyring_file} cannot be read: {error}"]) from None
+        return keys
 
     def save_keys(self, keys: Sequence[bytes]) -> None:
-        _replace(self._keyring_file, json.dumps([encode_key(key) for key in keys]).encode(), durable=True)
+        """Durable when this returns."""
+        if self._keeps_keys:
+            _replace(self._keyring_file, json.dumps([encode_key(key) for key in keys]).encode(), durable=True)
 
 
 def _replace(path: Path, content: bytes, *, durable: bool) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     temporary = path.with_suffix(path.suffix + ".new")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
@@ -71,3 +86,9 @@ def _replace(path: Path, content: bytes, *, durable: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
     temporary.replace(path)
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

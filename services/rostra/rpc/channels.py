@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
+import grpc
 from grpc import aio
 
 from rostra.errors import BadRequest
@@ -22,8 +23,26 @@ OPTIONS: Final = (
 )
 
 
-def connect(target: str) -> aio.Channel:
-    """A channel to ``HOST:PORT`` or ``unix:PATH``; it connects when first used, and again after a break."""
+class Connector(Protocol):
+    """Who makes a process's channels to others, and so the one place that decides how they are secured. Nobody goes past it."""
+
+    def connect(self, target: str) -> aio.Channel:
+        """A channel to ``HOST:PORT`` or ``unix:PATH``; it connects when first used, and again after a break."""
+        ...
+
+
+class PlainConnector:
+    """Without certificates: for tests, and within one machine."""
+
+    def connect(self, target: str) -> aio.Channel:
+        return connect(target)
+
+
+def connect(target: str, credentials: grpc.ChannelCredentials | None = None, name: str = "") -> aio.Channel:
+    """As ``Connector.connect``: plaintext, or with ``credentials`` and the ``name`` to be found in the other's certificate."""
     if not target.startswith("unix:") and ":" not in target:
         raise BadRequest(f"{target!r} is neither HOST:PORT nor unix:PATH", field="address")
-    return aio.insecure_channel(target, options=OPTIONS)
+    if credentials is None:
+        return aio.insecure_channel(target, options=OPTIONS)
+    options = (*OPTIONS, ("grpc.ssl_target_name_override", name)) if name else OPTIONS
+    return aio.secure_channel(target, credentials, options=options)

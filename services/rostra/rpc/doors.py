@@ -42,8 +42,17 @@ Readiness = Mapping[str, Callable[[], bool | Awaitable[bool]]]
 class Door:
     """One gRPC server. ``name`` is what an operator calls it, for example "gRPC port" or "role door of gossip"."""
 
-    def __init__(self, name: str, addresses: Sequence[str], handlers: Handlers, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        name: str,
+        addresses: Sequence[str],
+        handlers: Handlers,
+        readiness: Readiness,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        """With ``credentials`` its TCP addresses speak TLS; unix sockets are guarded by who may open them."""
         self.name = name
+        self._credentials = credentials
         self.addresses = tuple(addresses)
         self._handlers = handlers
         self._readiness = readiness
@@ -79,7 +88,10 @@ class Door:
         else:
             _refuse_taken_port(self.name, address)
         try:
-            bound = server.add_insecure_port(address)
+            if self._credentials is None or address.startswith("unix:"):
+                bound = server.add_insecure_port(address)
+            else:
+                bound = server.add_secure_port(address, self._credentials)
         except RuntimeError:
             bound = 0
         if bound == 0:

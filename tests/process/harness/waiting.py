@@ -17,7 +17,7 @@ NOT_YET = (AssertionError, OSError, LookupError, ValueError, httpx.HTTPError, gr
 """What a condition may raise while it does not hold yet."""
 
 
-def eventually(condition: Callable[[], Result], within_s: float, what: str = "") -> Result:
+def eventually(condition: Callable[[], Result | None], within_s: float, what: str = "") -> Result:
     """The first result of ``condition`` that is true. Fails after ``within_s`` with what it said last."""
     deadline = time.monotonic() + within_s
     while True:

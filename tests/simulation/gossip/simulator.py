@@ -27,6 +27,8 @@ from rostra.gossip.wire.serf_messages import UserEvent
 from rostra.gossip.wire.streams import StreamDecoder
 from rostra.model.members import MemberChange, MemberChangeKind, MemberStatus
 
+from .sharing import acquaint
+
 _CHECKED_MEMBERS_MAX = 60
 """In larger pools a look at every record after every packet would be most of the work."""
 
@@ -73,6 +75,8 @@ class Simulation:
         self.network = Network()
         self.timing = timing
         self.packets_sent: Counter[str] = Counter()
+        self.packet_bytes_sent = 0
+        self.stream_bytes_sent = 0
         self.processes: dict[str, Process] = {}
         self.left: set[str] = set()
         self._keys = tuple(keys)
@@ -114,16 +118,15 @@ class Simulation:
     def start_acquainted(self, count: int) -> list[str]:
         """Members m0, m1, … that have all met before: for pools so large that their meeting would take long to simulate."""
         names = [f"m{number}" for number in range(count)]
-        for name in names:
-            self.start(name)
-        locals_ = [process.core.membership.local for process in self.processes.values()]
+        cores = [self.start(name).core for name in names]
+        for core in cores[1:]:
+            node = core.membership.local
+            cores[0].receive_packet(encode_message(alive_message(node)), node.address, self.now)
+        acquaint(cores, self.rng)
         for process in self.processes.values():
-            for node in locals_:
-                if node.name != process.name:
-                    process.core.receive_packet(encode_message(alive_message(node)), node.address, self.now)
             for queue in process.core.broadcast_queues():
                 queue.clear()
-            self.settle(process)
+            process.core.take()
         return names
 
     def join(self, name: str, other: str) -> None:
@@ -202,6 +205,7 @@ class Simulation:
         output = process.core.take()
         for address, data in output.packets:
             self.packets_sent[process.name] += 1
+            self.packet_bytes_sent += len(data)
             self._send(process.name, address, data)
         for stream in output.streams:
             self._open_stream(process, stream)
@@ -262,6 +266,7 @@ class Simulation:
             request = StreamDecoder(process.envelope, dialled=True).feed(stream.data)
             assert request is not None
             data = process.core.receive_stream(request, self.now)
+            self.stream_bytes_sent += len(stream.data) + len(data or b"")
             self.at(self.now + self._latency(), lambda: come_back(data))
 
         def come_back(data: bytes | None) -> None:
@@ -281,8 +286,7 @@ class Simulation:
 
     def _check(self, process: Process) -> None:
         """An honest member sends nothing that is refused; what is known of a member never gets older."""
-        refused = +process.core.refused
-        assert not refused, f"{process.name} refused {dict(refused)}"
+        assert not process.core.refused, f"{process.name} refused {dict(process.core.refused)}"
         nodes = process.core.membership.nodes
         if len(nodes) > _CHECKED_MEMBERS_MAX:
             return

@@ -125,12 +125,12 @@ def test_a_member_that_left_comes_back_with_its_first_incarnation(seed: int) -> 
     simulation.leave("m2")
     simulation.run(20)
     assert simulation.all_see("m2", MemberStatus.LEFT)
-    said_at = {viewer: process.core.serf.members.status_ltimes()["m2"] for viewer, process in simulation.processes.items()}
+    said_at = {viewer: process.core.serf.members.status_ltime("m2") for viewer, process in simulation.processes.items()}
     simulation.start("m2", join="m0")
     simulation.run_until(simulation.is_converged, at_most=20)
     # It has announced itself at a later time than its goodbye, so that no straggler takes the goodbye for news.
     for viewer, ltime in said_at.items():
-        assert simulation.processes[viewer].core.serf.members.status_ltimes()["m2"] > ltime
+        assert simulation.processes[viewer].core.serf.members.status_ltime("m2") > ltime
 
 
 @pytest.mark.parametrize("seed", SEEDS)

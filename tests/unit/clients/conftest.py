@@ -30,7 +30,7 @@ from rostra.local.role import LocalRole, LocalSettings
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
 from rostra.model.servers import consul_service, tagged_addresses
-from rostra.rpc.channels import connect
+from rostra.rpc.channels import PlainConnector, connect
 from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
 from rostra.rpc.inprocess import InProcessChannel
@@ -76,8 +76,8 @@ class World:
         self.control = Control()
         tags = {"role": "rostra", "dc": "dc1", "id": IDENTITY.id, "port": "8300", "build": "0.0.0", "vsn": "2"}
         lan = PoolConfig("lan", IDENTITY.name, "127.0.0.1", 0, tags, timing=DEV)
-        self.gossip_role = GossipRole(IDENTITY, [lan], {}, alone=True, rng=rng)
-        self.consensus_role = ConsensusRole(IDENTITY, ConsensusSettings(DEVELOPMENT_TIMING), GossipClient(channel), rng)
+        self.gossip_role = GossipRole(IDENTITY, [lan], alone=True, rng=rng)
+        self.consensus_role = ConsensusRole(IDENTITY, ConsensusSettings(DEVELOPMENT_TIMING), GossipClient(channel), PlainConnector(), rng)
         self.gossip = GossipClient(channel, IDENTITY)
         self.consensus = ConsensusClient(channel, IDENTITY)
         self.catalog_role = CatalogRole(IDENTITY, self.consensus, self.gossip)

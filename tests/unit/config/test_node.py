@@ -62,7 +62,7 @@ def test_a_server_starts_with_a_bootstrap_setting_or_an_address_to_host(extra: s
 
 @pytest.mark.parametrize("extra", ["-bootstrap", "-bootstrap-expect=1"])
 def test_a_single_durable_server_is_warned_that_its_disk_is_the_catalog(extra: str, loaded: Callable[..., Any]) -> None:
-    (warning,) = loaded("-server", "-data-dir=/data", extra).warnings
+    (warning,) = loaded("-server", "-data-dir=/data", "-bind=127.0.0.1", extra).warnings
     assert (
         warning
         == f"{extra.partition('=')[0]}: this is the only server: losing its disk loses the catalog; three servers survive the loss of one"
@@ -72,7 +72,7 @@ def test_a_single_durable_server_is_warned_that_its_disk_is_the_catalog(extra: s
 def test_bootstrap_settings_must_agree_and_are_for_servers(problems: Callable[..., Any], loaded: Callable[..., Any]) -> None:
     assert problems("-bootstrap", "-data-dir=/data") == ("-bootstrap: bootstrap is for servers: add -server",)
     assert problems("-bootstrap", *SERVER) == ("-bootstrap: bootstrap contradicts bootstrap_expect = 3: leave one of them out",)
-    assert loaded("-server", "-data-dir=/data", "-bootstrap-expect=4").warnings == (
+    assert loaded("-server", "-data-dir=/data", "-bind=127.0.0.1", "-bootstrap-expect=4").warnings == (
         "-bootstrap-expect: 4 servers survive no more failures than 3",
     )
 

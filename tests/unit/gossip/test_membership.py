@@ -27,7 +27,7 @@ from rostra.gossip.timing import LAN
 from rostra.gossip.versions import OURS
 from rostra.gossip.wire import limits
 from rostra.gossip.wire.errors import Reason, WireError
-from rostra.gossip.wire.messages import Alive, Dead, PacketMessage, Row, RowState, Suspect
+from rostra.gossip.wire.messages import Alive, Dead, PacketMessage, Row, RowState, Suspect, decode_row
 from rostra.gossip.wire.packets import decode_packet
 
 HOME = Address(bytes((10, 0, 0, 1)), 7946)
@@ -303,8 +303,8 @@ def test_who_is_not_admitted_is_neither_believed_nor_passed_on() -> None:
     assert refusal.value.reason is Reason.NOT_ADMITTED
     row = Row(name="x", ip=HOME.ip, port=1, meta=b"foreign", incarnation=1, state=RowState.ALIVE, versions=bytes(OURS))
     with pytest.raises(WireError):
-        membership.check_rows([row], join=True)
-    membership.check_rows([row], join=False)
+        membership.check_admitted(row)
+    membership.check_versions([row])
     assert len(membership.nodes) == 1
     assert len(queue) == 0
 
@@ -362,14 +362,14 @@ class TestPushPull:
 
     def test_our_rows_say_what_we_know(self, met: Bench) -> None:
         met.hear(dead(3))
-        assert met.membership.rows()[1] == self.row(RowState.DEAD, 3)
+        assert [decode_row(row) for row in met.membership.rows()][1:] == [self.row(RowState.DEAD, 3)]
 
     def test_a_pool_that_speaks_another_version_is_refused_as_a_whole(self, met: Bench) -> None:
         foreign = Row(name="x", ip=HOME.ip, port=1, meta=b"", incarnation=1, state=RowState.ALIVE, versions=bytes((1, 5, 2, 2, 3, 3)))
         with pytest.raises(WireError) as refusal:
-            met.membership.check_rows([foreign], join=True)
+            met.membership.check_versions([foreign])
         assert refusal.value.reason is Reason.BAD_VERSIONS
-        met.membership.check_rows([self.row(RowState.ALIVE, 1, "x")], join=True)
+        met.membership.check_versions([self.row(RowState.ALIVE, 1, "x")])
 
 
 def test_who_is_long_dead_is_forgotten_when_a_round_begins(met: Bench) -> None:

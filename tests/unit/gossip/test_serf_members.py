@@ -11,7 +11,7 @@ from rostra.gossip.membership import Node, NodeState
 from rostra.gossip.serf_members import SerfMembers
 from rostra.gossip.timing import LAN
 from rostra.gossip.versions import OURS
-from rostra.gossip.wire.serf_messages import JoinIntent, LeaveIntent
+from rostra.gossip.wire.serf_messages import JoinIntent, LeaveIntent, encode_status_ltime
 from rostra.gossip.wire.tags import encode_tags
 from rostra.model.members import MemberChangeKind, MemberStatus
 
@@ -90,7 +90,8 @@ def test_old_intents_are_not_passed_on(met: Bench) -> None:
     assert not met.leave(7)
     assert not met.leave(6)
     assert met.status() is MemberStatus.ALIVE
-    assert dict(met.status_ltimes()) == {"peer": 7}
+    assert met.status_ltime("peer") == 7
+    assert list(met.encoded_status_ltimes) == [encode_status_ltime("peer", 7)]
 
 
 @pytest.mark.parametrize(

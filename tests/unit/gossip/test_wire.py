@@ -27,7 +27,9 @@ from rostra.gossip.wire.messages import (
     StreamMessage,
     Suspect,
     User,
+    decode_row,
     encode_message,
+    encode_row,
 )
 from rostra.gossip.wire.packets import decode_packet, encode_packet
 from rostra.gossip.wire.records import boolean, name, number, octets, text, uint16, uint64
@@ -87,7 +89,7 @@ stream_messages: st.SearchStrategy[StreamMessage] = st.one_of(
     acks,
     users,
     st.builds(Err, error=names),
-    st.builds(PushPull, join=st.booleans(), rows=st.lists(rows, max_size=5).map(tuple), user_state=octet_strings),
+    st.builds(PushPull, join=st.booleans(), rows=st.lists(rows.map(encode_row), max_size=5).map(tuple), user_state=octet_strings),
 )
 responses = st.builds(QueryResponse, ltime=u64, query_id=u32, responder=names, flags=u32, payload=octet_strings)
 serf_messages: st.SearchStrategy[SerfMessage] = st.one_of(
@@ -138,6 +140,11 @@ def test_datagrams_decode_to_what_was_encoded(messages: list[PacketMessage], com
 @given(stream_messages, st.booleans())
 def test_streams_decode_to_what_was_encoded(message: StreamMessage, compress: bool) -> None:
     assert decode_stream(encode_stream(message, compress=compress)) == message
+
+
+@given(rows)
+def test_rows_decode_to_what_was_encoded(row: Row) -> None:
+    assert decode_row(encode_row(row)) == row
 
 
 @given(serf_messages)

@@ -16,9 +16,10 @@ NO_PHONE = "nothing is ever sent home"
 LIMITS = (
     Key(WORKS, "limits.http_max_conns_per_client", INT, 200, "HTTP connections of one client address; 0 for no limit.",
         field="limits.http_max_conns_per_client", minimum=0, reloadable=True),
-    Key(HARMLESS, "limits.https_handshake_timeout", DURATION, 5.0, "Time for a TLS handshake of HTTPS.", note="there is no TLS yet"),
+    Key(WORKS, "limits.https_handshake_timeout", DURATION, 5.0, "Time for a TLS handshake of HTTPS.",
+        field="limits.https_handshake_timeout_s", minimum=0.1),
     Key(HARMLESS, "limits.rpc_handshake_timeout", DURATION, 5.0, "Time for a TLS handshake of the server port.",
-        note="there is no TLS yet"),
+        note="gRPC's own limit holds"),
     Key(HARMLESS, "limits.rpc_client_timeout", DURATION, 60.0, "Time for a read from a server.", note="each call has its own deadline"),
     Key(HARMLESS, "limits.rpc_rate", Kind.FLOAT, -1.0, "Requests per second to servers.", note=NO_RATE),
     Key(HARMLESS, "limits.rpc_max_burst", INT, 1000, "Requests at once to servers.", note=NO_RATE),

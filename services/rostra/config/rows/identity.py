@@ -8,7 +8,7 @@ WORKS, HARMLESS, REFUSED = Standing.WORKS, Standing.HARMLESS, Standing.REFUSED
 STRING, BOOL, PORT, ADDRESS, ADDRESSES, MAP = Kind.STRING, Kind.BOOL, Kind.PORT, Kind.ADDRESS, Kind.ADDRESSES, Kind.MAP
 
 LOOPBACK = "only this machine reaches a door that nobody asked to open"
-NO_TLS = "there is no TLS door yet"
+NO_SECOND = "the gRPC port speaks TLS itself, where tls.grpc or tls.defaults has a certificate"
 ONE_DATACENTER = "datacenters are not federated in this version"
 
 IDENTITY = (
@@ -44,9 +44,9 @@ ADDRESS_KEYS = (
         flags=("serf-wan-bind",), field="addresses.serf_wan"),
     Key(WORKS, "addresses.dns", ADDRESSES, (), "Addresses of DNS; client_addr if not given.", field="addresses.dns"),
     Key(WORKS, "addresses.http", ADDRESSES, (), "Addresses of HTTP; client_addr if not given.", field="addresses.http"),
-    Key(REFUSED, "addresses.https", ADDRESSES, (), "Addresses of HTTPS.", note=NO_TLS),
+    Key(WORKS, "addresses.https", ADDRESSES, (), "Addresses of HTTPS; client_addr if not given.", field="addresses.https"),
     Key(WORKS, "addresses.grpc", ADDRESSES, (), "Addresses of the public gRPC door; client_addr if not given.", field="addresses.grpc"),
-    Key(REFUSED, "addresses.grpc_tls", ADDRESSES, (), "Addresses of gRPC with TLS.", note=NO_TLS),
+    Key(REFUSED, "addresses.grpc_tls", ADDRESSES, (), "Addresses of gRPC with TLS.", note=NO_SECOND),
     Key(HARMLESS, "translate_wan_addrs", BOOL, False, "Prefer WAN addresses in answers about other datacenters.", note=ONE_DATACENTER),
     Key(HARMLESS, "unix_sockets.user", STRING, "", "Owner of unix sockets.", note="client doors are TCP only"),
     Key(HARMLESS, "unix_sockets.group", STRING, "", "Group of unix sockets.", note="client doors are TCP only"),
@@ -56,11 +56,13 @@ ADDRESS_KEYS = (
 PORTS = (
     Key(WORKS, "ports.dns", PORT, 8600, "DNS, UDP and TCP; -1 turns it off.", flags=("dns-port",), field="ports.dns"),
     Key(WORKS, "ports.http", PORT, 8500, "HTTP; -1 turns it off.", flags=("http-port",), field="ports.http"),
-    Key(REFUSED, "ports.https", PORT, -1, "HTTPS; -1 turns it off.", flags=("https-port",), field="ports.https", note=NO_TLS),
+    Key(WORKS, "ports.https", PORT, -1, "HTTPS; -1 turns it off.", flags=("https-port",), field="ports.https"),
+    Key(WORKS, "ports.dns_tls", PORT, -1, "DNS over TLS, with the certificate of tls.https; -1 turns it off.", flags=("dns-tls-port",),
+        field="ports.dns_tls", why="Consul has no such door; RFC 7858 gives it 853"),
     Key(WORKS, "ports.grpc", PORT, 8502, "The public gRPC door; -1 turns it off.", flags=("grpc-port",), field="ports.grpc",
         why="the typed gRPC API is the point of rostra"),
     Key(REFUSED, "ports.grpc_tls", PORT, -1, "gRPC with TLS; -1 turns it off.", flags=("grpc-tls-port",), field="ports.grpc_tls",
-        note=NO_TLS),
+        note=NO_SECOND),
     Key(WORKS, "ports.serf_lan", PORT, 8301, "LAN gossip, UDP and TCP.", flags=("serf-lan-port",), field="ports.serf_lan", minimum=1),
     Key(WORKS, "ports.serf_wan", PORT, 8302, "WAN gossip of servers, UDP and TCP; -1 turns it off.", flags=("serf-wan-port",),
         field="ports.serf_wan"),

@@ -15,7 +15,7 @@ ROLES = (
     Key(WORKS, "upstreams.consensus", TARGETS, (), "Where consensus is, if not here.", flags=("consensus",), field="roles.consensus"),
     Key(WORKS, "upstreams.catalog", TARGETS, (), "Where catalogs are, if not here.", flags=("catalog",), field="roles.catalog"),
     Key(WORKS, "upstreams.local", TARGETS, (), "Where local is, if not here.", flags=("local",), field="roles.local"),
-    Key(WORKS, "grpc_addr", Kind.LISTEN, "", "Address and port of the role door on TCP, beside the socket in the data folder.",
+    Key(WORKS, "grpc_addr", Kind.LISTEN, "", "TCP address of the role door, beside its socket; TLS as in tls.internal_rpc.",
         flags=("grpc-addr",), field="roles.grpc_addr", why="a role door lets its caller do everything: nobody gets one unasked"),
     Key(WORKS, "observer", Kind.BOOL, False, "This catalog only reads along: no snapshots, no leader's duties.", flags=("observer",),
         field="roles.observer"),

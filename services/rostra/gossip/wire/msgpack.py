@@ -40,9 +40,7 @@ def encode(value: object) -> bytes:
 
 def map_header(pairs: int) -> bytes:
     """What starts a map of so many pairs, to be followed by each key and value encoded."""
-    packer = msgpack.Packer(autoreset=False)
-    packer.pack_map_header(pairs)
-    return cast(bytes, packer.bytes())
+    return cast(bytes, _packer.pack_map_header(pairs))
 
 
 def decode(data: bytes) -> object:

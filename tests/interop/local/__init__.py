@@ -1,0 +1,1 @@
+"""Checks of rostra and of a real Consul, side by side."""

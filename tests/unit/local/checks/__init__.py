@@ -1,0 +1,1 @@
+"""Each kind of check against a server of its own."""
