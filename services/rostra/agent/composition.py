@@ -20,7 +20,6 @@ from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
 from rostra.config import Settings
 from rostra.config.settings import GossipTiming
-from rostra.errors import BadRequest, ConfigError
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
 from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
@@ -103,10 +102,7 @@ def _build_gossip(assembly: Assembly) -> None:
     def retry(addresses: Sequence[str], interval_s: float, attempts: int) -> RetryJoin | None:
         return RetryJoin(addresses, interval_s, attempts) if addresses else None
 
-    try:
-        keys = (decode_key(gossip.encrypt),) if gossip.encrypt else ()
-    except BadRequest as error:
-        raise ConfigError([f"encrypt: {error}"]) from None
+    keys = (decode_key(gossip.encrypt),) if gossip.encrypt else ()
     tags = gossip_tags(settings, identity)
     addresses, ports, join = settings.addresses, settings.ports, settings.join
     lan_networks, wan_networks = within(gossip.lan_allowed_cidrs), within(gossip.wan_allowed_cidrs)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rostra.agent.members import ServersByGossip
 from rostra.agent.process import Role
+from rostra.errors import RostraError
 from rostra.telemetry.metrics import MetricsDoor
 from rostra.views.hub import Hub
 
@@ -27,6 +28,7 @@ class ViewsPart:
 
     async def run(self) -> None:
         await self._hub.run()
+        raise RostraError("the views ended by themselves")
 
     async def stop(self) -> None:
         """It holds nothing open."""

@@ -68,6 +68,7 @@ class Process:
         self._started: list[Role | Door] = []
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
+        self._tasks: dict[Role | Door, asyncio.Task[None]] = {}
 
     @property
     def readiness(self) -> Mapping[str, Callable[[], bool]]:
@@ -98,10 +99,11 @@ class Process:
             await part.start()
 
     async def _run_roles(self) -> None:
-        roles = [asyncio.create_task(role.run(), name=role.name) for role in self._roles]
-        others = [asyncio.create_task(self._wait_for_end(), name="end"), asyncio.create_task(watch_loop(self.readiness), name="loop watch")]
+        self._tasks = {role: asyncio.create_task(role.run(), name=role.name) for role in self._roles}
+        end = asyncio.create_task(self._wait_for_end(), name="end")
+        watch = asyncio.create_task(watch_loop(self.readiness), name="loop watch")
         try:
-            done, _ = await asyncio.wait([*roles, others[0]], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([*self._tasks.values(), end], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if (error := task.exception()) is not None:
                     self._failure = innermost(error)
@@ -109,22 +111,28 @@ class Process:
                     bug = None if isinstance(self._failure, RostraError) else error
                     log.error("role failed, so the process ends", extra={"role": task.get_name(), "error": self._failure}, exc_info=bug)
         finally:
-            # In reverse, so that dns and gateway end before what they lean on.
-            for task in (*others, *reversed(roles)):
-                task.cancel()
-                await asyncio.wait([task], timeout=STOP_LIMIT_S)
+            await _end(end)
+            await _end(watch)
 
     async def _wait_for_end(self) -> None:
         await self._stopping.wait()
 
     async def _stop(self) -> None:
+        """In reverse, each part whole before the next: dns and gateway have closed their doors before what they lean on ends."""
         for part in reversed(self._started):
+            if (task := self._tasks.get(part)) is not None:
+                await _end(task)
             try:
                 async with asyncio.timeout(STOP_LIMIT_S):
                     await part.stop()
             except TimeoutError:
                 log.warning("did not stop in time", extra={"part": getattr(part, "name", "door")})
         self._started.clear()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task], timeout=STOP_LIMIT_S)
 
 
 def innermost(error: BaseException) -> BaseException:

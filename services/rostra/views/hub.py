@@ -35,6 +35,7 @@ from rostra.model.catalog import Command
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.identity import Identity
 from rostra.model.topics import Topic
+from rostra.rpc.together import run_together
 from rostra.views.barriers import Barrier
 from rostra.views.limits import DEFAULT_LIMITS, HubLimits
 from rostra.views.lookup import Lookup
@@ -84,10 +85,7 @@ class Hub:
     async def run(self) -> None:
         """Until cancelled; then all who wait are refused with ``NotReady``."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watching.run(), name="views watch")
-                tasks.create_task(self._writing.run(), name="views write")
-                tasks.create_task(self._sweep(), name="views sweep")
+            await run_together(watch=self._watching.run(), write=self._writing.run(), sweep=self._sweep())
         finally:
             self._waiting.refuse(NotReady("the views have stopped"))
 

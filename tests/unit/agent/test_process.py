@@ -60,7 +60,7 @@ async def test_roles_start_in_order_and_stop_in_reverse() -> None:
     process = Process([Story("a", story), Story("b", story)], [Story("door", story)])
     code = await process.run(on_started=lambda: asyncio.get_running_loop().call_soon(process.end))
     assert code == EXIT_OK
-    assert story == ["start a", "start b", "start door", "end b", "end a", "stop door", "stop b", "stop a"]
+    assert story == ["start a", "start b", "start door", "stop door", "end b", "stop b", "end a", "stop a"]
 
 
 async def test_a_role_that_cannot_start_stops_those_before_it_and_its_error_is_raised() -> None:
@@ -81,10 +81,10 @@ async def test_a_role_that_fails_ends_the_process_with_one_line_that_names_it(er
     assert vars(record)["role"] == "b"
     assert vars(record)["error"] is error
     assert (record.exc_info is None) == isinstance(error, RostraError), "a traceback is for bugs"
-    assert story[-4:] == ["end b", "end a", "stop b", "stop a"]
+    assert story[-4:] == ["end b", "stop b", "end a", "stop a"]
 
 
 async def test_a_role_that_returns_ends_the_process_in_good_order() -> None:
     story: list[str] = []
     assert await Process([Story("a", story), Story("b", story, fails="return")], []).run() == EXIT_OK
-    assert story[-2:] == ["stop b", "stop a"]
+    assert story[-3:] == ["stop b", "end a", "stop a"]
