@@ -100,7 +100,7 @@ def test_all_problems_are_told_at_once(program: Program, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "flag", ["-hcl=acl { enabled = true }", "-encrypt=5cT+2JVJqL4mFSg9jvZPVo5jZsC9z5PzUTqSWfVoDlY=", "-https-port=8501"]
+    "flag", ["-hcl=acl { enabled = true }", '-hcl=acl { tokens { agent = "5cT+2JVJqL4m" } }', "-hcl=auto_encrypt { tls = true }"]
 )
 def test_a_security_setting_is_refused_and_never_ignored(program: Program, tmp_path: Path, flag: str) -> None:
     line = refusal(program.run(tmp_path, "agent", "-dev", flag))

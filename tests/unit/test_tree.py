@@ -89,6 +89,8 @@ GLOBAL_RANDOM = {
     "os.urandom", "uuid.uuid1", "uuid.uuid4",
 }  # fmt: skip
 HEAVY = {"grpc", "uvloop", "uvicorn", "starlette", "lmdb", "dnslib", "dns", "google", "cryptography", "prometheus_client"}
+CHECKS_OF_USERS = "services/rostra/local/checks/grpc_health.py"
+"""It asks what users registered, with the TLS that they registered."""
 MODULES = [path for root in SOURCE_ROOTS for path in sorted((ROOT / root / "rostra").rglob("*.py")) if "/v1/" not in str(path)]
 
 
@@ -177,6 +179,27 @@ def strangers(folder: Path, allowed: set[str]) -> list[str]:
             if module.startswith("rostra.") and not is_known:
                 found.append(f"{named(path)} imports {module}")
     return found
+
+
+@pytest.mark.parametrize(
+    ("called", "allowed"),
+    [
+        ("insecure_channel", {"services/rostra/rpc/channels.py", CHECKS_OF_USERS}),
+        ("secure_channel", {"services/rostra/rpc/channels.py", CHECKS_OF_USERS}),
+        ("add_insecure_port", {"services/rostra/rpc/doors.py"}),
+        ("add_secure_port", {"services/rostra/rpc/doors.py"}),
+    ],
+)
+def test_channels_and_ports_are_made_in_one_place_that_knows_of_tls(called: str, allowed: set[str]) -> None:
+    calls = ((path, node.func) for path in MODULES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    found = {named(path) for path, function in calls if ast.unparse(function).rpartition(".")[2] == called}
+    assert found <= allowed
+
+
+def test_nobody_goes_past_the_connector() -> None:
+    """``rostra.rpc.channels.connect`` is plaintext: a process asks its connector, which knows the certificates."""
+    bare = {"rostra.rpc.channels.connect", "rostra.rpc.channels.PlainConnector", "rostra.rpc.channels"}
+    assert [named(path) for path in MODULES if bare & set(imports(path))] == ["services/rostra/tls/connector.py"]
 
 
 def test_client_commands_import_no_server_library() -> None:

@@ -61,10 +61,6 @@ class CatalogReads:
         options, name = self._options(ask), required(ask.tail, "node name")
         return self._prepare(ask, options, lookups.node_services(self._fragments, name, as_list=True), SERVICE)
 
-    async def datacenters(self, ask: Ask) -> Answer:
-        """The own one: there is no other yet."""
-        return render_json(ask, [self._settings.datacenter], self._settings)
-
     def health_node(self, ask: Ask) -> Read:
         options, name = self._options(ask), required(ask.tail, "node name")
         return self._prepare(ask, options, lookups.node_checks(name), CHECK)

@@ -10,7 +10,9 @@ from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.catalog import CatalogReads
 from rostra.gateway.coordinates import CoordinateReads
+from rostra.gateway.datacenters import DatacenterReads
 from rostra.gateway.door import Door
+from rostra.gateway.keyring import KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.openapi import Pages
 from rostra.gateway.reads import Reads
@@ -48,6 +50,8 @@ class GatewayRole:
             LocalEndpoints(agent, settings),
             StatusReads(raft, settings),
             CoordinateReads(gossip, reader, settings),
+            DatacenterReads(gossip, settings),
+            KeyringEndpoints(gossip, settings),
             Metrics(settings),
             pages,
         )

@@ -18,6 +18,8 @@ from rostra.gateway.answer import Answer, StreamedAnswer
 from rostra.gateway.ask import READ_PARAMETERS, Ask
 from rostra.gateway.catalog import CatalogReads
 from rostra.gateway.coordinates import CoordinateReads
+from rostra.gateway.datacenters import DatacenterReads
+from rostra.gateway.keyring import KeyBody, KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.reads import Read
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, DeregisterBody, RegisterBody, TtlBody
@@ -100,6 +102,8 @@ def build_table(
     local: LocalEndpoints,
     status: StatusReads,
     coordinates: CoordinateReads,
+    datacenters: DatacenterReads,
+    keyring: KeyringEndpoints,
     metrics: Metrics,
     pages: Pages,
 ) -> Table:
@@ -121,12 +125,17 @@ def build_table(
     others = [
         Route("GET", "/", "Shows this page.", pages.front),
         Route("GET", "/v1/openapi.json", "Describes the API.", pages.openapi),
-        Route("GET", "/v1/catalog/datacenters", "Lists the datacenters.", catalog.datacenters),
+        Route("GET", "/v1/catalog/datacenters", "Lists the datacenters.", datacenters.datacenters),
         Route("PUT", "/v1/catalog/register", "Registers a node, a service, checks.", writes.register, body=RegisterBody),
         Route("PUT", "/v1/catalog/deregister", "Removes a node, a service, a check.", writes.deregister, body=DeregisterBody),
         Route("GET", "/v1/coordinate/datacenters", "Shows where the servers of all datacenters are.", coordinates.datacenters),
         Route("GET", "/v1/coordinate/nodes", "Shows where the nodes are.", coordinates.nodes, parameters=("dc",)),
         Route("GET", "/v1/coordinate/node/{node}", "Shows where a node is.", coordinates.node, parameters=("dc",)),
+        Route("GET", "/v1/operator/keyring", "Lists the gossip keys.", keyring.list_keys, parameters=("relay-factor", "local-only")),
+        Route("POST", "/v1/operator/keyring", "Installs a gossip key.", keyring.install, parameters=("relay-factor",), body=KeyBody),
+        Route("PUT", "/v1/operator/keyring", "Encrypts gossip with a key from now on.", keyring.use, parameters=("relay-factor",),
+              body=KeyBody),
+        Route("DELETE", "/v1/operator/keyring", "Removes a gossip key.", keyring.remove, parameters=("relay-factor",), body=KeyBody),
         Route("GET", "/v1/status/leader", "Names the leader.", status.leader, parameters=("dc",)),
         Route("GET", "/v1/status/peers", "Names the servers.", status.peers, parameters=("dc",)),
         Route("GET", "/v1/agent/self", "Describes the agent.", agent.self),

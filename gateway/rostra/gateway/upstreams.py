@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from rostra.clients.agent import AgentDescription, LocalCheck
+from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList
 from rostra.model.catalog import Check, HealthStatus, Service
 from rostra.model.coordinates import Coordinate
 from rostra.model.members import Member
@@ -28,6 +29,18 @@ class GossipDoor(Protocol):
 
     async def list_coordinates(self, pool: str = "lan") -> Mapping[str, Coordinate]:
         """By member name; members without one are left out."""
+        ...
+
+    async def get_status(self) -> GossipStatus:
+        """Who this node is, and the pools it is in."""
+        ...
+
+    async def list_keys(self, pool: str = "lan", *, relay_factor: int = 0) -> KeyList:
+        """The keys of every member."""
+        ...
+
+    async def change_key(self, action: KeyAction, key: bytes, pool: str = "lan", *, relay_factor: int = 0) -> KeyChange:
+        """Of every member."""
         ...
 
 

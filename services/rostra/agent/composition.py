@@ -19,6 +19,7 @@ from rostra.agent.process import Role
 from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
 from rostra.config import Settings
+from rostra.config.durations import format_duration
 from rostra.config.settings import GossipTiming
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
@@ -76,6 +77,7 @@ def _build_gossip(assembly: Assembly) -> None:
     from rostra.gossip.keyring import decode_key
     from rostra.gossip.pool import PoolConfig
     from rostra.gossip.role import GossipRole
+    from rostra.gossip.serf_members import RECONNECT_TIMEOUT_TAG
     from rostra.gossip.storage import PoolStorage
     from rostra.gossip.timing import DEV, LAN, WAN, Timing
 
@@ -103,8 +105,10 @@ def _build_gossip(assembly: Assembly) -> None:
         return RetryJoin(addresses, interval_s, attempts) if addresses else None
 
     keys = (decode_key(gossip.encrypt),) if gossip.encrypt else ()
-    tags = gossip_tags(settings, identity)
     addresses, ports, join = settings.addresses, settings.ports, settings.join
+    tags = gossip_tags(settings, identity)
+    if join.advertise_reconnect_timeout_s:
+        tags[RECONNECT_TIMEOUT_TAG] = format_duration(join.advertise_reconnect_timeout_s)
     lan_networks, wan_networks = within(gossip.lan_allowed_cidrs), within(gossip.wan_allowed_cidrs)
     lan = PoolConfig(
         pool="lan",

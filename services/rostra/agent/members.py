@@ -92,14 +92,17 @@ class LeaderSource(Protocol):
 
 
 class RaftByConsensus:
-    """The Raft configuration, where consensus is reachable."""
+    """The Raft configuration, where consensus is reachable. Consensus is asked itself: it knows the leader before any view does."""
 
     def __init__(self, consensus: ConsensusClient, leader: LeaderSource) -> None:
         self._consensus = consensus
         self._leader = leader
 
     async def leader_address(self) -> str:
-        return self._leader.contact.leader_address
+        try:
+            return (await self._consensus.get_status(timeout_s=1.0)).leadership.leader_address
+        except RostraError:
+            return self._leader.contact.leader_address
 
     async def peers(self) -> Sequence[str]:
         configuration = await self._consensus.get_configuration(timeout_s=1.0)

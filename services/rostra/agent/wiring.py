@@ -24,7 +24,7 @@ class Wiring:
         self.connector = SecureConnector(certificates, Names.of(settings.identity.datacenter, settings.dns.domain))
         self.in_process = InProcessChannel(self.handlers)
         self._settings = settings
-        self._channels: dict[str, aio.Channel] = {}
+        self._channels: dict[tuple[str, bool], aio.Channel] = {}
 
     def is_here(self, role: str) -> bool:
         """Whether the role runs in this process."""
@@ -49,10 +49,11 @@ class Wiring:
         return FixedUpstreams([Upstream(address, self._to("catalog", address)) for address in self.addresses("catalog")])
 
     def _to(self, role: str, address: str) -> aio.Channel:
-        if address not in self._channels:
-            is_of_server = role in SERVER_ROLES
-            self._channels[address] = self.connector.connect(address) if is_of_server else self.connector.connect_to_role_door(address)
-        return self._channels[address]
+        is_of_server = role in SERVER_ROLES
+        if (address, is_of_server) not in self._channels:
+            connect = self.connector.connect if is_of_server else self.connector.connect_to_role_door
+            self._channels[address, is_of_server] = connect(address)
+        return self._channels[address, is_of_server]
 
     async def close(self) -> None:
         """Closes every channel."""

@@ -2,7 +2,8 @@
 
 A server that is found alive becomes a learner, and a voter once it has been stable. One that is gone is removed only if Raft has
 lost contact with it *and* gossip says that it failed or left, and never below the quorum that is to be kept; one that only
-failed stays while fewer than ``KEEP_VOTERS`` would remain, since it may well come back. ``decide`` is pure.
+failed stays while fewer than ``KEEP_VOTERS`` would remain, since it may well come back. A node that returns with another store
+(a wiped disk) is another member: the old one goes when the new one is ready to vote in its place. ``decide`` is pure.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeAlias
 
 from rostra.clients.consensus import Configuration, RaftMember
 from rostra.errors import RostraError
@@ -24,6 +25,8 @@ log = logging.getLogger("rostra.catalog")
 LOOK_S: Final = 1.0
 KEEP_VOTERS: Final = 3
 """Voters that are kept although one of them failed: two cannot lose another."""
+RETURN_S: Final = 60.0
+"""How long a server that was removed and is alive stays out: it is leaving, or an operator wanted it so for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class ChangeKind(enum.Enum):
     """What is done; the value is what the log says."""
 
     ADD = "adding server to raft"
+    MOVE = "following server to its address"
+    LOOK = "looking whether the server has another store"
     PROMOTE = "promoting server to voter"
     REMOVE = "removing server from raft"
 
@@ -54,40 +59,78 @@ class Change:
     reason: str
 
 
-def decide(
-    configuration: Configuration,
-    servers: Mapping[str, Member],
-    stable_since: Mapping[str, float],
-    now: float,
-    settings: AutopilotSettings,
-    *,
-    settled: bool,
-    last_index: int,
-) -> Change | None:
-    """The next change, if one is due. ``servers`` are gossip's servers of this datacenter by node ID, in any status; absence from it
-    is no evidence. ``stable_since`` says since when each has been alive and in contact."""
-    members = configuration.members
+Store: TypeAlias = tuple[str, str]
+"""A Raft member: node ID and store ID."""
+
+
+def store_of(member: RaftMember) -> Store:
+    return (member.node_id, member.store_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision leans on. ``servers`` are gossip's servers of this datacenter by node ID, in any status; absence from it is no
+    evidence. ``stable_since`` says since when each member has been alive and in contact. ``leaving``: nodes that had themselves removed
+    and that gossip still shows alive. ``settled``: gossip has had the time to hear of everybody."""
+
+    configuration: Configuration
+    servers: Mapping[str, Member]
+    stable_since: Mapping[Store, float]
+    leaving: Collection[str]
+    settled: bool
+    last_index: int
+    now: float
+
+
+def decide(seen: Situation, settings: AutopilotSettings) -> Change | None:
+    """The next change, if one is due."""
+    members = seen.configuration.members
     learners = [member for member in members if not member.voter]
     for learner in learners:
-        since = stable_since.get(learner.node_id)
-        behind = last_index - (learner.match_index or 0)
-        if since is not None and now - since >= settings.server_stabilization_time_s and behind <= settings.max_trailing_logs:
-            return Change(ChangeKind.PROMOTE, learner, "stable")
-    known = {member.node_id for member in members}
-    for node_id, server in sorted(servers.items()):
-        if server.status is MemberStatus.ALIVE and node_id not in known:
-            found = RaftMember(node_id, "", server.name, address_of(server), voter=False)
-            return Change(ChangeKind.ADD, found, "found by gossip")
-    if not settled or any(stable_since.get(learner.node_id) is not None for learner in learners):
+        if _is_ready_to_vote(learner, seen, settings):
+            former = next((each for each in members if each.voter and each.node_id == learner.node_id), None)
+            if former is None:
+                return Change(ChangeKind.PROMOTE, learner, "stable")
+            if _lost(former, settings):
+                return Change(ChangeKind.REMOVE, former, "its node has another store")
+    change = _found_by_gossip(seen, settings)
+    if change is not None:
+        return change
+    if not seen.settled or any(store_of(learner) in seen.stable_since for learner in learners):
         return None  # a learner that catches up comes before any removal
-    return _removal(members, configuration.leader_id, servers, settings)
+    return _removal(seen, settings)
 
 
-def _removal(members: Sequence[RaftMember], leader_id: str, servers: Mapping[str, Member], settings: AutopilotSettings) -> Change | None:
+def _is_ready_to_vote(learner: RaftMember, seen: Situation, settings: AutopilotSettings) -> bool:
+    since = seen.stable_since.get(store_of(learner))
+    behind = seen.last_index - (learner.match_index or 0)
+    return since is not None and seen.now - since >= settings.server_stabilization_time_s and behind <= settings.max_trailing_logs
+
+
+def _found_by_gossip(seen: Situation, settings: AutopilotSettings) -> Change | None:
+    """Whom gossip shows alive and Raft does not know, knows elsewhere, or does not hear."""
+    for node_id, server in sorted(seen.servers.items()):
+        if server.status is not MemberStatus.ALIVE:
+            continue
+        known = [member for member in seen.configuration.members if member.node_id == node_id]
+        address = address_of(server)
+        found = RaftMember(node_id, "", server.name, address, voter=False)
+        if not known:
+            if node_id not in seen.leaving:
+                return Change(ChangeKind.ADD, found, "found by gossip")
+        elif len(known) == 1 and (known[0].address, known[0].node_name) != (address, server.name):
+            return Change(ChangeKind.MOVE, replace(known[0], address=address, node_name=server.name), address)
+        elif len(known) == 1 and node_id != seen.configuration.leader_id and _lost(known[0], settings):
+            return Change(ChangeKind.LOOK, found, "gossip shows it alive, and raft does not hear it")
+    return None
+
+
+def _removal(seen: Situation, settings: AutopilotSettings) -> Change | None:
+    members = seen.configuration.members
     voters = sum(member.voter for member in members)
     for member in members:
-        server = servers.get(member.node_id)
-        if server is None or member.node_id == leader_id or not _lost(member, settings):
+        server = seen.servers.get(member.node_id)
+        if server is None or member.node_id == seen.configuration.leader_id or not _lost(member, settings):
             continue
         remaining = voters - member.voter
         if server.status is MemberStatus.LEFT and remaining >= 1:
@@ -120,6 +163,28 @@ class Consensus(Protocol):
     async def remove(self, member: RaftMember, *, only_at_index: int = 0, timeout_s: float = ...) -> int: ...
 
 
+class Departures:
+    """Nodes that had themselves removed. Gossip shows them alive for a moment more, and they must not be taken in for that: not
+    before gossip has once shown them gone, or ``RETURN_S`` have passed."""
+
+    def __init__(self) -> None:
+        self._members: frozenset[str] = frozenset()
+        self._left_at: dict[str, float] = {}
+
+    def look(self, configuration: Configuration, servers: Mapping[str, Member], now: float) -> Collection[str]:
+        """Those that are leaving. To be called on followers as well: a leader that leaves is removed by the next one at once."""
+        members = frozenset(member.node_id for member in configuration.members)
+        for node_id in self._members - members:
+            self._left_at[node_id] = now
+        self._members = members
+        self._left_at = {
+            node_id: left_at
+            for node_id, left_at in self._left_at.items()
+            if now - left_at < RETURN_S and node_id in servers and servers[node_id].status is MemberStatus.ALIVE
+        }
+        return self._left_at.keys()
+
+
 class Autopilot:
     """Runs on the primary catalog of every server; changes something on the leader's only."""
 
@@ -138,17 +203,15 @@ class Autopilot:
         self._leads = leads
         self._commit_index = commit_index
         self._settings = settings
-        self._stable_since: dict[str, float] = {}
+        self._stable_since: dict[Store, float] = {}
+        self._departures = Departures()
         self._told = ""
 
     async def run(self) -> None:
         """For ever."""
         while True:
             try:
-                if self._leads():
-                    await self._look(asyncio.get_running_loop().time())
-                else:
-                    self._stable_since.clear()
+                await self._look(asyncio.get_running_loop().time())
             except RostraError as error:
                 self._tell(f"raft membership not changed: {error}")
             await asyncio.sleep(LOOK_S)
@@ -159,13 +222,20 @@ class Autopilot:
             member.tags["id"]: member for member in listed.values() if is_server(member.tags, self._datacenter) and member.tags.get("id")
         }
         configuration = await self._consensus.get_configuration(timeout_s=1.0)
+        leaving = self._departures.look(configuration, servers, now)
+        if not self._leads():
+            self._stable_since.clear()
+            return
         self._follow(configuration, servers, now)
-        change = decide(configuration, servers, self._stable_since, now, self._settings, settled=settled, last_index=self._commit_index())
+        seen = Situation(configuration, servers, self._stable_since, leaving, settled, self._commit_index(), now)
+        change = decide(seen, self._settings)
         if change is None:
             return
         self._tell(f"{change.kind.value}: {change.member.node_name} ({change.reason})")
         act = {
             ChangeKind.ADD: self._consensus.add_learner,
+            ChangeKind.MOVE: self._consensus.add_learner,
+            ChangeKind.LOOK: self._consensus.add_learner,
             ChangeKind.PROMOTE: self._consensus.promote,
             ChangeKind.REMOVE: self._consensus.remove,
         }[change.kind]
@@ -177,9 +247,9 @@ class Autopilot:
             server = servers.get(member.node_id)
             alive = server is not None and server.status is MemberStatus.ALIVE
             if alive and not _lost(member, self._settings):
-                self._stable_since.setdefault(member.node_id, now)
+                self._stable_since.setdefault(store_of(member), now)
             else:
-                self._stable_since.pop(member.node_id, None)
+                self._stable_since.pop(store_of(member), None)
 
     def _tell(self, what: str) -> None:
         if what != self._told:

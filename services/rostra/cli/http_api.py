@@ -85,7 +85,11 @@ class Api:
 
     def put(self, path: str, doing: str, query: Query | None = None, body: object = None) -> None:
         """Ask for a change; it is done, or this raises."""
-        self._answer("PUT", path, doing, query, b"" if body is None else json.dumps(body).encode())
+        self.change("PUT", path, doing, query, body)
+
+    def change(self, method: str, path: str, doing: str, query: Query | None = None, body: object = None) -> None:
+        """As ``put``, where the API wants another method."""
+        self._answer(method, path, doing, query, b"" if body is None else json.dumps(body).encode())
 
     def stream(self, path: str, doing: str, query: Query | None = None) -> Generator[bytes, None, None]:
         """An endless answer as it comes; ends when the agent ends it."""

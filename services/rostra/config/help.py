@@ -19,6 +19,7 @@ _PLACEHOLDERS = {
     Kind.ADDRESSES: "addresses",
     Kind.STRINGS: "value",
     Kind.STRING: "value",
+    Kind.GOSSIP_KEY: "value",
     Kind.TARGETS: "address",
 }
 

@@ -31,6 +31,7 @@ class Kind(enum.Enum):
     """How a value is written, and how later values meet earlier ones (``LISTS`` append, ``MAPS`` merge, others replace)."""
 
     STRING = "string"
+    GOSSIP_KEY = "key of 16, 24 or 32 bytes in base64"
     BOOL = "bool"
     INT = "int"
     FLOAT = "number"

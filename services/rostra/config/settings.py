@@ -71,6 +71,8 @@ class Join(Group, frozen=True):
     skip_leave_on_interrupt: bool
     reconnect_timeout_s: float
     reconnect_timeout_wan_s: float
+    advertise_reconnect_timeout_s: float
+    """0 for the others' own."""
 
 
 class Server(Group, frozen=True):
@@ -238,6 +240,11 @@ class Tls(Group, frozen=True):
     https: TlsSettings
     grpc: TlsSettings
     internal_rpc: TlsSettings
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any of them has a certificate."""
+        return self.https.is_on or self.grpc.is_on or self.internal_rpc.is_on
 
 
 class Roles(Group, frozen=True):

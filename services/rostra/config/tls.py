@@ -73,7 +73,7 @@ def _check(merged: Merged, section: str, findings: Findings) -> None:
             continue
         if f"tls.{section}.{name}" in SETTINGS and not here["cert_file"]:
             findings.problem(merged.origin(source), f"{source} asks for TLS, and tls.{section} has no cert_file and key_file")
-    if here["cert_file"] and not has_authority and merged.values[f"tls.{section}.verify_incoming"]:
+    if section != "internal_rpc" and here["cert_file"] and not has_authority and merged.values[f"tls.{section}.verify_incoming"]:
         findings.problem(merged.origin(_source(merged, section, "verify_incoming")), f"tls.{section}.verify_incoming needs a ca_file or "
                          "ca_path to check the certificates of clients with")  # fmt: skip
     hostname = merged.values.get(f"tls.{section}.verify_server_hostname")

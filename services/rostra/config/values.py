@@ -6,6 +6,7 @@ right; the caller puts the culprit before it.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 import socket
@@ -19,6 +20,7 @@ ALL_ROLES = ("gossip", "consensus", "catalog", "dns", "gateway", "local")
 _TRUE, _FALSE = frozenset({"1", "t", "T", "true", "TRUE", "True"}), frozenset({"0", "f", "F", "false", "FALSE", "False"})
 _HOST = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?)")
 _SHOWN_MAX = 80
+GOSSIP_KEY_SIZES = (16, 24, 32)
 
 
 def shown(value: object) -> str:
@@ -176,6 +178,8 @@ def _check(key: Key, value: Any) -> Value:
             return tuple(_target(item) for item in value)
         case Kind.STRINGS:
             return tuple(value)
+        case Kind.GOSSIP_KEY:
+            return _gossip_key(value) if value else ""
         case _:
             return _choice(key, value)
 
@@ -264,6 +268,17 @@ def _network(text: str) -> str:
         return str(ipaddress.ip_network(text, strict=False))
     except ValueError:
         raise ValueError(f"{shown(text)} is not a network, as in 192.168.1.0/24") from None
+
+
+def _gossip_key(text: str) -> str:
+    """Never quoted: it is a secret."""
+    try:
+        is_key = len(base64.b64decode(text, validate=True)) in GOSSIP_KEY_SIZES
+    except ValueError:
+        is_key = False
+    if not is_key:
+        raise ValueError(f"not a {Kind.GOSSIP_KEY.value}")
+    return text
 
 
 def _roles(names: list[str]) -> tuple[str, ...]:

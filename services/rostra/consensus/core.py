@@ -28,7 +28,7 @@ from rostra.consensus import events, messages
 from rostra.consensus.configuration import Configuration, ConfigurationHistory, decode_configuration
 from rostra.consensus.lease import SendTimes
 from rostra.consensus.log import Log, LogReader, size_of
-from rostra.consensus.messages import Message
+from rostra.consensus.messages import NO_ANSWER, Message
 from rostra.consensus.model import (
     ChangeAction,
     Entry,
@@ -718,13 +718,16 @@ class Core:
             entries = entries[self.commit_index - previous :]
             previous = min(self.commit_index, request.previous_index + len(request.entries))
         elif previous > self.commit_index and self.log.term(previous) != request.previous_term:
-            self._reject_append(request, promise_s)
+            if request.round != NO_ANSWER:
+                self._reject_append(request, promise_s)
             return
         last_new = previous + len(entries)
         if entries and (last_new > self.log.last_index or self.log.term(last_new) != entries[-1].term):
             self._take_entries(entries, now)
         if request.commit_index > self.commit_index:
             self.commit_index = max(self.commit_index, min(request.commit_index, last_new))
+        if request.round == NO_ANSWER:
+            return
         acknowledgement = messages.AppendResponse(
             *self._header(request.sender), round=request.round, success=True, match_index=last_new, promise_s=promise_s
         )
@@ -813,8 +816,10 @@ class Core:
                 self._verify(peer, progress, round_)
             while progress.can_send() and self._send_append(peer, progress, round_, shared):
                 pass
-            if heartbeat or progress.sent_commit < min(progress.match_index, self.commit_index):
+            if heartbeat:
                 self._send_heartbeat(peer, progress, round_)
+            elif progress.sent_commit < min(progress.match_index, self.commit_index):
+                self._send_heartbeat(peer, progress, NO_ANSWER)
         if len(self._outbox) > sent:
             self._round = round_
             self._send_times.sent(round_, now)
@@ -842,6 +847,9 @@ class Core:
                     next_index, self.log.last_index + 1, max_bytes=options.max_append_bytes, max_count=options.max_append_entries
                 )
             shared[next_index] = entries
+        is_partial = next_index + len(entries) > self.log.last_index
+        if is_partial and progress.inflight >= self.options.max_inflight_partial:
+            return False
         self._send_entries(peer, progress, round_, entries)
         return progress.state is PeerState.REPLICATE
 
@@ -872,7 +880,8 @@ class Core:
         progress.sent(round_, previous + len(entries), size_of(entries), self.commit_index)
 
     def _send_heartbeat(self, peer: PeerId, progress: Progress, round_: int) -> None:
-        """An empty append after the match index: the peer can say yes without its disk, whatever else is under way."""
+        """An empty append after the match index: the peer can say yes without its disk, whatever else is under way. One that only
+        brings the commit index needs no answer."""
         previous, commit_index = progress.match_index, min(progress.match_index, self.commit_index)
         term = self.log.term(previous)
         progress.sent_commit = max(progress.sent_commit, commit_index)

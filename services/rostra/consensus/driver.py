@@ -42,9 +42,6 @@ __all__ = ["HOLD_TIMEOUT_S", "Consensus", "Leadership", "Limits", "NoTransport",
 
 log = logging.getLogger("rostra.consensus")
 
-REJOIN_S = 5.0
-"""How long a store that was removed is not taken in again."""
-
 
 @dataclass(frozen=True, slots=True)
 class Leadership:
@@ -109,7 +106,6 @@ class Consensus:
         self._primary_missing_since = -math.inf
         self._next_look = 0.0
         self._leadership = Watched(self._leadership_now())
-        self._removed_at: dict[PeerId, float] = {}
         self.dropped_messages = 0
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -198,7 +194,7 @@ class Consensus:
             raise self._failure
 
     def _arm_timer(self, loop: asyncio.AbstractEventLoop) -> None:
-        deadline = min(self.core.deadline, self._duty_deadline())
+        deadline = min(self.core.deadline, self._duty_deadline(), self._gathers_until() if self._proposer.is_waiting else math.inf)
         if deadline == math.inf:
             return
         when = loop.time() + max(0.0, deadline - self._clock())
@@ -206,6 +202,9 @@ class Consensus:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = loop.call_at(when, self._on_timer)
+
+    def _gathers_until(self) -> float:
+        return self._proposer.gathers_until(0.0 if self._thread is None else self._thread.sync_s)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -222,7 +221,8 @@ class Consensus:
             number, self._completed = self._completed, 0
             core.persisted(number, now)
         self._discard_old_snapshots()
-        self._proposer.put_into_log(self._wall_ns())
+        if now >= self._gathers_until():
+            self._proposer.put_into_log(self._wall_ns())
         self._reads.ask(core, self._clock)
         core.tick(now)
         self._do_duties(now)
@@ -244,7 +244,7 @@ class Consensus:
             self._spawn(self._send_snapshot(peer, meta, self.core.term), "consensus-send-snapshot")
         for event in ready.events:
             self._log(event)
-        self._proposer.settle()
+        self._proposer.settle(now)
         self._leadership.set(self._leadership_now())
         self._reads.answer(ready.reads)
         if self._attachments:
@@ -391,7 +391,6 @@ class Consensus:
         self, action: ChangeAction, member: Member, *, only_at_index: int = 0, timeout_s: float = HOLD_TIMEOUT_S
     ) -> int:
         """One single-server change; returns when it is committed, with its index. ``UnknownOutcome`` if that is not learned."""
-        self._require_not_just_removed(action, member)
         index = self.core.change_membership(action, member, self._wall_ns(), self._clock(), only_at_index=only_at_index)
         future = self._proposer.follow(index)
         self._rouse()
@@ -405,15 +404,6 @@ class Consensus:
         if isinstance(outcome, Committed):
             return index
         raise outcome
-
-    def _require_not_just_removed(self, action: ChangeAction, member: Member) -> None:
-        """A server that leaves has itself removed first, and is shown alive by gossip for a moment more: who takes in what gossip
-        shows would take it in again at once."""
-        now = self._clock()
-        if action is ChangeAction.REMOVE:
-            self._removed_at[member.id] = now
-        elif action is ChangeAction.ADD_LEARNER and now - self._removed_at.get(member.id, -math.inf) < REJOIN_S:
-            raise Conflict(f"{member.node_name or member.id.node_id} was removed less than {REJOIN_S:g} s ago")
 
     async def transfer_leadership(self, to: PeerId | None = None, *, timeout_s: float = HOLD_TIMEOUT_S) -> Leadership:
         """Hands leadership over and returns when another server has it. ``Timeout`` if it does not come to that."""

@@ -53,9 +53,7 @@ class LmdbStore:
 
     blocks = True
 
-    def __init__(
-        self, folder: Path, *, map_size: int = MAP_SIZE, reserve_bytes: int = RESERVE_BYTES, read_only: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, *, map_size: int = MAP_SIZE, reserve_bytes: int = RESERVE_BYTES, read_only: bool = False) -> None:
         self._folder = folder
         self._reserve_bytes = reserve_bytes
         self._failed = False

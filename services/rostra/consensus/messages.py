@@ -13,6 +13,10 @@ import msgspec
 from rostra.consensus.model import Entry, PeerId, SnapshotMeta
 
 
+NO_ANSWER = 0
+"""The round of an append that brings nothing but the commit index: it is not answered."""
+
+
 class Header(msgspec.Struct, frozen=True):
     """What every message begins with. ``term`` is the sender's; of a pre-vote, the term it would campaign in."""
 
@@ -42,7 +46,8 @@ class VoteResponse(Header, frozen=True, tag=True):
 class AppendRequest(Header, frozen=True, tag=True):
     """Entries after ``previous_index``; without entries a heartbeat or a probe.
 
-    ``round`` grows with everything the leader sends, so that the response tells which send time it confirms.
+    ``round`` grows with everything the leader sends, so that the response tells which send time it confirms; ``NO_ANSWER``: there
+    is no response.
     """
 
     round: int

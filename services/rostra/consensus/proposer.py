@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rostra.consensus.core import Core, Role
 from rostra.consensus.limits import Limits
 from rostra.consensus.proposals import Batch, Outcome, PendingProposals
 from rostra.errors import BadRequest, Busy, NotLeader, NotReady, RostraError
+
+
+GATHER_PART: Final = 0.0
+"""The part of a sync for which those who were just answered are waited for,"""
+GATHER_S: Final = 0.0
+"""and the most of it."""
 
 
 @dataclass(slots=True)
@@ -29,9 +37,16 @@ class Proposer:
         self._waiting: list[_Waiting] = []
         self._waiting_count = 0
         self._waiting_size = 0
+        self._answered_count = 0
+        self._answered_at = -math.inf
         self._pending = PendingProposals()
         self._seen_commit = core.commit_index
         self._seen_term = 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something to put into the log."""
+        return bool(self._waiting)
 
     @property
     def queued(self) -> int:
@@ -64,12 +79,23 @@ class Proposer:
         self._pending.add(Batch(index, 1, self._core.term, 0, future))
         return future
 
+    def gathers_until(self, sync_s: float) -> float:
+        """When what waits is to be put into the log; minus infinity: now.
+
+        Whoever was just answered is likely to ask again at once, so for a moment the rest of them is waited for: one sync then serves
+        all, where the first to come would have started one for itself and kept the others waiting for its end. The moment is short
+        beside that sync, and who is alone never waits.
+        """
+        if self._waiting_count >= self._answered_count:
+            return -math.inf
+        return self._answered_at + min(sync_s * GATHER_PART, GATHER_S)
+
     def put_into_log(self, wall_ns: int) -> None:
-        """Everything that came in this turn, as one."""
+        """Everything that came until this turn, as one."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        self._waiting_count = self._waiting_size = 0
+        self._waiting_count = self._waiting_size = self._answered_count = 0
         core = self._core
         accepted: list[_Waiting] = []
         for one in waiting:
@@ -89,9 +115,9 @@ class Proposer:
             self._pending.add(Batch(first, len(one.commands), core.term, one.size, one.future))
             first += len(one.commands)
 
-    def settle(self) -> None:
+    def settle(self, now: float) -> None:
         """Tells proposers what the commit index now says."""
-        core = self._core
+        core, before = self._core, self._pending.count
         in_office = core.role is Role.LEADER
         if not in_office or core.term != self._seen_term:
             self._pending.leave_office()
@@ -102,6 +128,9 @@ class Proposer:
                 self._pending.committed_in_office(core.commit_index)
             if self._pending.has_former:
                 self._pending.committed(core.commit_index, core.log.term)
+        if self._pending.count < before:
+            self._answered_count += before - self._pending.count
+            self._answered_at = now
 
     def give_up(self) -> None:
         """The server stops."""

@@ -33,6 +33,8 @@ class Options:
     """Bounds, each with what happens at it.
 
     ``max_append_*``: a larger append is split. ``max_inflight*``: a peer with that much unacknowledged gets no more.
+    ``max_inflight_partial``: with so many unacknowledged it gets only appends that are as large as they may be, and what is less waits
+    for an acknowledgement: so what comes one by one under load travels, and is synced, in batches.
     ``max_unstable_bytes``: with that much waiting for its disk a leader refuses proposals (``Busy``) and a follower drops
     appends, which the leader repeats. ``max_uncommitted_bytes``: a leader refuses proposals. ``trailing_logs``: entries kept
     behind a snapshot, for peers that lag a little. ``cached_bytes``: stable entries kept in memory; older ones are read.
@@ -41,6 +43,7 @@ class Options:
     max_append_bytes: int = 256 * 1024
     max_append_entries: int = 1024
     max_inflight: int = 64
+    max_inflight_partial: int = 64
     max_inflight_bytes: int = 4 * 1024 * 1024
     max_unstable_bytes: int = 32 * 1024 * 1024
     max_uncommitted_bytes: int = 32 * 1024 * 1024

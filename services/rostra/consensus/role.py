@@ -31,7 +31,8 @@ log = logging.getLogger("rostra.consensus")
 @dataclass(frozen=True, slots=True)
 class ConsensusSettings:
     """``folder`` holds the log and the snapshots; None keeps them in memory. ``expect``: with how many servers an empty store starts a
-    cluster: 1 at once and alone; 0 never, it waits to be taken into one."""
+    cluster: 1 at once and alone; 0 never, it waits to be taken into one. ``primary_grace_s``: a leader hands over after so long
+    without a state machine."""
 
     timing: Timing
     folder: Path | None = None
@@ -40,6 +41,7 @@ class ConsensusSettings:
     snapshot_threshold: int = 16_384
     snapshot_interval_s: float = 30.0
     trailing_logs: int = 10_240
+    primary_grace_s: float = 2.0
 
 
 class ConsensusRole:
@@ -65,7 +67,11 @@ class ConsensusRole:
             timing=settings.timing,
             transport=self._peers,
             options=Options(trailing_logs=settings.trailing_logs),
-            limits=Limits(snapshot_threshold=settings.snapshot_threshold, snapshot_interval_s=settings.snapshot_interval_s),
+            limits=Limits(
+                snapshot_threshold=settings.snapshot_threshold,
+                snapshot_interval_s=settings.snapshot_interval_s,
+                primary_grace_s=settings.primary_grace_s,
+            ),
             random=rng,
         )
         self._peers.cluster_id = lambda: self.consensus.core.cluster_id

@@ -6,6 +6,7 @@ The queue is bounded by the core, which takes no more entries once ``Options.max
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
@@ -32,6 +33,8 @@ class StorageThread:
         self._on_full = on_full
         self._on_failed = on_failed
         self._queue: SimpleQueue[Write | None] = SimpleQueue()
+        self.sync_s = 0.0
+        """How long a write takes at present, smoothed. Read from the loop."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="consensus-storage", daemon=True)
 
@@ -76,7 +79,9 @@ class StorageThread:
         full = False
         while True:
             try:
+                began = time.perf_counter()
                 self._store.perform(writes)
+                self.sync_s += (time.perf_counter() - began - self.sync_s) / 8
             except StorageFull as error:
                 if not full:
                     full = True

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias, assert_never
 
 from rostra.consensus import messages
 from rostra.consensus.convert import peer_from_proto, peer_to_proto
 from rostra.consensus.messages import Message
-from rostra.consensus.model import Entry, PeerId
+from rostra.consensus.model import Entry, EntryKind, PeerId
 from rostra.errors import BadRequest
 from rostra.v1 import raft_pb2
 
@@ -26,12 +26,8 @@ def message_to_proto(message: Message) -> raft_pb2.RaftMessage:
             body = to.append_request
             body.round, body.previous_log_index, body.previous_log_term = message.round, message.previous_index, message.previous_term
             body.commit_index = message.commit_index
-            body.entries.extend(
-                [
-                    raft_pb2.LogEntry(index=each.index, term=each.term, kind=_kind(each.kind), time_ns=each.time_ns, data=each.data)
-                    for each in message.entries
-                ]
-            )
+            if message.entries:
+                body.entries.extend(_entries_to_proto(message.entries))
         case messages.AppendResponse():
             to.append_response.CopyFrom(
                 raft_pb2.AppendResponse(
@@ -66,6 +62,19 @@ def message_to_proto(message: Message) -> raft_pb2.RaftMessage:
     return to
 
 
+_last_made: tuple[Sequence[Entry], Sequence[raft_pb2.LogEntry]] = ((), ())
+
+
+def _entries_to_proto(entries: Sequence[Entry]) -> Sequence[raft_pb2.LogEntry]:
+    """The same entries go to every peer, one after the other: made once."""
+    global _last_made
+    if entries is not _last_made[0]:
+        make = raft_pb2.LogEntry
+        made = [make(index=e.index, term=e.term, kind=_KIND[e.kind], time_ns=e.time_ns, data=e.data) for e in entries]
+        _last_made = (entries, made)
+    return _last_made[1]
+
+
 def message_from_proto(message: raft_pb2.RaftMessage) -> Message:
     """Raises ``BadRequest`` for a kind that this version does not know."""
     head = (message.cluster_id, peer_from_proto(message.sender), peer_from_proto(message.receiver), message.term)
@@ -80,10 +89,8 @@ def size_of(message: Message) -> int:
     return sum(len(each.data) + 32 for each in message.entries) if isinstance(message, messages.AppendRequest) else 64
 
 
-def _kind(kind: int) -> raft_pb2.EntryKind.ValueType:
-    # The numbers of the contract and of the store are the same: no-op 1, command 2, configuration 3.
-    return raft_pb2.EntryKind.ValueType(kind)
-
+# The numbers of the contract and of the store are the same: no-op 1, command 2, configuration 3.
+_KIND: Final = {int(kind): raft_pb2.EntryKind.ValueType(kind) for kind in EntryKind}
 
 Head: TypeAlias = tuple[str, PeerId, PeerId, int]
 

@@ -117,7 +117,8 @@ class Core:
             self._prober.deadline,
             self.membership.deadline,
             self.serf.deadline,
-            self._gossip_at,
+            # Without news nobody wakes five times a second to find none; the first ones after a quiet time go out at once.
+            math.inf if self._dissemination.is_idle else self._gossip_at,
             self._push_pull_at,
             self._reap_at,
             self._reconnect_at,

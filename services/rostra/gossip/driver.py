@@ -182,11 +182,6 @@ class Driver:
             self.counters["streams_refused"] += 1
             writer.close()
             return
-        peer = writer.get_extra_info("peername")  # None: it is gone already
-        if peer is None or not self._networks(Address.parse(*peer[:2]).ip):
-            self._core.refused[Reason.NOT_ADMITTED] += 1
-            writer.close()
-            return
         self._inbound_streams += 1
         self._tasks.create_task(self._serve(reader, writer), name="gossip stream of a peer")
 

@@ -32,12 +32,18 @@ class Finder:
     """Carries out one search. ``join`` tries addresses; ``has_others`` says whether anybody but this member is known."""
 
     def __init__(
-        self, pool: str, join: Callable[[Sequence[str]], Awaitable[list[JoinResult]]], has_others: Callable[[], bool], rng: random.Random
+        self,
+        pool: str,
+        join: Callable[[Sequence[str]], Awaitable[list[JoinResult]]],
+        has_others: Callable[[], bool],
+        rng: random.Random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._pool = pool
         self._join = join
         self._has_others = has_others
         self._rng = rng
+        self._sleep = sleep
 
     async def find(self, search: Search) -> None:
         """Returns when there is nothing more to do. Raises ``Unavailable`` when it was told to give up, and has."""
@@ -48,7 +54,7 @@ class Finder:
                 problems = "; ".join(f"{each.address}: {each.error}" for each in results)
                 raise Unavailable(f"could not join the {self._pool.upper()} pool: {problems}")
         if search.retry is not None and not returned:
-            await join_persistently(search.retry, self._join_others, self._pool, self._rng)
+            await join_persistently(search.retry, self._join_others, self._pool, self._rng, self._sleep)
         elif search.peers and not returned:
             await self._return_later(search)
 
@@ -67,7 +73,7 @@ class Finder:
     async def _return_later(self, search: Search) -> None:
         """Nobody told us of other addresses, so these are tried until somebody is there: a whole cluster may have lost its network."""
         while not self._has_others():
-            await asyncio.sleep(search.pause_s * self._rng.uniform(0.75, 1.25))
+            await self._sleep(search.pause_s * self._rng.uniform(0.75, 1.25))
             if not self._has_others():
                 await self._join_others(self._rng.sample(search.peers, min(len(search.peers), _AT_ONCE)))
 

@@ -62,7 +62,11 @@ class RetryJoin:
 
 
 async def join_persistently(
-    retry: RetryJoin, join: Callable[[Sequence[str]], Awaitable[list[JoinResult]]], pool: str, rng: random.Random
+    retry: RetryJoin,
+    join: Callable[[Sequence[str]], Awaitable[list[JoinResult]]],
+    pool: str,
+    rng: random.Random,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Try until one address is joined: soon at first, then ever more rarely, up to ``interval_s`` apart, with jitter so that a whole
     fleet that starts at once does not come back at once. The early tries are extra: they do not bring the end nearer."""
@@ -78,6 +82,6 @@ async def join_persistently(
             raise Unavailable(f"could not join the {pool.upper()} pool in {attempt} attempts: {problems}")
         pause = pause_s * rng.uniform(0.75, 1.25)
         _log.warning("join failed", extra={"pool": pool, "attempt": attempt, "retry_in_s": round(pause, 1), "error": problems})
-        await asyncio.sleep(pause)
+        await sleep(pause)
         waited_s += pause_s
         pause_s = min(pause_s * 2, retry.interval_s)

@@ -70,7 +70,8 @@ class PoolConfig:
     versions: Versions = OURS
     admit: Admit = admit_all
     networks: Networks = ANYWHERE
-    """Datagrams and streams from elsewhere are refused. What members tell of their addresses is for ``admit`` to judge."""
+    """Datagrams from elsewhere are refused. The source of a stream says little: a host with several addresses dials from any of them. What
+    members tell of their addresses is for ``admit`` to judge."""
 
     votes_on_names: bool = False
     """Ask the pool when another process claims our name, and stop when it loses. Consul does not; Serf does."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
+from rostra.config.durations import parse_duration
 from rostra.gossip.address import Address
 from rostra.gossip.lamport import LamportClock
 from rostra.gossip.membership import Node
@@ -19,6 +20,9 @@ from rostra.gossip.timing import Timing
 from rostra.gossip.wire.serf_messages import JoinIntent, LeaveIntent, encode_status_ltime
 from rostra.gossip.wire.tags import decode_tags
 from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
+
+RECONNECT_TIMEOUT_TAG: Final = "rc_tm"
+"""Consul's name for it; the value is a duration as Go writes it."""
 
 _RECENT_INTENTS_MAX: Final = 16_384
 
@@ -217,8 +221,16 @@ class SerfMembers:
         name, status = record.member.name, record.member.status
         if status not in _GONE or name == self._local_name:
             return False
-        kept_s = self._timing.reconnect_timeout_s if status is MemberStatus.FAILED else self._timing.tombstone_timeout_s
+        kept_s = self._reconnect_timeout_s(record.member) if status is MemberStatus.FAILED else self._timing.tombstone_timeout_s
         return now - record.since > kept_s or self._prune_after.get(name, math.inf) <= now
+
+    def _reconnect_timeout_s(self, member: Member) -> float:
+        """How long a failed member is waited for: it may have asked for a time of its own, as one does that never comes back."""
+        try:
+            own_s = parse_duration(member.tags.get(RECONNECT_TIMEOUT_TAG, "0"))
+        except ValueError:
+            own_s = 0.0
+        return own_s if own_s > 0 else self._timing.reconnect_timeout_s
 
     def _is_back(self, name: str) -> bool:
         record = self._records.get(name)

@@ -57,7 +57,9 @@ class AntiEntropy:
             self._judge(key, now)
 
     def compare(self, values: Iterable[Value], now: float) -> None:
-        """``values`` is all that the catalog has of this node (the topic ``node:NAME``)."""
+        """``values`` is all that the catalog has of this node (the topic ``node:NAME``). What is not known of stays so until it is told
+        again: a command whose fate was not learned may yet take effect."""
+        unknown = dict.fromkeys(key for key, value in self._there.items() if value is None)
         self._there = {}
         for value in values:
             match value:
@@ -68,6 +70,7 @@ class AntiEntropy:
                     self._state.override_tags(value.id, value.tags)
                 case Check() if value.check_id != SERF_HEALTH:
                     self._there[node_check_key(value.check_id)] = value
+        self._there |= unknown
         keys = [NODE_ENTRY_KEY, *map(node_service_key, (*self._state.own_services(), *self._state.services()))]
         keys += map(node_check_key, self._state.checks())
         for key in dict.fromkeys((*keys, *self._there)):

@@ -7,7 +7,7 @@ that is refused changes nothing, and what goes to disk is known before the state
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -37,7 +37,10 @@ class Changes:
         """Starts from what was kept: ``make`` takes it into the state, as far as it is wanted."""
         self._kept = self._store.open()
         make(self._state, dict(self._kept), asyncio.get_running_loop().time())
-        self._store_difference(self._state.registered())
+        difference = self._difference([*self._kept, *self._state.registered()], self._state)
+        if difference:
+            self._store.write(difference)
+        self._note(difference)
         self._applied()
 
     async def make(self, change: Change) -> None:
@@ -77,7 +80,7 @@ class Changes:
                 _settle(done, error)
             else:
                 accepted.append((change, done))
-        difference = self._difference(rehearsal.registered())
+        difference = self._difference(rehearsal.take_changes(), rehearsal)
         if difference:
             try:
                 await loop.run_in_executor(self._thread, self._store.write, difference)
@@ -88,19 +91,21 @@ class Changes:
         for change, done in accepted:
             change(self._state, loop.time())
             _settle(done, None)
-        self._kept = self._state.registered()
+        self._note(difference)
         self._applied()
 
-    def _difference(self, wanted: dict[str, Record]) -> dict[str, Record | None]:
-        changed: dict[str, Record | None] = {
-            key: record for key, record in wanted.items() if (kept := self._kept.get(key)) is not record and kept != record
-        }
-        return changed | {key: None for key in self._kept if key not in wanted}
+    def _difference(self, keys: Iterable[str], state: LocalState) -> dict[str, Record | None]:
+        """What the disk lacks of these keys."""
+        wanted = {key: state.registration(key) for key in keys}
+        return {key: record for key, record in wanted.items() if self._kept.get(key) != record}
 
-    def _store_difference(self, wanted: dict[str, Record]) -> None:
-        if difference := self._difference(wanted):
-            self._store.write(difference)
-        self._kept = wanted
+    def _note(self, difference: Mapping[str, Record | None]) -> None:
+        """The disk has it."""
+        for key, record in difference.items():
+            if record is None:
+                self._kept.pop(key, None)
+            else:
+                self._kept[key] = record
 
 
 def _settle(done: asyncio.Future[None], error: Exception | None) -> None:

@@ -10,39 +10,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from rostra.errors import BadRequest, NotFound
 from rostra.local.checks.alias import alias_outcome
+from rostra.local.held import HeldCheck, HeldService, after_run, fares
 from rostra.local.rules import name_checks, validated
 from rostra.model.catalog import Check, HealthStatus, Node, Service
-from rostra.model.topics import node_check_key, node_service_key
+from rostra.model.topics import SEPARATOR, node_check_key, node_service_key
 
 NODE_MAINTENANCE: Final = "_node_maintenance"
 SERVICE_MAINTENANCE: Final = "_service_maintenance:"
 MAINTENANCE: Final = "maintenance"
-MANY: Final = 1 << 30
-
-
-@dataclass(slots=True)
-class _HeldService:
-    """A service as it is told to the catalog, and as it was registered: others may have overridden its tags."""
-
-    service: Service
-    registered: Service
-
-
-@dataclass(slots=True)
-class _HeldCheck:
-    """A check as it fares, and as it was registered. Runs before the first count as enough of either kind, as with Consul: the first
-    result is believed at once."""
-
-    check: Check
-    registered: Check
-    ttl_deadline: float | None = None
-    critical_since: float | None = None
-    successes: int = MANY
-    failures: int = MANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +39,9 @@ class LocalState:
         self.node = node
         self.discard_output = discard_output
         self._own = {service.id: service for service in own}
-        self._services: dict[str, _HeldService] = {}
-        self._checks: dict[str, _HeldCheck] = {}
-        self._of_service: dict[str, dict[str, None]] = {}
+        self._services: dict[str, HeldService] = {}
+        self._checks: dict[str, HeldCheck] = {}
+        self._of_service: dict[str, tuple[str, ...]] = {}
         self._aliases: dict[str, None] = {}
         self._timed: dict[str, None] = {}
         self._defined_services: frozenset[str] = frozenset()
@@ -73,9 +52,9 @@ class LocalState:
     def copy(self) -> LocalState:
         """One that can be changed without this one noticing."""
         other = copy.copy(self)
-        other._services = {service_id: copy.copy(held) for service_id, held in self._services.items()}
-        other._checks = {check_id: copy.copy(held) for check_id, held in self._checks.items()}
-        other._of_service = {service_id: dict(checks) for service_id, checks in self._of_service.items()}
+        other._services = dict(self._services)
+        other._checks = dict(self._checks)
+        other._of_service = dict(self._of_service)
         other._aliases = dict(self._aliases)
         other._timed = dict(self._timed)
         other._changes = set()
@@ -124,6 +103,15 @@ class LocalState:
         }
         return kept
 
+    def registration(self, key: str) -> Service | Check | None:
+        """One of ``registered``."""
+        kind, _, name = key.partition(SEPARATOR)
+        if kind == "service":
+            service = self._services.get(name)
+            return service.registered if service is not None and name not in self._defined_services else None
+        check = self._checks.get(name)
+        return check.registered if check is not None and name not in self._defined_checks else None
+
     def ttl_left(self, check_id: str, now: float) -> float | None:
         """Seconds for which the last heartbeat of a TTL check still counts."""
         held = self._checks.get(check_id)
@@ -151,13 +139,13 @@ class LocalState:
         named = [validated(check) for check in name_checks(service.id, checks)]
         if replace_checks:
             kept = {check.check_id for check in named}
-            for check_id in [each for each in self._of_service.get(service.id, ()) if each not in kept]:
-                self._drop_check(check_id)
-        self._services[service.id] = _HeldService(service, service)
+            for check_id in self._of_service.get(service.id, ()):
+                if check_id not in kept:
+                    self._drop_check(check_id)
+        self._services[service.id] = HeldService(service, service)
         self._changes.add(node_service_key(service.id))
         for check_id in self._of_service.get(service.id, ()):
-            held = self._checks[check_id]
-            held.check = replace(held.check, service_name=service.name, service_tags=service.tags)
+            self._amend(check_id, service_name=service.name, service_tags=service.tags)
         for check in named:
             self._hold(check, now)
         self._follow_aliases(now)
@@ -225,65 +213,53 @@ class LocalState:
         held = self._checks.get(check_id)
         if held is None or not held.check.definition.ttl_s:
             raise NotFound(f'CheckID "{check_id}" does not have associated TTL')
-        held.ttl_deadline = now + held.check.definition.ttl_s
         limit, size = self.output_max_size(held.check), len(output.encode())
         if size > limit:
             output = f"{output.encode()[:limit].decode(errors='ignore')} ... (captured {limit} of {size} bytes)"
-        self._set(held, status, output, now)
+        self._checks[check_id] = replace(held, ttl_deadline=now + held.check.definition.ttl_s)
+        self._set(check_id, status, output, now)
         self._follow_aliases(now)
 
     def restore_ttl(self, check_id: str, status: HealthStatus, output: str, left_s: float, now: float) -> None:
         """What a TTL check was told before the restart, for the time that is left of it."""
         held = self._checks.get(check_id)
         if held is not None and held.check.definition.ttl_s:
-            held.ttl_deadline = now + min(left_s, held.check.definition.ttl_s)
-            self._set(held, status, output, now)
+            self._checks[check_id] = replace(held, ttl_deadline=now + min(left_s, held.check.definition.ttl_s))
+            self._set(check_id, status, output, now)
             self._follow_aliases(now)
 
     def observe(self, check_id: str, status: HealthStatus, output: str, now: float) -> None:
-        """The result of one run; the check follows once its thresholds are met. A check that is gone by now is left alone.
-
-        A warning is no failure: it counts towards ``success_before_passing``."""
+        """The result of one run; the check follows once its thresholds are met. A check that is gone by now is left alone."""
         held = self._checks.get(check_id)
         if held is None:
             return
-        definition = held.check.definition
-        if status is HealthStatus.CRITICAL:
-            held.successes, held.failures = 0, held.failures + 1
-            if held.failures < definition.failures_before_critical:
-                if held.failures < (definition.failures_before_warning or definition.failures_before_critical):
-                    return
-                status = HealthStatus.WARNING
-        else:
-            held.successes, held.failures = held.successes + 1, 0
-            if held.successes < definition.success_before_passing:
-                return
-        self._set(held, status, output, now)
-        self._follow_aliases(now)
+        self._checks[check_id], counts = after_run(held, status)
+        if counts is not None:
+            self._set(check_id, counts, output, now)
+            self._follow_aliases(now)
 
     def follow(self, check_id: str, status: HealthStatus, output: str, now: float) -> None:
         """What an alias of something on another node has become."""
-        held = self._checks.get(check_id)
-        if held is not None:
-            self._set(held, status, output, now)
+        if check_id in self._checks:
+            self._set(check_id, status, output, now)
             self._follow_aliases(now)
 
     def override_tags(self, service_id: str, tags: tuple[str, ...]) -> None:
         """Takes the tags that others gave a service that allows it (``enable_tag_override``)."""
         held = self._services.get(service_id)
         if held is not None and held.service.enable_tag_override and held.service.tags != tags:
-            held.service = replace(held.service, tags=tags)
+            self._services[service_id] = replace(held, service=replace(held.service, tags=tags))
             for check_id in self._of_service.get(service_id, ()):
-                self._checks[check_id].check = replace(self._checks[check_id].check, service_tags=tags)
+                self._amend(check_id, service_tags=tags)
 
     def tick(self, now: float) -> None:
         """TTL checks that were not updated in time turn critical."""
         for check_id in self._timed:
             held = self._checks[check_id]
             if held.ttl_deadline is not None and held.ttl_deadline <= now:
-                held.ttl_deadline = None
+                self._checks[check_id] = replace(held, ttl_deadline=None)
                 last = f" (last output before timeout follows): {held.check.output}" if held.check.output else ""
-                self._set(held, HealthStatus.CRITICAL, f"TTL expired{last}", now)
+                self._set(check_id, HealthStatus.CRITICAL, f"TTL expired{last}", now)
         self._follow_aliases(now)
 
     def overdue(self, now: float) -> list[str]:
@@ -329,47 +305,46 @@ class LocalState:
         placed = replace(check, node=self.node.name, output="")
         if service is not None:
             placed = replace(placed, service_name=service.service.name, service_tags=service.service.tags)
-        held = _HeldCheck(placed, check)
         if before is not None:
-            held.check = replace(placed, status=before.check.status, output=before.check.output)
-            held.critical_since = before.critical_since
-        if check.definition.ttl_s:
-            held.ttl_deadline = now + check.definition.ttl_s
+            placed = replace(placed, status=before.check.status, output=before.check.output)
+        ttl_s = check.definition.ttl_s
+        self._checks[check.check_id] = HeldCheck(
+            placed, check, ttl_deadline=now + ttl_s if ttl_s else None, critical_since=before.critical_since if before is not None else None
+        )
+        if ttl_s:
             self._timed[check.check_id] = None
-        self._checks[check.check_id] = held
-        self._of_service.setdefault(check.service_id, {})[check.check_id] = None
+        self._of_service[check.service_id] = (*self._of_service.get(check.service_id, ()), check.check_id)
         if check.definition.alias_service or check.definition.alias_node:
             self._aliases[check.check_id] = None
         self._changes.add(node_check_key(check.check_id))
 
     def _drop_check(self, check_id: str) -> None:
         held = self._checks.pop(check_id)
-        siblings = self._of_service[held.check.service_id]
-        del siblings[check_id]
-        if not siblings:
-            del self._of_service[held.check.service_id]
+        siblings = tuple(each for each in self._of_service.pop(held.check.service_id) if each != check_id)
+        if siblings:
+            self._of_service[held.check.service_id] = siblings
         self._aliases.pop(check_id, None)
         self._timed.pop(check_id, None)
         self._changes.add(node_check_key(check_id))
 
     def _drop_service(self, service_id: str) -> None:
-        for check_id in list(self._of_service.get(service_id, ())):
+        for check_id in self._of_service.get(service_id, ()):
             self._drop_check(check_id)
         del self._services[service_id]
         self._changes.add(node_service_key(service_id))
 
-    def _set(self, held: _HeldCheck, status: HealthStatus, output: str, now: float) -> bool:
+    def _amend(self, check_id: str, **fields: Any) -> None:
+        held = self._checks[check_id]
+        self._checks[check_id] = replace(held, check=replace(held.check, **fields))
+
+    def _set(self, check_id: str, status: HealthStatus, output: str, now: float) -> bool:
         """Whether that is news."""
-        if self.discard_output:
-            output = ""
-        if status is not HealthStatus.CRITICAL:
-            held.critical_since = None
-        elif held.critical_since is None:
-            held.critical_since = now
-        if held.check.status is status and held.check.output == output:
+        held = self._checks[check_id]
+        after = fares(held, status, "" if self.discard_output else output, now)
+        self._checks[check_id] = after
+        if after.check is held.check:
             return False
-        held.check = replace(held.check, status=status, output=output)
-        self._changes.add(node_check_key(held.check.check_id))
+        self._changes.add(node_check_key(check_id))
         return True
 
     def _follow_aliases(self, now: float) -> None:
@@ -388,6 +363,6 @@ class LocalState:
                     others += [check for check in self.checks_of(service_id) if check.check_id != check_id]
                 outcome = alias_outcome(self.node.name, service_id, exists=self.service(service_id) is not None, checks=others)
                 output = outcome.output[: self.output_max_size(held.check)]
-                news |= self._set(held, outcome.status, output, now)
+                news |= self._set(check_id, outcome.status, output, now)
             if not news:
                 return

@@ -97,15 +97,16 @@ class LocalDriver:
 
     async def run(self) -> None:
         """For ever."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._changes.run(), name="local: changes")
-                group.create_task(self._runs.run(), name="local: checks")
-                group.create_task(self._push.run(), name="local: push")
-                group.create_task(self._keep_time(), name="local: TTLs")
-                group.create_task(self._reap(), name="local: reaper")
-        finally:
-            self._changes.close()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._changes.run(), name="local: changes")
+            group.create_task(self._runs.run(), name="local: checks")
+            group.create_task(self._push.run(), name="local: push")
+            group.create_task(self._keep_time(), name="local: TTLs")
+            group.create_task(self._reap(), name="local: reaper")
+
+    def close(self) -> None:
+        """After ``run`` has ended, or where it never began."""
+        self._changes.close()
 
     def _observed(self, check_id: str, outcome: Outcome) -> None:
         self.state.observe(check_id, outcome.status, outcome.output, asyncio.get_running_loop().time())

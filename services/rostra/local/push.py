@@ -11,7 +11,7 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from rostra.errors import RostraError, Unavailable
+from rostra.errors import BadRequest, RostraError, Unavailable
 from rostra.local.anti_entropy import AntiEntropy, Step
 from rostra.local.core import LocalState
 from rostra.model.catalog import Registration
@@ -34,7 +34,7 @@ _PUSHES = Counter("rostra_local_pushes_total", "Commands sent to the catalog", [
 
 
 class Push:
-    """Brings the catalog in line with ``state``. ``synced`` says whether it has been once."""
+    """Brings the catalog in line with ``state``. ``synced`` says whether it has been once, but for what the catalog refuses."""
 
     def __init__(
         self, state: LocalState, reader: Reader, writer: Writer, rng: random.Random, *, check_update_interval_s: float = 300.0
@@ -83,6 +83,9 @@ class Push:
             failure = await self._push_all(self._difference.steps(loop.time()))
         except RostraError as error:
             failure = error
+        if failure is None or isinstance(failure, BadRequest):
+            self._report_own()
+            self.synced = True
         if failure is not None:
             self._failures += 1
             self._compare_at = 0.0
@@ -90,8 +93,6 @@ class Push:
             log.log(logging.DEBUG if first else logging.WARNING, "catalog not in line yet", extra={"reason": failure})
             return (FIRST_RETRIES_S[self._failures - 1] if first else RETRY_S) * self._rng.uniform(1.0, 1.5)
         self._failures = 0
-        self._report_own()
-        self.synced = True
         return self._compare_at - loop.time()
 
     async def _compare(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -101,7 +102,7 @@ class Push:
         self._compare_at = loop.time() + full_sync_interval_s(len(nodes)) * self._rng.uniform(1.0, 1.5)
 
     async def _push_all(self, steps: Sequence[Step]) -> RostraError | None:
-        """One that is refused holds up none of the others; the last failure is returned."""
+        """One that is refused holds up none of the others; returns the failure that weighs most."""
         failures: list[RostraError] = []
 
         async def push(step: Step) -> None:
@@ -118,7 +119,7 @@ class Push:
                     group.create_task(push(step), name=f"push: {step.action}")
             if any(isinstance(failure, Unavailable) for failure in failures):
                 break
-        return failures[-1] if failures else None
+        return max(failures, key=lambda failure: isinstance(failure, Unavailable), default=None)
 
     async def _push(self, step: Step) -> None:
         loop = asyncio.get_running_loop()

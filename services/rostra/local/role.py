@@ -83,7 +83,8 @@ class LocalRole:
             group.create_task(self._driver.run(), name="local: driver")
 
     async def stop(self) -> None:
-        """What is open was closed when ``run`` ended."""
+        """What is being written to disk is written to its end."""
+        self._driver.close()
 
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         services, checks = self._driver.state.count()

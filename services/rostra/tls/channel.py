@@ -42,21 +42,21 @@ class RenewableChannel(aio.Channel):
             self._newest = None
             self._close_unused()
 
-    def unary_unary(self, method: str, *serde: Any, **_: Any) -> Any:
-        async def call(request: Any, **options: Any) -> Any:
+    def unary_unary(self, method: str, *serde: Any, **options: Any) -> Any:
+        async def call(request: Any, **of_call: Any) -> Any:
             line = self._begin()
             try:
-                return await line.channel.unary_unary(method, *serde)(request, **options)
+                return await line.channel.unary_unary(method, *serde, **options)(request, **of_call)
             finally:
                 self._end(line)
 
         return call
 
-    def unary_stream(self, method: str, *serde: Any, **_: Any) -> Any:
-        return self._streaming(lambda channel: channel.unary_stream(method, *serde))
+    def unary_stream(self, method: str, *serde: Any, **options: Any) -> Any:
+        return self._streaming(lambda channel: channel.unary_stream(method, *serde, **options))
 
-    def stream_stream(self, method: str, *serde: Any, **_: Any) -> Any:
-        return self._streaming(lambda channel: channel.stream_stream(method, *serde))
+    def stream_stream(self, method: str, *serde: Any, **options: Any) -> Any:
+        return self._streaming(lambda channel: channel.stream_stream(method, *serde, **options))
 
     def stream_unary(self, method: str, *_: Any, **__: Any) -> Any:
         raise Unsupported(f"{method}: none of rostra's methods takes a stream and answers once")

@@ -52,7 +52,7 @@ async def _look(host: str, port: int, material: Material | None) -> Finding:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REFUSAL_S):
                 if not await reader.read(1):
-                    return Finding(reason="it closes the connection after the handshake: does it take our certificate?")
+                    return Finding(reason="it ends the connection after the handshake: it seems not to trust our certificate")
         return Finding(names=_names(certificate))
     finally:
         writer.transport.abort()

@@ -51,7 +51,8 @@ class Server:
             f"-client={host}",
             "-retry-interval=1s",
             *(f"-retry-join={other}:{ports.serf_lan}" for other in others),
-            *ports.flags(),
+            *ports.flags("http", "dns", "grpc", "server", "serf_lan"),
+            "-serf-wan-port=-1",  # leaving it would take each of them 5 s more
             *flags,
         ]
         self.process: Running | None = None
@@ -141,6 +142,9 @@ class Servers:
         )
 
     def _agreed_leader(self) -> Server | None:
+        for server in self.all:
+            if server.process is not None and not server.is_up and server.process.wait() != 0:
+                raise RuntimeError(f"{server.name} ended:\n{server.process.output}")
         named = {server.leader() for server in self.up}
         return next((server for server in self.up if named == {f"{server.host}:{server.ports.server}"}), None)
 
@@ -151,8 +155,8 @@ class Servers:
     def stop(self) -> None:
         """The end of it."""
         for server in self.all:
-            if server.is_up:
-                server.kill()
+            if server.process is not None:
+                server.process.kill()  # also closes the pipes of one that has ended by itself
             server.api.close()
 
     def output(self) -> str:

@@ -21,8 +21,8 @@ SEED = int(os.environ.get("ROSTRA_CHAOS_SEED", random.randrange(10**6)))
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120 + 4 * SECONDS)]
 
-ALL_OF_THE_LOG = '-hcl=raft_snapshot_threshold = 100000000'
-SNAPSHOTS = "-hcl=raft_snapshot_threshold = 100 raft_snapshot_interval = \"1s\" raft_trailing_logs = 50"
+ALL_OF_THE_LOG = "-hcl=raft_snapshot_threshold = 100000000"
+SNAPSHOTS = '-hcl=raft_snapshot_threshold = 100 raft_snapshot_interval = "1s" raft_trailing_logs = 50'
 
 
 @pytest.mark.parametrize("count", [3, 5])

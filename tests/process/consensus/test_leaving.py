@@ -16,7 +16,7 @@ from .servers import Server, Servers
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
-QUICK = ('-hcl=leave_drain_time = "1s"', '-hcl=autopilot { server_stabilization_time = "1s" }')
+QUICK = ('-hcl=performance { leave_drain_time = "1s" }', '-hcl=autopilot { server_stabilization_time = "1s" }')
 
 
 @pytest.fixture
@@ -78,6 +78,7 @@ def test_no_client_of_the_others_sees_a_failed_write_while_the_leader_leaves(ser
     others = [server for server in servers.all if server is not leader]
     for server in others:
         eventually(lambda server=server: server.api.put("/v1/catalog/register", {"Node": "warm", "Address": "127.0.0.1"}).is_success, 5)
+    time.sleep(2.0)  # autopilot looks every second: a server that left before its first look would be taken in again for a moment
     stop = threading.Event()
     failed: list[str] = []
     done: list[str] = []
@@ -98,8 +99,8 @@ def test_no_client_of_the_others_sees_a_failed_write_while_the_leader_leaves(ser
         thread.join(20)
     assert failed == []
     assert len(done) > 100
-    removed = [line for line in others[0].running().lines if "configuration changed" in line]
-    assert len(removed) == 1, f"it was taken in again while it left: {removed}"
+    changes = [line for line in others[0].running().lines if "configuration changed" in line][1:]  # the first is the bootstrap
+    assert len(changes) == 1, f"it was taken in again while it left: {changes}"
 
 
 def test_every_server_names_the_leader_as_soon_as_it_knows_one(servers: Servers) -> None:
@@ -112,7 +113,7 @@ def test_every_server_names_the_leader_as_soon_as_it_knows_one(servers: Servers)
         try:
             if other.api.get("/v1/agent/self", within_s=1.0).json()["Stats"]["raft"]["last_contact"] == "never":
                 continue
-        except (httpx.HTTPError, KeyError):
+        except (httpx.HTTPError, LookupError, ValueError):
             continue
         break
     assert other.leader() == f"{leader.host}:{leader.ports.server}"

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, TypeVar, overload
 
-from rostra.gossip.core import Core
+from rostra.gossip.core import Core, push_pull_scale
 
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
+
+_COPIED_MEMBERS_MAX = 500
+"""So few members have tables of their own, which are faster."""
 
 _RINGS = 64
 """So many orders of probing are shuffled; each core gets one of them, turned by a random number of places."""
@@ -99,10 +102,13 @@ def acquaint(cores: list[Core], rng: random.Random) -> None:
     rings = [rng.sample(names, len(names)) for _ in range(min(_RINGS, len(cores)))]
     nodes, rows = first.membership._nodes, first.membership._rows
     records, status_ltimes = first.serf.members._records, first.serf.members._status_ltimes
+    table: Callable[[Mapping[Any, Any]], dict[Any, Any]] = dict if len(cores) <= _COPIED_MEMBERS_MAX else Overlay
     for core in cores:
         membership, members = core.membership, core.serf.members
-        membership._nodes, membership._rows = Overlay(nodes), Overlay(rows)
-        members._records, members._status_ltimes = Overlay(records), Overlay(status_ltimes)
+        membership._nodes, membership._rows = table(nodes), table(rows)
+        members._records, members._status_ltimes = table(records), table(status_ltimes)
         membership._living_versions = first.membership._living_versions.copy()
         ring, turn = rng.choice(rings), rng.randrange(len(names))
         membership._ring = ring[turn:] + ring[:turn]
+        # Settled: nobody's first push-pull, which comes sooner than the next ones, is still due.
+        core._push_pull_at += core.config.timing.push_pull_interval_s * rng.randrange(push_pull_scale(len(names)))

@@ -2,7 +2,8 @@
 
 The network loses, delays and duplicates datagrams, and may be cut between any two members, in one direction or both. Streams (push-pull,
 TCP pings) are delayed and cut like datagrams, but neither lost nor duplicated, as TCP is. A paused member keeps its timers and its
-packets, and lives through all of them when it wakes: a process that was stopped, or a host that swaps.
+packets, and lives through all of them when it wakes: a process that was stopped, or a host that swaps. Of a blocked one only the messages
+wait, in both directions, and its timers run on.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Process:
     events: list[tuple[float, CoreEvent]] = field(default_factory=list)
     timer_at: float = float("inf")
     resumes_at: float = 0.0
+    unblocked_at: float = 0.0
     incarnations: dict[str, int] = field(default_factory=dict)
 
     def changes(self, kind: MemberChangeKind) -> list[tuple[float, str]]:
@@ -67,7 +69,14 @@ class Process:
 
 class Simulation:
     def __init__(
-        self, seed: int, *, timing: Timing = LAN, keys: Iterable[bytes] = (), votes_on_names: bool = False, compress: bool = False
+        self,
+        seed: int,
+        *,
+        timing: Timing = LAN,
+        keys: Iterable[bytes] = (),
+        votes_on_names: bool = False,
+        compress: bool = False,
+        checks: bool = True,
     ) -> None:
         print(f"seed={seed}")
         self.rng = random.Random(seed)
@@ -82,6 +91,7 @@ class Simulation:
         self._keys = tuple(keys)
         self._votes_on_names = votes_on_names
         self._compress = compress
+        self._checks = checks
         self._addresses: dict[str, Address] = {}
         self._by_address: dict[Address, str] = {}
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
@@ -143,6 +153,10 @@ class Simulation:
 
     def pause(self, name: str, seconds: float) -> None:
         self.processes[name].resumes_at = self.now + seconds
+
+    def block(self, name: str, seconds: float) -> None:
+        """Whatever the member sends, and whatever is sent to it, waits; its timers run on."""
+        self.processes[name].unblocked_at = self.now + seconds
 
     def address(self, name: str) -> Address:
         return self._addresses[name]
@@ -241,11 +255,15 @@ class Simulation:
         target = self._by_address.get(address)
         if target is None or (sender, target) in self.network.cut or self.rng.random() < self.network.loss:
             return
+        sent_at = max(self.now, self.processes[sender].unblocked_at)
         for _ in range(1 + (self.rng.random() < self.network.duplication)):
-            self.at(self.now + self._latency(), lambda: self._deliver(target, self._addresses[sender], data))
+            self.at(sent_at + self._latency(), lambda: self._deliver(target, self._addresses[sender], data))
 
     def _deliver(self, target: str, source: Address, data: bytes) -> None:
-        if (process := self.processes.get(target)) is not None:
+        process = self.processes.get(target)
+        if process is not None and self.now < process.unblocked_at:
+            self.at(process.unblocked_at, lambda: self._deliver(target, source, data))
+        elif process is not None:
             self._input(process, lambda: process.core.receive_packet(data, source, self.now))
 
     def _open_stream(self, dialler: Process, stream: OpenStream) -> None:
@@ -276,10 +294,11 @@ class Simulation:
             else:
                 self._input(dialler, lambda: dialler.core.on_stream_answer(stream.exchange, message, self.now))
 
-        if blocked:
+        waits = max((self.processes[name].unblocked_at for name in (dialler.name, target or "") if name in self.processes), default=0.0)
+        if blocked or waits > stream.deadline:
             self.at(stream.deadline, fail)
         else:
-            self.at(self.now + 3 * self._latency(), arrive)
+            self.at(max(self.now, waits) + 3 * self._latency(), arrive)
 
     def _latency(self) -> float:
         return self.rng.uniform(*self.network.latency_s)
@@ -288,7 +307,7 @@ class Simulation:
         """An honest member sends nothing that is refused; what is known of a member never gets older."""
         assert not process.core.refused, f"{process.name} refused {dict(process.core.refused)}"
         nodes = process.core.membership.nodes
-        if len(nodes) > _CHECKED_MEMBERS_MAX:
+        if not self._checks or len(nodes) > _CHECKED_MEMBERS_MAX:
             return
         for name, node in nodes.items():
             assert node.incarnation >= process.incarnations.get(name, 0), f"{process.name} unlearned {name}@{node.incarnation}"

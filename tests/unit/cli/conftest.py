@@ -50,7 +50,7 @@ class FakeAgent:
                 self.end_headers()
                 self.wfile.write(payload)
 
-            do_GET = do_PUT = answer  # noqa: N815
+            do_GET = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass

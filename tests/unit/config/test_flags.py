@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -88,6 +89,7 @@ def value_for(key: Key) -> st.SearchStrategy[Any]:
     low, high = int(key.minimum or 0), int(key.maximum or 1 << 40)
     by_kind: dict[Kind, st.SearchStrategy[Any]] = {
         Kind.STRING: TEXT,
+        Kind.GOSSIP_KEY: st.sampled_from([16, 24, 32]).map(lambda size: base64.b64encode(bytes(range(size))).decode()),
         Kind.BOOL: st.booleans(),
         Kind.INT: st.integers(low, high),
         Kind.DURATION: st.integers(max(low * 1000, 1), 10**9).map(lambda milliseconds: milliseconds / 1000),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rostra.config import load
+from rostra.config import Loaded, load
 from rostra.config.key import Key, Kind, Standing
 from rostra.config.keys import DEFINITION_FIELDS, FLAGS, GROUPS, SETTINGS, VARIABLES
 from rostra.config.machine import Machine
@@ -90,10 +90,10 @@ KEYS_OF_3_5 = words("""
 
 SECURITY = ("acl", "auto_encrypt", "auto_config", "enable_acl", "server_name", "tls_cipher_suites", "tls_prefer", "tls.grpc.use_auto_cert")
 TLS = (*(path for path in SETTINGS if path.startswith(("tls", "verify_"))), "ca_file", "ca_path", "cert_file", "key_file")
+SECTIONS_OF_TLS = ("tls.https.", "tls.grpc.", "tls.internal_rpc.")
+CERTIFICATES = ("ca_file", "cert_file", "key_file")
 WITH_CERTIFICATES = {
-    **{path: [name for name in ("ca_file", "cert_file", "key_file") if name != path.rpartition(".")[2]] for path in TLS},
-    "ports.https": ["ca_file", "cert_file", "key_file"],
-    "ports.dns_tls": ["ca_file", "cert_file", "key_file"],
+    path: [name for name in CERTIFICATES if path not in (name, f"tls.defaults.{name}")] for path in (*TLS, "ports.https", "ports.dns_tls")
 }
 """What these settings mean nothing without, or half of something: keys of ``tls.defaults`` to load them beside."""
 
@@ -122,7 +122,7 @@ SPECIAL: dict[str, Any] = {
 
 
 SAME_WITH_DEV = frozenset({"server", "data_dir", "tls_min_version"})
-"""Settings that work but change nothing beside ``-dev``: it is a server, and it keeps nothing; TLS 1.2 is the oldest that gRPC can be told."""
+"""Settings that work but change nothing beside ``-dev``: it is a server, it keeps nothing, and TLS 1.2 is the oldest anyway."""
 
 
 def another(key: Key) -> Any:
@@ -174,6 +174,13 @@ def outcome(key: Key, argv: list[str], machine: Machine, culprit: str) -> Standi
         return Standing.HARMLESS if told else Standing.WORKS
     assert len(refusals) == 1
     return Standing.REFUSED
+
+
+def _changes_nothing(result: Loaded, beside: list[str], machine: Machine) -> bool:
+    try:
+        return result.settings == load(beside, {}, machine=machine).settings
+    except ConfigError:  # it is what was missing
+        return False
 
 
 @pytest.mark.parametrize("path", [*KEYS_OF_2_3, *KEYS_OF_3_5])

@@ -16,6 +16,7 @@ from rostra.consensus.role import ConsensusRole, ConsensusSettings
 from rostra.consensus.timing import DEVELOPMENT_TIMING
 from rostra.model.catalog import Node, Registration
 from rostra.model.identity import Identity
+from rostra.rpc.channels import PlainConnector
 from rostra.rpc.handlers import Handlers
 from rostra.rpc.inprocess import InProcessChannel
 from rostra.v1 import catalog_pb2_grpc, consensus_pb2_grpc
@@ -34,7 +35,7 @@ class Node1:
         settings = ConsensusSettings(
             DEVELOPMENT_TIMING, folder, snapshot_threshold=THRESHOLD, snapshot_interval_s=0.05, trailing_logs=TRAILING
         )
-        self.consensus = ConsensusRole(IDENTITY, settings, gossip, random.Random(1))
+        self.consensus = ConsensusRole(IDENTITY, settings, gossip, PlainConnector(), random.Random(1))
         self.catalog = CatalogRole(IDENTITY, ConsensusClient(channel, IDENTITY), gossip)
         self.client = CatalogClient(channel)
         handlers.add(consensus_pb2_grpc.add_ConsensusServiceServicer_to_server, self.consensus.servicer)

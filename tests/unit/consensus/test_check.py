@@ -21,6 +21,7 @@ from rostra.consensus.role import ConsensusRole, ConsensusSettings
 from rostra.consensus.storage import StorageDamaged
 from rostra.consensus.timing import DEVELOPMENT_TIMING
 from rostra.model.identity import Identity
+from rostra.rpc.channels import PlainConnector
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ class NoGossip:
 
 def role_on(folder: Path) -> ConsensusRole:
     identity = Identity("n1", "n1", "dc1", "127.0.0.1", "127.0.0.1", server=True)
-    return ConsensusRole(identity, ConsensusSettings(DEVELOPMENT_TIMING, folder), NoGossip(), random.Random(1))
+    return ConsensusRole(identity, ConsensusSettings(DEVELOPMENT_TIMING, folder), NoGossip(), PlainConnector(), random.Random(1))
 
 
 def flip_a_bit_of_an_entry(folder: Path) -> None:
@@ -94,7 +95,9 @@ def test_the_role_does_not_open_a_damaged_store(folder: Path) -> None:
         role_on(folder)
 
 
-async def test_a_large_log_is_walked_while_the_server_runs_which_ends_at_what_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_log_is_walked_while_the_server_runs_which_ends_at_what_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(check, "WALKED_FIRST_BYTES", 1000)
     flip_a_bit_of_an_entry(folder)
     with pytest.raises(ExceptionGroup) as failure:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from rostra.catalog.entries import normalized, topic_entries
 from rostra.catalog.rules import check_command
 from rostra.catalog.state import CatalogState
 from rostra.clients.agent import AgentDescription, LocalCheck
-from rostra.errors import NoLeader, NotFound, RostraError
+from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList, PoolStatus
+from rostra.errors import BadRequest, NoLeader, NotFound, RostraError
 from rostra.model.catalog import Check, Command, HealthStatus, Node, Registration, Service
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.coordinates import Coordinate
@@ -136,8 +138,14 @@ class SmallGossip:
         self.coordinates: dict[str, Coordinate] = {}
         self.joined: list[tuple[Sequence[str], str]] = []
         self.forced: list[tuple[str, bool, str]] = []
+        self.is_server = True
+        self.keys: dict[str, list[bytes]] = {pool: [bytes(16)] for pool in self.pools}
+        self.key_errors: dict[str, str] = {}
+        self.key_calls: list[tuple[str, bytes, str, int]] = []
 
     async def list_members(self, pool: str = "lan") -> tuple[Sequence[Member], bool]:
+        if pool not in self.pools:
+            raise BadRequest("a client is not in the WAN pool")
         return self.pools[pool], True
 
     async def join(self, addresses: Sequence[str], pool: str = "lan") -> int:
@@ -151,6 +159,24 @@ class SmallGossip:
 
     async def list_coordinates(self, pool: str = "lan") -> Mapping[str, Coordinate]:
         return self.coordinates
+
+    async def get_status(self) -> GossipStatus:
+        identity = Identity("n1", NODE_ID, "dc1", server=self.is_server)
+        return GossipStatus(identity, "0.1.0", {pool: PoolStatus(8301, True, bool(self.keys), {}) for pool in self.pools})
+
+    async def list_keys(self, pool: str = "lan", *, relay_factor: int = 0) -> KeyList:
+        self._answer_for_keys("list", b"", pool, relay_factor)
+        keys = [base64.b64encode(key).decode() for key in self.keys[pool]]
+        return KeyList(dict.fromkeys(keys, 1), dict.fromkeys(keys[:1], 1), 1, self.key_errors)
+
+    async def change_key(self, action: KeyAction, key: bytes, pool: str = "lan", *, relay_factor: int = 0) -> KeyChange:
+        self._answer_for_keys(action.name.lower(), key, pool, relay_factor)
+        return KeyChange(2, 2 - len(self.key_errors), self.key_errors)
+
+    def _answer_for_keys(self, action: str, key: bytes, pool: str, relay_factor: int) -> None:
+        if not self.keys:
+            raise BadRequest("the pool is not encrypted")
+        self.key_calls.append((action, key, pool, relay_factor))
 
 
 class SmallAgent:

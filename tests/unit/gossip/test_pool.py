@@ -16,6 +16,7 @@ import uvloop
 
 from rostra.errors import BadRequest, ConfigError, Conflict, NotFound, NotReady, Resync, Unavailable
 from rostra.gossip import driver
+from rostra.gossip.admission import within
 from rostra.gossip.feed import Feed
 from rostra.gossip.joining import RetryJoin
 from rostra.gossip.key_queries import KeyOperation
@@ -209,7 +210,50 @@ async def test_who_left_on_purpose_returns_only_when_told(pools: Pools, tmp_path
     await has(told, lambda: len(told.members()) == 2)
     storage.save_peers(dataclasses.replace(storage.load_peers(), addresses=(str(a.address),), has_left=True))
     untold = await pools.start("untold", storage=storage)
-    assert not untold.is_settled
+    for _ in range(20):  # more than the first dial takes
+        await asyncio.sleep(0)
+    assert "streams_opened" not in untold.stats()
+
+
+async def test_known_peers_that_do_not_answer_are_not_forgotten(pools: Pools, tmp_path: Path) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        peer = f"127.0.0.1:{closed.getsockname()[1]}"
+    storage = PoolStorage(tmp_path, "lan")
+    storage.save_peers(dataclasses.replace(storage.load_peers(), addresses=(peer,), event_time=7))
+    pool = await pools.start("a", storage=storage)
+    await pools.stop(pool)
+    assert storage.load_peers().addresses == (peer,)
+    assert storage.load_peers().event_time == 7 + 1
+
+
+async def test_a_disk_that_takes_nothing_is_no_reason_to_leave_the_pool(pools: Pools, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    a = await pools.start("a", storage=PoolStorage(tmp_path / "file", "lan", keeps_keys=False))
+    b = await pools.start("b")
+    await b.join([str(a.address)])
+    await has(a, lambda: len(a.members()) == 2)
+    await pools.stop(a)
+
+
+async def test_an_address_of_our_own_answers_but_settles_nothing(pools: Pools) -> None:
+    a = await pools.start("a")
+    assert [result.error for result in await a.join([str(a.address)])] == [""]
+    assert not a.is_settled
+    b = await pools.start("b")
+    await b.join([str(a.address)])
+    await has(a, lambda: len(a.members()) == 2)
+    assert a.is_settled
+
+
+async def test_datagrams_from_elsewhere_are_refused(pools: Pools) -> None:
+    a = await pools.start("a", networks=within(["127.0.0.2/32"]))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.3", 0))
+        udp.sendto(b"anything", (a.address.host, a.address.port))
+        while not a.refused():  # noqa: ASYNC110 (the condition is a counter, not an event)
+            await asyncio.sleep(0)
+    assert a.refused() == {"not_admitted": 1}
 
 
 async def test_joining_is_retried_until_someone_is_there(pools: Pools) -> None:

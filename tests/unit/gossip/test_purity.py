@@ -10,7 +10,22 @@ import pytest
 import rostra.gossip.core
 
 FOLDER = Path(rostra.gossip.core.__file__).parent
-SHELL = {"asking", "driver", "feed", "joining", "log", "pool", "role", "servicer", "storage", "transport", "__init__", "__main__"}
+SHELL = {
+    "asking",
+    "driver",
+    "feed",
+    "finding",
+    "joining",
+    "log",
+    "pool",
+    "role",
+    "servers",
+    "servicer",
+    "storage",
+    "transport",
+    "__init__",
+    "__main__",
+}
 CORES = sorted(path for path in FOLDER.rglob("*.py") if path.parent.name == "wire" or path.stem not in SHELL)
 FORBIDDEN = {"asyncio", "socket", "time", "datetime", "os", "logging", "threading", "secrets", "uuid", "grpc"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,15 @@ def met(bench: Bench) -> Bench:
     bench.on_joined(NODE, 0.0)
     bench.take_changes()
     return bench
+
+
+@pytest.mark.parametrize(("asked", "kept_s"), [("90s", 90.0), ("0s", 72 * HOUR), ("-1h", 72 * HOUR), ("soon", 72 * HOUR), ("", 72 * HOUR)])
+def test_a_failed_member_is_waited_for_as_long_as_it_asked(bench: Bench, asked: str, kept_s: float) -> None:
+    node = replace(NODE, meta=encode_tags({"rc_tm": asked}))
+    bench.on_joined(node, 0.0)
+    bench.on_gone(node, 100.0)
+    assert bench.reap(100.0 + kept_s) == []
+    assert bench.reap(100.1 + kept_s) == ["peer"]
 
 
 def test_a_newcomer_is_alive_with_its_tags(bench: Bench) -> None:

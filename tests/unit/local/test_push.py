@@ -23,13 +23,16 @@ from .small_catalog import SmallCatalog
 
 
 class Cluster:
-    """Reader and Writer of a small catalog, which can lose its leader: before it takes a command, or after."""
+    """Reader and Writer of a small catalog, which can lose its leader: before it takes a command, or after; what it was about to take it
+    may take late, when it has just been read."""
 
     def __init__(self) -> None:
         self.catalog = SmallCatalog()
         self.failure: RostraError | None = None
         self.takes_before_it_fails = False
         self.refuses: set[str] = set()
+        self.takes_late = False
+        self.late: list[Registration | Deregistration] = []
         self.written: list[Command] = []
         self.reads = 0
 
@@ -38,6 +41,9 @@ class Cluster:
             raise self.failure
         self.reads += 1
         values = self.catalog.values()
+        for command in self.late:
+            self.catalog.take(command)
+        self.late = []
         node = SimpleNamespace(values=lambda: values)
         return SimpleNamespace(views=(node, [None]))
 
@@ -49,6 +55,7 @@ class Cluster:
         if self.failure is None or self.takes_before_it_fails:
             self.catalog.take(command)
         if self.failure is not None:
+            self.late += [command] if self.takes_late else []
             raise self.failure
         return self.catalog.index
 
@@ -126,12 +133,45 @@ async def test_no_change_is_lost_while_there_is_no_leader(bench: Bench, failure:
     await bench.until(lambda: names(bench) == ["consul", "new"] and bench.cluster.catalog.services["new"].port == 99)
 
 
+async def test_a_command_that_takes_effect_late_does_not_outlast_what_was_said_since(bench: Bench) -> None:
+    bench.add("web", 1)
+    await bench.until(lambda: bench.push.synced)
+    bench.cluster.failure, bench.cluster.takes_late = UnknownOutcome("perhaps"), True
+    written = len(bench.cluster.written)
+    bench.add("web", 2)
+    bench.add("brief")
+    await bench.until(lambda: len(bench.cluster.written) >= written + 2)
+    bench.add("web", 1)
+    bench.remove("brief")
+    bench.cluster.failure = None
+    reads = bench.cluster.reads
+    await bench.until(lambda: bench.cluster.reads > reads and not bench.cluster.late and bench.push.synced)
+    await bench.until(lambda: names(bench) == ["consul", "web"] and bench.cluster.catalog.services["web"].port == 1)
+
+
+async def test_after_a_failure_the_whole_is_compared(bench: Bench) -> None:
+    await bench.until(lambda: bench.push.synced)
+    bench.cluster.failure = NoLeader()
+    written = len(bench.cluster.written)
+    bench.add("web")
+    await bench.until(lambda: len(bench.cluster.written) > written)
+    bench.cluster.failure = None
+    bench.cluster.catalog.services["stray"] = Service("stray", "stray")
+    await bench.until(lambda: names(bench) == ["consul", "web"])
+
+
 async def test_a_service_that_the_catalog_refuses_holds_up_no_other(bench: Bench) -> None:
     bench.cluster.refuses = {"a bad"}
-    for name in ("a bad", "b", "c"):
+    good = [f"s{number}" for number in range(3 * push.AT_ONCE)]
+    for name in ("a bad", *good):
         bench.add(name)
-    await bench.until(lambda: names(bench) == ["b", "c", "consul"])
-    assert not bench.push.synced
+    await bench.until(lambda: names(bench) == sorted(["consul", *good]))
+    assert bench.cluster.reads == 1
+    await bench.until(lambda: bench.push.synced)
+    refused = len(bench.cluster.written)
+    bench.cluster.refuses = set()
+    await bench.until(lambda: "a bad" in names(bench))
+    assert len(bench.cluster.written) == refused + 1
 
 
 async def test_maintenance_and_its_end_reach_the_catalog(bench: Bench) -> None:

@@ -1,22 +1,31 @@
-"""One contract for both channels: what a client sees is the same over a socket and within the process."""
+"""One contract for every channel: what a client sees is the same over a socket, over TLS, and within the process."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from grpc import aio
 
+from rostra.config.settings import Tls
 from rostra.errors import BadRequest, NotLeader, RostraError
 from rostra.rpc.channels import connect
 from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
 from rostra.rpc.inprocess import STREAM_LIMIT, InProcessChannel
 from rostra.rpc.status import error_from_rpc
+from rostra.tls.authority import make_authority, make_certificate
+from rostra.tls.certificates import ProcessCertificates
+from rostra.tls.connector import Names, SecureConnector
+from rostra.tls.credentials import server_credentials
+from rostra.tls.material import utc_now
 from rostra.v1 import catalog_stream_pb2 as stream_pb2
 from rostra.v1 import catalog_stream_pb2_grpc, common_pb2, dns_pb2, dns_pb2_grpc, gossip_pb2, gossip_pb2_grpc
 
@@ -116,7 +125,7 @@ class World:
         return catalog_stream_pb2_grpc.CatalogStreamServiceStub(self.channel)
 
 
-@pytest.fixture(params=["socket", "in-process"])
+@pytest.fixture(params=["socket", "in-process", "TLS"])
 async def world(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[World]:
     world = World()
     door = None
@@ -124,12 +133,36 @@ async def world(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[
         door = Door("test door", [f"unix:{tmp_path}/door.sock"], world.handlers, {})
         await door.start()
         world.channel = connect(f"unix:{tmp_path}/door.sock")
+    elif request.param == "TLS":
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        certificates = mutual_tls(tmp_path)
+        assert certificates.internal_rpc is not None
+        credentials = server_credentials(certificates.internal_rpc, ask_clients=True)
+        door = Door("test door", [address], world.handlers, {}, credentials)
+        await door.start()
+        world.channel = SecureConnector(certificates, Names.of("dc1", "consul")).connect(address)
     else:
         world.channel = InProcessChannel(world.handlers, verify=True)
     yield world
     await world.channel.close()
     if door is not None:
         await door.stop()
+
+
+def mutual_tls(folder: Path) -> ProcessCertificates:
+    """Certificates with which both ends of a channel trust each other."""
+    authority = make_authority(utc_now(), 40)
+    pair = make_certificate(authority, "server", utc_now(), 40, ["server.dc1.consul"])
+    files = {"ca.pem": authority.certificate, "cert.pem": pair.certificate, "key.pem": pair.key}
+    for name, data in files.items():
+        (folder / name).touch(0o600)
+        (folder / name).write_bytes(data)
+    nothing = {"ca_file": "", "ca_path": "", "cert_file": "", "key_file": "", "tls_min_version": "tlsv1_2", "verify_incoming": True}
+    paths = {f"{name}_file": str(folder / f"{name}.pem") for name in ("ca", "cert", "key")}
+    settings = {"https": nothing, "grpc": nothing, "internal_rpc": {**nothing, **paths}}
+    return ProcessCertificates(msgspec.convert(settings, Tls))
 
 
 def batch(*sequences: int) -> stream_pb2.WriteRequest:

@@ -20,8 +20,8 @@ def run(arguments: Sequence[str]) -> int:
         """
         Reads the files and folders, and the environment, as rostra agent would, reports every
         problem, and prints the effective configuration: each setting with where it
-        comes from, secrets hidden. What follows -- is taken as further flags of the agent.
-        It starts nothing and asks no agent.
+        comes from, secrets hidden. Certificates are read and checked as well.
+        What follows -- is taken as further flags of the agent. It starts nothing and asks no agent.
         """,
         arguments="FILE_OR_FOLDER... [-- AGENT_FLAG...]",
     )
@@ -33,6 +33,10 @@ def run(arguments: Sequence[str]) -> int:
     if not options.arguments and not agent_flags:
         raise BadRequest("Must specify at least one config file or directory; rostra validate -h shows how")
     loaded = load([*_as_flags(options.config_format, options.arguments), *agent_flags], os.environ)
+    if loaded.settings.tls.is_on:
+        from rostra.tls.certificates import ProcessCertificates
+
+        ProcessCertificates(loaded.settings.tls)
     for warning in loaded.warnings:
         complain(f"warning: {warning}")
     if options.format == "json":

@@ -9,7 +9,6 @@ STRING, BOOL, INT, DURATION, HOSTS = Kind.STRING, Kind.BOOL, Kind.INT, Kind.DURA
 
 EIGHT_HOURS = 8 * 3600.0
 ENTERPRISE = "an enterprise feature of Consul"
-NO_AUTOPILOT = "servers are not added or removed automatically yet"
 
 JOIN = (
     Key(WORKS, "retry_join", HOSTS, (), "Address of a member to join, tried until it answers; repeatable.",
@@ -37,8 +36,8 @@ JOIN = (
         field="join.reconnect_timeout_s", minimum=EIGHT_HOURS),
     Key(WORKS, "reconnect_timeout_wan", DURATION, 72 * 3600.0, "The same for WAN members.", field="join.reconnect_timeout_wan_s",
         minimum=EIGHT_HOURS),
-    Key(HARMLESS, "advertise_reconnect_timeout", DURATION, 0.0, "Asks the other members to forget this one after this time.",
-        note="the others go by their own reconnect_timeout"),
+    Key(WORKS, "advertise_reconnect_timeout", DURATION, 0.0, "Asks the other members to forget this one after this time, once it failed.",
+        field="join.advertise_reconnect_timeout_s"),
 )  # fmt: skip
 
 SERVER = (
@@ -66,16 +65,14 @@ SERVER = (
     Key(HARMLESS, "raft_boltdb", Kind.TABLE, None, "Settings of Consul's log store.", note="the log is kept in LMDB"),
     Key(HARMLESS, "server_rejoin_age_max", DURATION, 168 * 3600.0, "How long a server may have been away.",
         note="no server is refused for its age"),
-    Key(HARMLESS, "autopilot.cleanup_dead_servers", BOOL, True, "Remove dead servers.", field="autopilot.cleanup_dead_servers",
-        note=NO_AUTOPILOT),
-    Key(HARMLESS, "autopilot.last_contact_threshold", DURATION, 0.2, "Silence after which a server is not healthy.",
-        field="autopilot.last_contact_threshold_s", note=NO_AUTOPILOT),
-    Key(HARMLESS, "autopilot.max_trailing_logs", INT, 250, "Entries a healthy server may lag.", field="autopilot.max_trailing_logs",
-        minimum=0, note=NO_AUTOPILOT),
-    Key(HARMLESS, "autopilot.min_quorum", INT, 0, "Servers that are never removed.", field="autopilot.min_quorum", minimum=0,
-        note=NO_AUTOPILOT),
-    Key(HARMLESS, "autopilot.server_stabilization_time", DURATION, 10.0, "Time a new server must be healthy before it votes.",
-        field="autopilot.server_stabilization_time_s", note=NO_AUTOPILOT),
+    Key(WORKS, "autopilot.cleanup_dead_servers", BOOL, True, "Remove dead servers.", field="autopilot.cleanup_dead_servers"),
+    Key(WORKS, "autopilot.last_contact_threshold", DURATION, 0.2, "Silence after which a server is not healthy.",
+        field="autopilot.last_contact_threshold_s"),
+    Key(WORKS, "autopilot.max_trailing_logs", INT, 250, "Entries a healthy server may lag.", field="autopilot.max_trailing_logs",
+        minimum=0),
+    Key(WORKS, "autopilot.min_quorum", INT, 0, "Servers that are never removed.", field="autopilot.min_quorum", minimum=0),
+    Key(WORKS, "autopilot.server_stabilization_time", DURATION, 10.0, "Time a new server must be healthy before it votes.",
+        field="autopilot.server_stabilization_time_s"),
     Key(REFUSED, "autopilot.redundancy_zone_tag", STRING, "", "Metadata that names a server's zone.", note=ENTERPRISE),
     Key(REFUSED, "autopilot.disable_upgrade_migration", BOOL, False, "No migration on upgrades.", note=ENTERPRISE),
     Key(REFUSED, "autopilot.upgrade_version_tag", STRING, "", "Metadata that names a server's version.", note=ENTERPRISE),
@@ -112,7 +109,7 @@ def _timing(pool: str, *, interval: float, nodes: int, probe: float, timeout: fl
 
 
 GOSSIP = (
-    Key(WORKS, "encrypt", STRING, "", "Key that gossip is encrypted with, base64; a keyring kept in the data folder goes before it.",
+    Key(WORKS, "encrypt", Kind.GOSSIP_KEY, "", "Key that gossip is encrypted with, base64; a keyring kept in the data folder wins.",
         flags=("encrypt",), field="gossip.encrypt", secret=True),
     Key(WORKS, "encrypt_verify_incoming", BOOL, True, "Take only encrypted gossip.", field="gossip.encrypt_verify_incoming"),
     Key(WORKS, "encrypt_verify_outgoing", BOOL, True, "Send only encrypted gossip.", field="gossip.encrypt_verify_outgoing"),

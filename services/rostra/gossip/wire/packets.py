@@ -18,8 +18,8 @@ COMPOUND_PART_BYTES: Final = 2
 
 MAX_COMPOUND_PARTS: Final = 255
 
-_WORTH_COMPRESSING_BYTES: Final = 100
-"""Shorter messages hardly ever shrink below the wrapping that compression adds, so they are not tried."""
+_WORTH_COMPRESSING_BYTES: Final = 256
+"""Shorter messages hardly ever shrink below the wrapping that compression adds, so they are not tried: pings, acks, one alive."""
 
 _CRC_HEADER: Final = struct.Struct(">BI")
 

@@ -13,13 +13,16 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from typing import Final
 
 from rostra.config.durations import format_duration
 from rostra.local.checks.dialing import reason
 from rostra.local.checks.outcome import SCRIPT_TIMEOUT_S, Outcome, Tail, critical
 from rostra.model.catalog import CheckDefinition, HealthStatus
 
-CHUNK = 65_536
+CHUNK: Final = 65_536
+KILL_LIMIT_S: Final = 1.0
+"""Wait for a killed script, which is gone at once unless the kernel holds it."""
 
 
 class ScriptCheck:
@@ -85,11 +88,12 @@ class Command:
             loop.add_reader(handle, self._reap, loop, handle, ended)
             loop.add_reader(ours, _drain, loop, ours, tail)
             try:
-                await ended
+                await asyncio.shield(ended)
             finally:
                 if self._process is not None:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
+                    await asyncio.wait([ended], timeout=KILL_LIMIT_S)
                 loop.remove_reader(ours)
                 _drain(loop, ours, tail)
         finally:

@@ -228,6 +228,7 @@ async def test_h2ping_passes_when_the_ping_comes_back(server_tls: ssl.SSLContext
         [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
         [frame(PING, flags=ACK, payload=b"rostra h")],
         [frame(SETTINGS), frame(GOAWAY, payload=bytes(8))],
+        [frame(SETTINGS), frame(PING, flags=ACK, payload=b"not this"), frame(GOAWAY, payload=bytes(8))],
         [frame(SETTINGS), b"\xff\xff\xff\x00\x00\x00\x00\x00\x00"],
         [frame(SETTINGS)] * 200,
     ],

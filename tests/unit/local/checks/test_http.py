@@ -10,7 +10,7 @@ import pytest
 
 from rostra.local.checks.dialing import Dialer
 from rostra.local.checks.http import HttpCheck
-from rostra.local.checks.http_exchange import MAX_BODY
+from rostra.local.checks.http_exchange import MAX_BODY, MAX_HEAD
 from rostra.local.checks.outcome import Outcome
 from rostra.model.catalog import CheckDefinition, HealthStatus
 
@@ -95,6 +95,18 @@ async def test_what_is_no_response_is_critical(answer: bytes) -> None:
         outcome = await check(f"http://127.0.0.1:{port}/")
         assert outcome.status is CRITICAL
         assert outcome.output.startswith(f'Get "http://127.0.0.1:{port}/": ')
+
+
+async def test_a_head_without_end_is_not_read_to_its_end() -> None:
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            writer.write(b"X: %s\r\n" % (b"x" * 60_000))
+            await writer.drain()
+
+    async with serving(endless) as port:
+        outcome = await check(f"http://127.0.0.1:{port}/", timeout_s=10.0)
+    assert outcome.output.endswith(f"the head of the response is longer than {MAX_HEAD} bytes")
 
 
 async def test_nobody_there_and_nobody_answering_are_critical_and_told_apart() -> None:

@@ -1,1 +1,0 @@
-"""Checks of rostra and of a real Consul, side by side."""

@@ -1,0 +1,1 @@
+"""TLS between processes: clusters, HTTPS, gRPC and DNS with certificates that ``rostra tls`` made."""
