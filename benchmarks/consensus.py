@@ -1,8 +1,7 @@
-"""The replicated log, beside etcd: proposals, reads, failover, restart and catching up, of one durable server and of three.
+"""The replicated log: proposals a second and their latency, of one durable server and of three.
 
 Servers run as processes of their own on 127.0.0.1 and keep their logs below ``--folder``; proposals of 256 bytes come from another
-process over gRPC streams to the leader. etcd (found on PATH) takes ``Put`` with values of 256 bytes over gRPC, one caller for each in
-flight, which is its API. Rounds alternate between the two, so that a slow moment of the machine falls on both.
+process over gRPC streams to the leader.
 """
 
 from __future__ import annotations
@@ -11,16 +10,12 @@ import argparse
 import asyncio
 import contextlib
 import os
-import platform
-import shutil
-import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -28,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from grpc import aio
 
 from rostra.clients.consensus import ConsensusClient, Proposal
 from rostra.errors import RostraError
@@ -183,21 +177,22 @@ def _run(work: Callable[..., Coroutine[Any, Any, Measured]], arguments: Sequence
         return runner.run(work(*arguments))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--count", type=int, default=3)
-    a = parser.parse_args()
-    with tempfile.TemporaryDirectory() as f:
-        c = Rostra(Path(f), a.count)
-        try:
-            l = c.leader()
-            print("pid", c.processes[l].pid, [p.pid for p in c.processes])
-            for i, s in LOADS:
-                print(i, s, apart(propose, c.addresses[l], i, s, a.seconds))
-        finally:
-            c.stop()
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-seconds", type=float, default=3.0, help="length of each sample")
+    options = parser.parse_args()
+    for count in (1, 3):
+        with tempfile.TemporaryDirectory() as folder:
+            cluster = Rostra(Path(folder), count)
+            try:
+                address = cluster.addresses[cluster.leader()]
+                for in_flight, streams in LOADS:
+                    measured = apart(propose, address, in_flight, streams, options.seconds)
+                    print(f"{count} servers, {in_flight:4} in flight over {streams} streams: {measured}", flush=True)
+            finally:
+                cluster.stop()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,7 +1,7 @@
 """What all tests share: the rule about real peers.
 
 A test marked ``interop`` needs programs that are not ours: ``@pytest.mark.interop("consul", "dig")`` names them, or the test asks
-with the fixture ``require``. Where one is missing the test is skipped and says which. With ``ROSTRA_REQUIRE_PEERS=1``, as in CI after
+with the fixture ``require``. Where one is missing the test is skipped and says which. With ``REQUIRE_REAL_PEERS=1``, as in CI after
 the peers have been installed, no interop test may be skipped, for whatever reason.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 
 import pytest
 
-PEERS_ARE_REQUIRED = os.environ.get("ROSTRA_REQUIRE_PEERS", "") not in ("", "0")
+PEERS_ARE_REQUIRED = os.environ.get("REQUIRE_REAL_PEERS", "") not in ("", "0")
 
 
 def require_programs(*programs: str) -> None:
@@ -41,5 +41,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.skipped and PEERS_ARE_REQUIRED and item.get_closest_marker("interop") is not None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
-        report.longrepr = f"skipped although ROSTRA_REQUIRE_PEERS is set: {reason}"
+        report.longrepr = f"skipped although REQUIRE_REAL_PEERS is set: {reason}"
     return report

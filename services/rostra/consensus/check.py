@@ -42,7 +42,9 @@ class StoreCheck:
         if not path.exists():
             return
         command = [sys.executable, "-P", "-m", "rostra.consensus.check", str(self._folder)]
-        self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._child = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         assert self._child.stdout is not None
         opened = self._child.stdout.readline().strip() == OPENED
         if not opened or path.stat().st_size <= WALKED_FIRST_BYTES:
@@ -61,7 +63,7 @@ class StoreCheck:
         if self._child is None or self._child.returncode is not None:
             return
         _, said = self._child.communicate()
-        code = self._child.returncode
+        code = self._child.wait()
         if code < 0:
             raise StorageDamaged(
                 f"{self._folder / LOG_FILE} is damaged: the process that checked it was ended by {signal.Signals(-code).name}. "

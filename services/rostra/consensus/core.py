@@ -847,7 +847,7 @@ class Core:
                     next_index, self.log.last_index + 1, max_bytes=options.max_append_bytes, max_count=options.max_append_entries
                 )
             shared[next_index] = entries
-        is_partial = next_index + len(entries) > self.log.last_index
+        is_partial = next_index + len(entries) > self.log.last_index and len(entries) < self.options.max_append_entries
         if is_partial and progress.inflight >= self.options.max_inflight_partial:
             return False
         self._send_entries(peer, progress, round_, entries)

@@ -133,7 +133,7 @@ class LmdbStore:
     def verify(self) -> int:
         """Reads every entry as of one moment, whatever a server writes meanwhile, and returns their number."""
         with self._environment.begin(db=self._log) as transaction, transaction.cursor() as cursor:
-            base_index = _BASE.unpack(self._get(transaction, b"base"))[0]
+            base_index: int = _BASE.unpack(self._get(transaction, b"base"))[0]
             if not cursor.set_range(_KEY.pack(base_index + 1)):
                 return 0
             index = base_index

@@ -12,7 +12,6 @@ import msgspec
 
 from rostra.consensus.model import Entry, PeerId, SnapshotMeta
 
-
 NO_ANSWER = 0
 """The round of an append that brings nothing but the commit index: it is not answered."""
 

@@ -13,10 +13,9 @@ from rostra.consensus.limits import Limits
 from rostra.consensus.proposals import Batch, Outcome, PendingProposals
 from rostra.errors import BadRequest, Busy, NotLeader, NotReady, RostraError
 
-
-GATHER_PART: Final = 0.0
+GATHER_PART: Final = 0.5
 """The part of a sync for which those who were just answered are waited for,"""
-GATHER_S: Final = 0.0
+GATHER_S: Final = 0.002
 """and the most of it."""
 
 

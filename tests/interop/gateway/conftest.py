@@ -91,9 +91,12 @@ def consul() -> Iterator[Server]:
         end = time.monotonic() + START_S
         while True:
             try:
-                if len(json.loads(server.ask("GET", "/v1/health/state/passing").body)) >= 1:
+                passing = json.loads(server.ask("GET", "/v1/health/state/passing").body)
+                node = json.loads(server.ask("GET", "/v1/catalog/node/n1").body)["Node"]
+                # The leader registers the node first; its agent fills in the rest a moment later.
+                if passing and node["TaggedAddresses"] and node["Meta"]:
                     break
-            except (OSError, ValueError):
+            except (OSError, ValueError, TypeError):
                 pass
             assert time.monotonic() < end, "Consul did not start"
             time.sleep(0.05)

@@ -46,9 +46,9 @@ class _Consul(Deployment):
         super().__init__(folder, like.node, like.ports, like.commands)
         self.program = Program([shutil.which("consul") or "consul"], {"DOCKER_HOST": os.environ["DOCKER_HOST"]})
 
-    def start(self) -> None:
+    def start(self, within_s: float = 30.0) -> None:
         self.running["agent"] = Running(self.program, self.folder, self.commands["agent"])
-        eventually(lambda: self.api.get(f"/v1/health/node/{self.node}").json(), 30.0, "Consul serves")
+        eventually(lambda: self.api.get(f"/v1/health/node/{self.node}").json(), within_s, "Consul serves")
 
 
 @pytest.fixture(scope="module")

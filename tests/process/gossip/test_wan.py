@@ -26,7 +26,10 @@ def test_servers_of_a_datacenter_flood_into_the_wan_pool_and_leave_it_with_the_l
     eventually(lambda: json(first.api.get("/v1/catalog/datacenters")) == ["dc1", "dc2"], 10, "both datacenters")
     assert json(far.api.get("/v1/catalog/datacenters")) == ["dc2", "dc1"]
     assert json(client.api.get("/v1/catalog/datacenters")) == ["dc1"], "a client is not in the WAN pool"
-    areas = lambda: {area["Datacenter"] for area in json(first.api.get("/v1/coordinate/datacenters"))}  # noqa: E731
+
+    def areas() -> set[str]:
+        return {area["Datacenter"] for area in json(first.api.get("/v1/coordinate/datacenters"))}
+
     eventually(lambda: areas() == {"dc1", "dc2"}, 10, "coordinates of both")
     assert re.fullmatch(
         r"Estimated far\.dc2 <-> s1\.dc1 rtt: \d+\.\d{3} ms \(using WAN coordinates\)\n", first.cli("rtt", "-wan", "far.dc2")

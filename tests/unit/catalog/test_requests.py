@@ -54,11 +54,11 @@ async def test_without_a_leader_default_reads_wait_the_hold_time_and_later_ones_
     started = loop.time()
     with pytest.raises(NoLeader, match="No cluster leader"):
         await world.client.list_nodes()
-    assert HOLD_S / 2 < loop.time() - started < HOLD_S * 3
+    assert HOLD_S / 2 < loop.time() - started < HOLD_S * 20
     started = loop.time()
     with pytest.raises(NoLeader):
         await world.client.list_nodes(ReadOptions(Consistency.CONSISTENT))
-    assert loop.time() - started < HOLD_S / 2
+    assert loop.time() - started < HOLD_S
     stale = await world.client.list_nodes(STALE)
     assert [node.name for node in stale.value] == ["a"]
     assert not stale.known_leader

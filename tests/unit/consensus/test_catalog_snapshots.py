@@ -1,4 +1,4 @@
-"""``raft_snapshot_threshold``, ``raft_snapshot_interval`` and ``raft_trailing_logs``, with the catalog as the state machine that they are for."""
+"""``raft_snapshot_threshold``, ``raft_snapshot_interval`` and ``raft_trailing_logs``, with a catalog as the state machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Node1:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rostra.clients.gossip import MemberEvent
+from rostra.clients.gossip import MemberEvent, Settled
 from rostra.consensus import check
 from rostra.consensus.check import StoreCheck
 from rostra.consensus.lmdb_store import LOG_FILE, LmdbStore
@@ -74,7 +74,7 @@ def test_a_child_that_a_signal_ended_is_explained(folder: Path, monkeypatch: pyt
 class NoGossip:
     async def watch_members(self, pool: str = "lan") -> AsyncIterator[MemberEvent]:
         await asyncio.get_running_loop().create_future()
-        yield
+        yield Settled()
 
 
 def role_on(folder: Path) -> ConsensusRole:

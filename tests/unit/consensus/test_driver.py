@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ async def running(store: Store, snapshots: SnapshotStore, **changes: object) -> 
 
 
 @contextlib.asynccontextmanager
-async def leading(open_stores: Open, **changes: object) -> AsyncIterator[Consensus]:
+async def leading(open_stores: Open, **changes: Any) -> AsyncIterator[Consensus]:
     async with running(*open_stores(), **changes) as consensus:
         if not consensus.core.cluster_id:
             consensus.bootstrap(node_name="n1", address="127.0.0.1:8300")

@@ -919,15 +919,46 @@ def test_9_6_a_pre_vote_changes_nothing_at_the_voter() -> None:
 
 
 def test_10_2_1_appends_are_pipelined_up_to_a_window() -> None:
-    cluster = Cluster(3, Options(max_inflight=4))
+    cluster = Cluster(3, Options(max_inflight=4, max_append_entries=1))
     leader = cluster.elect("n1")
     cluster.advance(0.3)
     for number in range(10):
         leader.propose(b"%d" % number)
-    sent = [m for m in cluster.queue if isinstance(m, messages.AppendRequest) and m.entries and m.to == cluster["n2"].id]
-    assert len(sent) == 4
+    assert [len(append.entries) for append in appends_to(cluster, "n2")] == [1, 1, 1, 1]
     cluster.deliver()
     assert leader.core.commit_index == leader.core.log.last_index
+
+
+def test_10_2_1_appends_that_are_not_full_wait_for_an_acknowledgement_when_enough_are_under_way() -> None:
+    cluster = Cluster(3, Options(max_inflight_partial=2, max_append_entries=5))
+    leader = cluster.elect("n1")
+    cluster.advance(0.3)
+    for number in range(6):
+        leader.propose(b"%d" % number)
+    assert [len(append.entries) for append in appends_to(cluster, "n2")] == [1, 1]
+    leader.propose(b"fills an append")
+    assert [len(append.entries) for append in appends_to(cluster, "n2")] == [1, 1, 5]
+    cluster.deliver()
+    assert leader.core.commit_index == leader.core.log.last_index
+
+
+def appends_to(cluster: Cluster, name: str) -> list[messages.AppendRequest]:
+    return [m for m in cluster.queue if isinstance(m, messages.AppendRequest) and m.entries and m.to == cluster[name].id]
+
+
+def test_10_2_1_word_of_the_commit_index_is_not_answered() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect("n1")
+    cluster.advance(0.3)
+    index = leader.propose(b"a")
+    cluster.deliver(drop=[messages.AppendResponse])
+    cluster["n2"].core.step(
+        messages.AppendRequest(CLUSTER, leader.id, cluster["n2"].id, leader.core.term, messages.NO_ANSWER, index, leader.core.term, index),
+        cluster.now,
+    )
+    cluster["n2"].pump()
+    assert cluster["n2"].core.commit_index == index
+    assert not cluster.queue
 
 
 def test_10_2_1_a_lost_append_in_a_pipeline_is_found_and_repeated() -> None:

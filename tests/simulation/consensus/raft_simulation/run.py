@@ -1,22 +1,15 @@
-"""Runs seeds: ``python tests/simulation/consensus/raft_simulation/run.py --seeds 100000``, in as many processes as there
+"""Runs seeds: ``python -m tests.simulation.consensus.raft_simulation.run --seeds 100000``, in as many processes as there
 are cores. A failing seed is printed with its step; ``--first SEED --seeds 1`` replays it by itself."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
-if __package__:
-    from .history import find_violation
-    from .world import Profile, World
-else:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from raft_simulation.history import find_violation
-    from raft_simulation.world import Profile, World
+from .history import find_violation
+from .world import Profile, World
 
 
 def run_seed(seed: int, profile: Profile, events: int, *, settle: bool = False) -> Counter[str]:
