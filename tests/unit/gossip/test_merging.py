@@ -24,8 +24,7 @@ from rostra.model.members import MemberChange, MemberStatus
 
 HOME = Address(bytes((10, 0, 0, 1)), 7946)
 NOW = 1000.0
-ROWS_PER_CALL = 40
-"""About a millisecond of work."""
+ROWS_PER_CALL = TURN // merging._TAKING_IN_COST + 1
 
 
 def row(number: int, state: RowState = RowState.ALIVE, incarnation: int = 1, versions: bytes = bytes(OURS)) -> bytes:
