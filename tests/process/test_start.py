@@ -16,7 +16,6 @@ from .conftest import Start
 from .harness.deployment import HOST, Deployment, dev_agent
 from .harness.program import Program
 from .harness.system import children, files_below, listeners, written_files
-from .harness.waiting import Stopwatch
 
 pytestmark = pytest.mark.process
 
@@ -146,13 +145,6 @@ def test_no_file_is_made_and_no_process_started(agent: Deployment) -> None:
     assert files_below(agent.folder) == {"home", "tmp", "work"}
     assert written_files(agent.only.pid) == []
     assert children(agent.only.pid) == []
-
-
-def test_the_first_answer_comes_within_a_second_or_two(start_dev: Start) -> None:
-    """The benchmark measures one second; a busy machine is given more."""
-    watch = Stopwatch()
-    start_dev()
-    assert watch.elapsed_s < 3.0
 
 
 def test_without_a_name_the_node_is_called_as_the_host(program: Program, tmp_path: Path) -> None:

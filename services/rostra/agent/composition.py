@@ -72,7 +72,7 @@ def gossip_tags(settings: Settings, identity: Identity) -> dict[str, str]:
 
 
 def _build_gossip(assembly: Assembly) -> None:
-    from rostra.gossip.admission import every, from_networks, same_datacenter, servers_only, within
+    from rostra.gossip.admission import every, from_networks, named_by_datacenter, same_datacenter, servers_only, within
     from rostra.gossip.joining import RetryJoin
     from rostra.gossip.keyring import decode_key
     from rostra.gossip.pool import PoolConfig
@@ -139,7 +139,7 @@ def _build_gossip(assembly: Assembly) -> None:
                 bind_port=ports.serf_wan,
                 advertise_host=identity.wan_address,
                 timing=timing(WAN, gossip.wan, join.reconnect_timeout_wan_s),
-                admit=every(servers_only(frozenset({SERVER_ROLE})), from_networks(wan_networks)),
+                admit=every(servers_only(frozenset({SERVER_ROLE})), named_by_datacenter(), from_networks(wan_networks)),
                 networks=wan_networks,
                 start_join=join.start_join_wan,
                 retry_join=retry(join.retry_join_wan, join.retry_interval_wan_s, join.retry_max_wan),

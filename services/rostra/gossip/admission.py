@@ -38,6 +38,16 @@ def servers_only(server_roles: frozenset[str]) -> Admit:
     return admit
 
 
+def named_by_datacenter() -> Admit:
+    """For the WAN pool: a name is NODE.DATACENTER there, so that a LAN pool joined by mistake does not leak its members into it."""
+
+    def admit(name: str, address: Address, meta: bytes) -> str:
+        datacenter = decode_tags(meta).get("dc", "")
+        return "" if datacenter and name.endswith(f".{datacenter}") else f"its name does not end with its datacenter {datacenter!r}"
+
+    return admit
+
+
 def within(networks: Sequence[str]) -> Networks:
     """Networks in CIDR notation; without any, every address is in them. An IPv4 address in 16 bytes counts as the IPv4 address."""
     known = [ipaddress.ip_network(network, strict=False) for network in networks]

@@ -40,7 +40,7 @@ async def test_it_lists_us_with_our_tags_and_sees_us_leave_and_fail(cluster: Clu
     await ours.leave()
     await until(lambda: server.sees("ours", "left"), 10, "it saw us leave")
     await cluster.crash(other)
-    await until(lambda: server.sees("other", "failed"), 15, "it saw the other fail")
+    await until(lambda: server.sees("other", "failed"), 40, "it saw the other fail")
     third = await cluster.ours("third", port=8301, tags={**TAGS, "id": "33333333-2222-3333-4444-555555555555"})
     await third.join([server.address])
     await client.kill()

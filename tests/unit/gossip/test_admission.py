@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from rostra.gossip.address import Address
-from rostra.gossip.admission import ANYWHERE, every, from_networks, same_datacenter, servers_only, within
+from rostra.gossip.admission import ANYWHERE, every, from_networks, named_by_datacenter, same_datacenter, servers_only, within
 from rostra.gossip.wire.tags import encode_tags
 
 
@@ -36,3 +36,10 @@ def test_all_rules_must_hold_and_the_first_that_does_not_says_why() -> None:
     assert "11.0.0.1" in rule("x", outside, encode_tags(server))
     assert "'consul'" in rule("x", outside, encode_tags({**server, "role": "consul"}))
     assert "'dc2'" in rule("x", outside, encode_tags({"dc": "dc2"}))
+
+
+def test_in_the_wan_pool_a_name_ends_with_its_datacenter() -> None:
+    rule, home, meta = named_by_datacenter(), Address(bytes([10, 0, 0, 1]), 1), encode_tags({"dc": "dc1"})
+    assert rule("s1.dc1", home, meta) == ""
+    assert "does not end with its datacenter" in rule("s1", home, meta)
+    assert rule("s1.dc2", home, meta) != ""
