@@ -199,18 +199,16 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
         self, request: gossip_pb2.WatchUserEventsRequest, context: Any
     ) -> AsyncIterator[gossip_pb2.WatchUserEventsResponse]:
         _, pool = self._pool(request.pool)
-        yield gossip_pb2.WatchUserEventsResponse(hello=make_hello(self._gossip.identity, "gossip"))
-        lost = 0
+        first = gossip_pb2.WatchUserEventsResponse(hello=make_hello(self._gossip.identity, "gossip"))
         while True:
-            with pool.watch_user_events() as events:  # before anything is sent: no event comes between two subscriptions
-                if lost:
-                    yield gossip_pb2.WatchUserEventsResponse(lost=lost)
+            with pool.watch_user_events() as events:  # before anything is sent: what comes from then on is counted
+                yield first
                 try:
                     async for event in events:
                         message = gossip_pb2.UserEvent(name=event.name, payload=event.payload, ltime=event.ltime, coalesce=event.coalesce)
                         yield gossip_pb2.WatchUserEventsResponse(user_event=message)
                 except Resync:
-                    lost = events.lost
+                    first = gossip_pb2.WatchUserEventsResponse(lost=events.lost)
 
     async def ListKeys(self, request: gossip_pb2.ListKeysRequest, context: Any) -> gossip_pb2.ListKeysResponse:
         _, pool = self._pool(request.pool)
