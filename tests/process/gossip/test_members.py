@@ -179,4 +179,4 @@ def test_foreign_bytes_at_the_server_port_end_the_connection_at_once(agents: Age
             connection.sendall(data)
             while connection.recv(4096):
                 pass
-    assert json(server.api.get("/v1/status/leader"))
+    eventually(lambda: json(server.api.get("/v1/status/leader")), 20, "it leads, whatever was thrown at it")
