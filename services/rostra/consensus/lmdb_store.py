@@ -216,6 +216,16 @@ class LmdbStore:
                     cursor.delete()
         self._deleted_to = to_index
 
+    def replace_configurations(self, data: bytes, snapshot: SnapshotMeta | None) -> None:
+        """Manual recovery: every configuration in the log becomes this one, and ``snapshot`` the latest. Before anything else."""
+        with self._environment.begin(write=True) as transaction:
+            for key in [bytes(key) for key, _ in transaction.cursor(db=self._configurations)]:
+                entry = _decode_entry(_KEY.unpack(key)[0], key, transaction.get(key, db=self._log))
+                transaction.put(*_encode_entry(msgspec.structs.replace(entry, data=data)), db=self._log)
+                self._put(transaction, key, data, self._configurations)
+            if snapshot is not None:
+                self._put(transaction, b"snapshot", _ENCODE(snapshot))
+
     def close(self) -> None:
         self._environment.close()
         self._unlock()

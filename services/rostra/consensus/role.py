@@ -16,6 +16,7 @@ from rostra.consensus.lmdb_store import LmdbStore
 from rostra.consensus.peers import AddressBook, Peers
 from rostra.consensus.raft_servicer import RaftServicer
 from rostra.consensus.ready import Options
+from rostra.consensus.recovery import FILE, recover_from_file
 from rostra.consensus.servers import MemberWatch, Servers
 from rostra.consensus.servicer import ConsensusServicer
 from rostra.consensus.snapshots import FileSnapshots, MemorySnapshots, SnapshotStore
@@ -57,7 +58,7 @@ class ConsensusRole:
         self._check = StoreCheck(settings.folder) if settings.folder is not None else None
         if self._check is not None:
             self._check.before_start()
-        store, snapshots = _open(settings.folder)
+        store, snapshots = _open(settings.folder, identity.id)
         book = AddressBook(lambda: self.consensus.core.configuration)
         self._peers = Peers(identity, book, lambda: self.consensus.core.id, connector, rng)
         self.consensus = Consensus(
@@ -128,8 +129,10 @@ class ConsensusRole:
         return {"raft": self.consensus.stats()}
 
 
-def _open(folder: Path | None) -> tuple[Store, SnapshotStore]:
+def _open(folder: Path | None, node_id: str) -> tuple[Store, SnapshotStore]:
     if folder is None:
         return MemoryStore(), MemorySnapshots()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return LmdbStore(folder), FileSnapshots(folder / "snapshots")
+    store, snapshots = LmdbStore(folder), FileSnapshots(folder / "snapshots")
+    for place in (folder.parent / "raft" / FILE, folder / FILE):  # the first is where Consul has it
+        recover_from_file(place, store, snapshots, node_id)
+    return store, snapshots

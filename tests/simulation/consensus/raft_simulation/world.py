@@ -47,6 +47,7 @@ class Profile:
     slow_disk_s: float = 8.0
     transfer_s: float = 12.0
     change_s: float = 6.0
+    early_changes: float = 0.1
     snapshot_s: float = 2.0
     wipe: float = 0.1
     write_s: float = 0.3
@@ -465,7 +466,7 @@ class World:
     def _change_membership(self) -> None:
         for server in [] if self.calm else self.leaders():
             settled = server.core.term_confirmed and server.core.history.latest_index <= server.core.commit_index
-            if settled or self.rng.random() < 0.1:
+            if settled or self.rng.random() < self.profile.early_changes:
                 self._change(server)
 
     def _change(self, leader: Server) -> None:
