@@ -19,12 +19,20 @@ HELP_FLAGS = ("-h", "-help", "--h", "--help")
 WIDTH = 80
 
 
+class HelpAsked(Exception):
+    """Instead of flags, help was asked for. Who catches it shows ``parser``'s, or reads its flags."""
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__()
+        self.parser = parser
+
+
 class Parser(argparse.ArgumentParser):
     """The flags of one command. ``arguments`` names what follows the flags, as the usage line shows it, and is empty for nothing."""
 
     def __init__(self, command: str, description: str, *, arguments: str = "", arguments_max: int = sys.maxsize) -> None:
         super().__init__(prog=f"rostra {command}", description=description, allow_abbrev=False, add_help=False, formatter_class=_formatter)
-        self._arguments = arguments
+        self.usage_arguments = arguments
         self._arguments_max = arguments_max if arguments else 0
         self._switches: set[str] = set()
         self._flags: dict[str, list[argparse.Action]] = {}
@@ -55,9 +63,10 @@ class Parser(argparse.ArgumentParser):
         self._flags.setdefault(self._section, []).append(action)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """The flags' values by name, and what follows them as ``arguments``. Help ends the program with exit code 0.
+        """The flags' values by name, and what follows them as ``arguments``.
 
-        Raises ``BadRequest`` for a flag that does not exist, a value that is missing or wrong, and too many arguments.
+        Raises ``HelpAsked`` for ``-h`` anywhere, and ``BadRequest`` for a flag that does not exist, a value that is missing or
+        wrong, and too many arguments.
         """
         flags, rest = self._bring_into_form(arguments)
         if len(rest) > self._arguments_max:
@@ -72,8 +81,7 @@ class Parser(argparse.ArgumentParser):
         words = iter(arguments)
         for word in words:
             if word in HELP_FLAGS:
-                self.print_help()
-                raise SystemExit(0)
+                raise HelpAsked(self)
             if word == "--":
                 rest.extend(words)
             elif word.startswith("-") and word != "-":
@@ -93,6 +101,14 @@ class Parser(argparse.ArgumentParser):
             raise self._refusal(f"flag needs an argument: -{name}")
         return f"-{name}={following}"
 
+    @property
+    def actions(self) -> list[argparse.Action]:
+        """The flags, as argparse knows them."""
+        return [action for actions in self._flags.values() for action in actions]
+
+    def is_switch(self, action: argparse.Action) -> bool:
+        return action.option_strings[0].removeprefix("-") in self._switches
+
     def _names(self) -> list[str]:
         return [option.removeprefix("-") for option in self._option_string_actions]
 
@@ -107,7 +123,7 @@ class Parser(argparse.ArgumentParser):
         """Consul's layout: usage, what it does, then each flag with its text below it."""
         import textwrap  # here and below: only help pays for it
 
-        usage = f"Usage: {self.prog} [options] {self._arguments}".rstrip()
+        usage = f"Usage: {self.prog} [options] {self.usage_arguments}".rstrip()
         parts = [usage, textwrap.indent(textwrap.dedent(self.description or "").strip(), "  ")]
         for title, actions in self._flags.items():
             parts.append(title)

@@ -1,6 +1,7 @@
 """``rostra``: the table of commands, and what happens around every one of them.
 
-A client command asks an agent over Consul's HTTP API. A server command runs in the foreground: the agent, or one of its six roles.
+A client command asks an agent over Consul's HTTP API; a tool asks nobody. A server command runs in the foreground: the agent, or one
+of its six roles.
 ``rostra catalog`` is both: with ``nodes``, ``services`` or ``datacenters`` it asks, with flags or alone it is the role. Exit codes
 are those of ``rostra.cli.exits``; without a command it is Consul's 127.
 """
@@ -11,9 +12,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from rostra.cli import exits
-from rostra.cli.flags import HELP_FLAGS, did_you_mean
+from rostra.cli.flags import HELP_FLAGS, HelpAsked, did_you_mean
 from rostra.cli.output import complain
 from rostra.errors import RostraError
 
@@ -33,7 +35,6 @@ CLIENTS = {
     "force-leave": "Take a failed member for left",
     "info": "Show an agent's counters",
     "join": "Have an agent join a cluster",
-    "keygen": "Make a key for gossip encryption",
     "keyring": "List and change the keys of gossip encryption",
     "leave": "Have an agent leave its cluster and end",
     "maint": "Take a node or a service out of discovery, and back",
@@ -44,12 +45,19 @@ CLIENTS = {
     "rtt": "Estimate the round trip between two nodes",
     "services deregister": "Take services from an agent",
     "services register": "Register services with an agent",
+}
+TOOLS = {
+    "completion": "Print what lets a shell complete rostra's commands and flags",
+    "help": "Show this page, or what a command does",
+    "keygen": "Make a key for gossip encryption",
     "tls ca create": "Make an authority for the certificates of a cluster",
     "tls cert create": "Make a certificate for an agent or a client",
     "validate": "Check configuration and show what comes of it",
     "version": "Show the version",
 }
-WORDS_MAX = max(command.count(" ") for command in CLIENTS) + 1
+COMMANDS = {**CLIENTS, **TOOLS}
+"""Those that run to their end."""
+WORDS_MAX = max(command.count(" ") for command in COMMANDS) + 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,12 +87,14 @@ def dispatch(arguments: Sequence[str]) -> int:
         print(overview())
         return exits.OK
     if first in ("-v", "-version", "--version"):
-        return _run_client("version", rest)
+        return _run_to_its_end("version", rest)
+    if first == "help":
+        return dispatch([*rest, "-h"])
     words = _leading_words(arguments)
     for count in range(len(words), 0, -1):
-        if (command := " ".join(words[:count])) in CLIENTS:
-            return _run_client(command, arguments[count:])
-    group = [command for command in CLIENTS if command.startswith(f"{first} ")]
+        if (command := " ".join(words[:count])) in COMMANDS:
+            return _run_to_its_end(command, arguments[count:])
+    group = [command for command in COMMANDS if command.startswith(f"{first} ")]
     if first in SERVERS and (len(words) == 1 or not group):
         return _run_server(first, rest, group)
     return _no_command(words or [first], group, asks_for_help=any(argument in HELP_FLAGS for argument in arguments))
@@ -99,15 +109,23 @@ def _leading_words(arguments: Sequence[str]) -> list[str]:
     return words
 
 
-def _run_client(command: str, arguments: Sequence[str]) -> int:
-    module = importlib.import_module("rostra.cli.commands." + command.replace(" ", "_").replace("-", "_"))
-    code: int = module.run(arguments)
+def _run_to_its_end(command: str, arguments: Sequence[str]) -> int:
+    try:
+        code: int = module_of(command).run(arguments)
+    except HelpAsked as asked:
+        print(asked.parser.format_help(), end="")
+        return exits.OK
     return code
+
+
+def module_of(command: str) -> ModuleType:
+    """Where a command of ``COMMANDS`` is written: its module offers ``run(arguments) -> int``."""
+    return importlib.import_module("rostra.cli.commands." + command.replace(" ", "_").replace("-", "_"))
 
 
 def _run_server(name: str, arguments: Sequence[str], group: Sequence[str]) -> int:
     if group and any(argument in HELP_FLAGS for argument in arguments):
-        print(f"{_listed(group, CLIENTS)}\n\nAnd the role of that name:\n")
+        print(f"{_listed(group, COMMANDS)}\n\nAnd the role of that name:\n")
     module = importlib.import_module("rostra.agent.main")
     code: int = module.main(arguments, None if name == "agent" else name)
     return code
@@ -117,10 +135,10 @@ def _no_command(words: Sequence[str], group: Sequence[str], *, asks_for_help: bo
     """Show the commands of a group, or say that there is none of this name. Consul's exit codes: 1 in a group, else 127."""
     written = " ".join(words)
     if any(command.startswith(f"{written} ") for command in group):
-        usage = f"Usage: rostra {written} <subcommand> [options]\n\n{_listed(group, CLIENTS)}"
+        usage = f"Usage: rostra {written} <subcommand> [options]\n\n{_listed(group, COMMANDS)}"
         print(usage, file=sys.stdout if asks_for_help else sys.stderr)
         return exits.OK if asks_for_help else exits.FAILED
-    known = group or {command.split()[0] for command in (*CLIENTS, *SERVERS)}
+    known = group or {command.split()[0] for command in (*COMMANDS, *SERVERS)}
     written = written if group else words[0]
     help_of = f"rostra {words[0]} -h" if group else "rostra -h"
     complain(f'rostra: there is no command "{written}"{did_you_mean(written, known)}; {help_of} lists them')
@@ -136,7 +154,8 @@ def overview() -> str:
             "\nService discovery and cluster membership. To try it: rostra agent -dev, and in another terminal: rostra members",
             f"\nServers, which run until they are stopped:\n\n{_listed(SERVERS, SERVERS)}",
             f"\nClients, which ask a running agent (rostra's or Consul's):\n\n{_listed(CLIENTS, CLIENTS)}",
-            "\nrostra <command> -h explains each. CONSUL_HTTP_ADDR, or -http-addr, says where the agent's HTTP API is.",
+            f"\nTools, which need no agent:\n\n{_listed(TOOLS, TOOLS)}",
+            "\nrostra <command> -h, or rostra help <command>, explains each. CONSUL_HTTP_ADDR, or -http-addr, says where the agent is.",
             f"\nExit codes:\n\n{codes}",
         ]
     )

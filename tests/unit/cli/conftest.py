@@ -93,10 +93,7 @@ def rostra(agent: FakeAgent, capsys: pytest.CaptureFixture[str], monkeypatch: py
 
     def run(*arguments: str) -> Outcome:
         capsys.readouterr()
-        try:
-            code = main(arguments)
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = main(arguments)
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 

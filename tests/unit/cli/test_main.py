@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from rostra.cli import exits
-from rostra.cli.main import CLIENTS, SERVERS
+from rostra.cli.main import COMMANDS, SERVERS
 
 from .conftest import FakeAgent, Rostra
 
@@ -49,7 +49,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[str], str | 
 def test_without_a_command_an_overview_with_commands_and_exit_codes_goes_to_standard_error(rostra: Rostra) -> None:
     outcome = rostra()
     assert (outcome.code, outcome.out) == (exits.NO_COMMAND, "")
-    assert all(f"  {command} " in outcome.err for command in (*CLIENTS, *SERVERS))
+    assert all(f"  {command} " in outcome.err for command in (*COMMANDS, *SERVERS))
     assert all(f"  {code:<4} {meaning}\n" in outcome.err for code, meaning in exits.EXIT_CODES.items())
 
 
@@ -59,13 +59,20 @@ def test_help_is_the_same_overview_on_standard_output(rostra: Rostra, word: str)
     assert (outcome.code, outcome.out, outcome.err) == (exits.OK, rostra().err, "")
 
 
-@pytest.mark.parametrize("command", CLIENTS)
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "help"])
 @pytest.mark.parametrize("word", ["-h", "-help", "--help"])
-def test_every_client_command_explains_itself(rostra: Rostra, agent: FakeAgent, command: str, word: str) -> None:
+def test_every_command_that_runs_to_its_end_explains_itself(rostra: Rostra, agent: FakeAgent, command: str, word: str) -> None:
     outcome = rostra(*command.split(), word)
     assert outcome.code == exits.OK
     assert outcome.out.startswith(f"Usage: rostra {command} [options]")
+    assert rostra("help", *command.split()) == outcome
     assert not agent.requests
+
+
+def test_help_alone_is_the_overview_and_help_of_nothing_known_is_an_error(rostra: Rostra) -> None:
+    assert rostra("help") == rostra("help", "help") == rostra("-h")
+    assert rostra("help", "operator").out.startswith("Usage: rostra operator <subcommand>")
+    assert rostra("help", "membrs").code == exits.NO_COMMAND
 
 
 @pytest.mark.parametrize(
