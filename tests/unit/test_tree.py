@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,3 +210,10 @@ def test_client_commands_import_no_server_library() -> None:
         named(path): {module.partition(".")[0] for module in imports(path)} & HEAVY for path in (ROOT / "services/rostra/cli").rglob("*.py")
     }
     assert {path: modules for path, modules in found.items() if modules} == {}
+
+
+def test_the_reference_is_what_the_code_gives() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/reference/generate.py", "--check"], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr

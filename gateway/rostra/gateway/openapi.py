@@ -16,7 +16,7 @@ from rostra.gateway.routes import Route, Table
 
 _FLAGS: Final = frozenset({"stale", "consistent", "leader", "pretty", "cached", "prune", "wan", "replace-existing-checks"})
 _MANY: Final = frozenset({"tag", "node-meta"})
-_DESCRIPTIONS: Final = {
+DESCRIPTIONS: Final = {
     "dc": "Datacenter; the agent's own by default.",
     "stale": "Answer from this agent's view at once, leader or not.",
     "consistent": "Have the leader ask a quorum first.",
@@ -85,7 +85,7 @@ def _query_parameter(name: str) -> dict[str, Any]:
     parameter = {"name": name, "in": "query", "required": name == "enable", "schema": schema}
     if name in _FLAGS:
         parameter["allowEmptyValue"] = True
-    return parameter | ({"description": _DESCRIPTIONS[name]} if name in _DESCRIPTIONS else {})
+    return parameter | ({"description": DESCRIPTIONS[name]} if name in DESCRIPTIONS else {})
 
 
 def _content(route: Route) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def commands() -> Iterator[CommandText]:
         yield CommandText(name, summary, of_servers)
     for name, summary in COMMANDS.items():
         if name == "help":  # the words after it are those of the command that is asked about
-            yield CommandText(name, summary, ())
+            yield CommandText(name, summary, (), "[COMMAND]")
             continue
         parser = parser_of(name)
         yield CommandText(name, summary, tuple(sorted(_flags(parser))), parser.usage_arguments)

@@ -52,14 +52,18 @@ def _entry(key: Key) -> str:
         sentences.append(f"Deprecated: use {key.deprecated}.")
     if key.standing is not Standing.WORKS:
         sentences.append(f"{_STANDINGS[key.standing]}{': ' + key.note if key.note else ''}.")
-    facts = [f"default {_default(key)}", f"key {key.path or 'none'}", f"env {key.variable or 'none'}"]
+    facts = [
+        f"default {default_text(key) or 'none'}{f' ({key.why})' if key.why else ''}",
+        f"key {key.path or 'none'}",
+        f"env {key.variable or 'none'}",
+    ]
     return "\n".join([f"  -{key.flags[0]}{value}", *_filled(" ".join(sentences)), *_filled(" · ".join(facts))])
 
 
-def _default(key: Key) -> str:
-    text = "none" if key.default is None else render(key, key.default) or "none"
-    dev = "" if key.dev is None else f", with -dev {render(key, key.dev)}"
-    return f"{text}{dev}{f' ({key.why})' if key.why else ''}"
+def default_text(key: Key) -> str:
+    """What holds where nobody says otherwise; empty for nothing."""
+    text = "" if key.default is None else render(key, key.default)
+    return text if key.dev is None else f"{text or 'none'}, with -dev {render(key, key.dev)}"
 
 
 def _filled(text: str) -> list[str]:
