@@ -5,5 +5,6 @@
 ``serf``            tags, clean departures, events, queries; with ``serf_members``, ``events``, ``queries``, ``answering``, ``conflict``
 ``core``            one member of one pool: both layers wired together, sans-I/O; ``effects`` is what it asks of its driver
 ``driver``          asyncio shell: timers, datagrams, streams; ``transport`` has the sockets
-``pool``            what the servicer and other roles use; ``storage`` is what it keeps on disk
+``pool``            what the servicer and other roles use; with ``finding`` (the pool, at start), ``keeping`` and ``storage`` (on disk)
+``role``            both pools and GossipService; ``servers`` are those among the members
 """

@@ -21,7 +21,7 @@ from rostra.gossip.departure import Departure, LeaveStep
 from rostra.gossip.dissemination import Dissemination, SerfQueues
 from rostra.gossip.effects import ExchangeDone, ExchangeKind, OpenStream, Output
 from rostra.gossip.membership import Admit, Membership, Node, NodeState, admit_all
-from rostra.gossip.merging import merge
+from rostra.gossip.merging import merge, size
 from rostra.gossip.probe import Acked, PingStream, ProbeOutput, Prober, Send, reply_address
 from rostra.gossip.queries import Key, QueryRequest
 from rostra.gossip.serf import SerfLayer
@@ -238,10 +238,10 @@ class Core:
                     raise WireError(Reason.NOT_FOR_US)
                 return Ack(sequence=sequence)
             case PushPull():
-                if self._merges.is_full:
+                if not self._merges.has_room(size(message)):
                     raise WireError(Reason.QUEUE_FULL, "push-pulls")
                 state = self._state(join=message.join)  # before the merge: what we knew without the peer
-                self._begin(self._merge(message, ignore_old_events=False), now)
+                self._begin(self._merge(message, ignore_old_events=False), size(message), now)
                 return state
             case User(payload=payload):
                 self.serf.on_message(payload, now)
@@ -255,8 +255,8 @@ class Core:
         known = self._exchanges[exchange]
         match answer:
             case PushPull() if known.kind is not ExchangeKind.PING:
-                if not self._merges.is_full:
-                    self._begin(self._merge_answer(exchange, answer), now)
+                if self._merges.has_room(size(answer)):
+                    self._begin(self._merge_answer(exchange, answer), size(answer), now)
                     return
                 self.refused[Reason.QUEUE_FULL] += 1
                 error = "too many push-pulls at once"
@@ -275,9 +275,9 @@ class Core:
 
     # Push-pulls
 
-    def _begin(self, work: Steps[object], now: float) -> None:
+    def _begin(self, steps: Steps[object], size: int, now: float) -> None:
         """The first turn at once, so that what is little is done when the call returns; the others come with ``tick``."""
-        self._merges.add(work, now)
+        self._merges.add(steps, size, now)
         self._merge_on(now)
 
     def _merge_on(self, now: float) -> None:
@@ -328,7 +328,7 @@ class Core:
         self.serf.tick(now)
         self._merge_on(now)
         timing = self.config.timing
-        if self._gossip_at <= now:
+        if self._gossip_at <= now and not self._dissemination.is_idle:
             self._gossip_at = now + timing.gossip_interval_s
             self._output.packets += self._dissemination.gossip(len(self.serf.members), now)
         if self._push_pull_at <= now:

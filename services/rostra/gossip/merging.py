@@ -23,6 +23,11 @@ _KINDS_MAX: Final = 256
 """Different versions in one push-pull. Real pools have a handful."""
 
 
+def size(remote: PushPull) -> int:
+    """What it keeps in memory while it waits to be taken in."""
+    return sum(map(len, remote.rows)) + len(remote.user_state)
+
+
 def merge(remote: PushPull, membership: Membership, serf: SerfLayer, refused: Counter[Reason], *, ignore_old_events: bool) -> Steps[None]:
     """Raises ``WireError``, before anything has changed, when the two pools cannot live together."""
     now = yield 0

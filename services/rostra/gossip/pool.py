@@ -25,6 +25,7 @@ from rostra.gossip.effects import CoreEvent, ExchangeDone
 from rostra.gossip.feed import Feed, Subscription
 from rostra.gossip.finding import Finder, Search
 from rostra.gossip.joining import JoinResult, RetryJoin, resolve
+from rostra.gossip.keeping import Keeping
 from rostra.gossip.key_queries import KeyOperation
 from rostra.gossip.keyring import Keyring, encode_key
 from rostra.gossip.log import PoolLog
@@ -41,7 +42,6 @@ from rostra.model.members import Member, MemberChange, MemberStatus
 
 _log = logging.getLogger("rostra.gossip")
 
-_KEEP_PEERS_EVERY_S: Final = 5.0
 _REPORT_REFUSALS_EVERY_S: Final = 60.0
 
 
@@ -114,15 +114,14 @@ class Pool:
         self._exchanges: dict[int, asyncio.Future[str]] = {}
         self._asked: dict[Key, QueryRun] = {}
         self._left = asyncio.Event()
-        self._peers_changed = asyncio.Event()
-        self._saving_peers = asyncio.Lock()  # one file, and two who write it: the task that keeps it, and leaving
+        self._keeping = Keeping(config.pool, config.storage, self._known_peers)
         self._name_lost: asyncio.Future[Conflict] | None = None
 
     def bind(self) -> Address:
         """Read the keyring and take the address, so that what is wrong with either is found out before anything starts. ``run`` does it
         where it was not done."""
         if self._sockets is None:
-            self._keys = self._load_keys()
+            self._keys = self._keeping.load_keys(self.config.keys)
             self._sockets = transport.bind(self.config.bind_host, self.config.bind_port)
         return Address.parse(*self._sockets[0].getsockname()[:2])
 
@@ -136,11 +135,10 @@ class Pool:
     async def run(self) -> None:
         """Take part until cancelled. Cancelling does not leave the pool: others will see this member fail. Ends with ``Conflict`` when
         the pool sides with another process of the same name, with ``Unavailable`` when joining was given up."""
-        core, envelope, known = self._build(self.bind())
+        core, envelope = self._build(self.bind())
         assert self._sockets is not None
         driver = Driver(core, envelope, self._sockets, self._on_events, self.config.networks)
         self._running = core, driver
-        self._known = known
         self._name_lost = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -148,23 +146,21 @@ class Pool:
                 await self.ready.wait()
                 tasks.create_task(self._find_the_pool(), name=f"gossip {self.config.pool}: join")
                 tasks.create_task(self._report_refusals(), name=f"gossip {self.config.pool}: refusals")
-                if self.config.storage is not None:
-                    tasks.create_task(self._keep_peers(self.config.storage), name=f"gossip {self.config.pool}: known peers")
+                tasks.create_task(self._keeping.keep_peers(), name=f"gossip {self.config.pool}: known peers")
                 raise await self._name_lost
         finally:
             self.ready.clear()
-            if self.config.storage is not None:
-                self._try_to_save(self.config.storage, self._known_peers())
+            self._keeping.save_peers_at_the_end()
             self._running = self._sockets = None
             for waiting in self._exchanges.values():
                 waiting.cancel()
 
-    def _build(self, bound: Address) -> tuple[Core, Envelope, KnownPeers]:
-        config, storage = self.config, self.config.storage
+    def _build(self, bound: Address) -> tuple[Core, Envelope]:
+        config, known = self.config, self._keeping.load_peers()
         address = Address.parse(config.advertise_host or bound.host, config.advertise_port or bound.port)
         if not any(address.ip):
             raise ConfigError([f"advertise: nobody can send to {address.host}; say which address others shall use"])
-        known = storage.load_peers() if storage else KnownPeers()
+        self._known = known
         envelope = Envelope(
             entropy=os.urandom,
             keyring=Keyring(self._keys) if self._keys else None,
@@ -184,16 +180,7 @@ class Pool:
         )
         core = Core(core_config, envelope, self._rng, asyncio.get_running_loop().time())
         core.serf.restore_clocks(known.member_time, known.event_time, known.query_time)
-        return core, envelope, known
-
-    def _load_keys(self) -> tuple[bytes, ...]:
-        given, storage = tuple(self.config.keys), self.config.storage
-        kept = storage.load_keys() if storage is not None else ()
-        if given and kept and given[0] not in kept:
-            _log.warning("the key given is not in the keyring that was kept: using the keyring", extra={"pool": self.config.pool})
-        if given and not kept and storage is not None:
-            storage.save_keys(given)
-        return kept or given
+        return core, envelope
 
     # What is known
 
@@ -274,8 +261,7 @@ class Pool:
         """Leave the pool so that everyone sees this member as left. When it returns, ``run`` may be cancelled."""
         self._driver.command(self._core.leave)
         await self._left.wait()
-        if self.config.storage is not None:
-            await self._save_peers(self.config.storage)
+        await self._keeping.save_peers()
 
     def force_leave(self, name: str, *, prune: bool = False) -> None:
         """Turn a failed member into one that left; with ``prune`` its record goes too. A living one will contradict."""
@@ -359,33 +345,6 @@ class Pool:
             has_left=self._left.is_set(),
         )
 
-    async def _keep_peers(self, storage: PoolStorage) -> None:
-        while True:
-            await self._peers_changed.wait()
-            self._peers_changed.clear()
-            await self._save_peers(storage)
-            await asyncio.sleep(_KEEP_PEERS_EVERY_S)
-
-    async def _save_peers(self, storage: PoolStorage) -> None:
-        async with self._saving_peers:
-            await asyncio.to_thread(self._try_to_save, storage, self._known_peers())
-
-    def _try_to_save(self, storage: PoolStorage, peers: KnownPeers) -> None:
-        """A full disk is no reason to leave the pool."""
-        try:
-            storage.save_peers(peers)
-        except OSError as error:
-            _log.warning("known peers could not be written", extra={"pool": self.config.pool, "error": error.strerror})
-
-    def _save_keys(self, keys: Sequence[bytes]) -> None:
-        """Rare, small, and on disk before the answer goes out that says they are installed."""
-        try:
-            if self.config.storage is not None:
-                self.config.storage.save_keys(keys)
-        except OSError as error:
-            where = {"pool": self.config.pool, "error": error.strerror}
-            _log.error("the keyring could not be written: after a restart this member would use the old one", extra=where)
-
     async def _report_refusals(self) -> None:
         """One line a minute at most about input that was refused, however much there was."""
         reported: Counter[str] = Counter()
@@ -403,10 +362,10 @@ class Pool:
             match event:
                 case MemberChange():
                     self._changes.publish(event)
-                    self._peers_changed.set()
+                    self._keeping.on_change()
                 case UserEvent():
                     self._user_events.publish(event)
-                    self._peers_changed.set()
+                    self._keeping.on_change()
                 case QueryReceived():
                     self._queries_received.publish(event)
                 case QueryAcked(key=key) | QueryAnswered(key=key):
@@ -419,7 +378,7 @@ class Pool:
                     if (waiting := self._exchanges.get(exchange)) is not None and not waiting.done():
                         waiting.set_result(error)
                 case KeysChanged(keys=keys):
-                    self._save_keys(keys)
+                    self._keeping.save_keys(keys)
                 case NameLost():
                     assert self._name_lost is not None
                     if not self._name_lost.done():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Generator, Iterator
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -22,40 +22,49 @@ GROUP: Final = 64
 TURN: Final = 1000
 """What one turn may cost. Its last step may exceed that by what one step costs."""
 
-_WAITING_MAX: Final = 16
+_WAITING_MAX: Final = 1024
+_WAITING_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+class _Work(NamedTuple):
+    came_at: float
+    steps: Steps[object]
+    size: int
 
 
 class Turns:
-    """Work that waits, first come first served. Who adds work looks at ``is_full`` before."""
+    """Work that waits, first come first served. Who adds work asks whether it ``has_room`` before."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[float, Steps[object]]] = deque()
+        self._waiting: deque[_Work] = deque()
+        self._waiting_bytes = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._waiting) >= _WAITING_MAX
+    def has_room(self, size: int) -> bool:
+        """For work that keeps so many bytes in memory. There is always room for one."""
+        return not self._waiting or (len(self._waiting) < _WAITING_MAX and self._waiting_bytes + size <= _WAITING_BYTES_MAX)
 
     @property
     def deadline(self) -> float:
         """When the work first in line came: that is, at once."""
-        return self._waiting[0][0] if self._waiting else math.inf
+        return self._waiting[0].came_at if self._waiting else math.inf
 
-    def add(self, work: Steps[object], now: float) -> None:
-        assert not self.is_full
-        next(work)  # up to its first ``yield``, which asks for the time
-        self._waiting.append((now, work))
+    def add(self, steps: Steps[object], size: int, now: float) -> None:
+        assert self.has_room(size)
+        next(steps)  # up to the first ``yield``, which asks for the time
+        self._waiting.append(_Work(now, steps, size))
+        self._waiting_bytes += size
 
     def run(self, now: float) -> None:
         """One turn."""
         spent = 0
         while self._waiting and spent < TURN:
             try:
-                spent += self._waiting[0][1].send(now)
+                spent += self._waiting[0].steps.send(now)
             except StopIteration:
-                self._waiting.popleft()
+                self._waiting_bytes -= self._waiting.popleft().size
 
 
 def finish(work: Steps[T]) -> T:

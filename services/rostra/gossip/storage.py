@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class PoolStorage:
         self._peers_file = folder / f"{pool}.peers"
         self._keyring_file = folder / f"{pool}.keyring"
         self._keeps_keys = keeps_keys
+        self._writing = threading.Lock()  # peers are written in a thread, which may outlive the task that began it
 
     def load_peers(self) -> KnownPeers:
         try:
@@ -55,7 +57,8 @@ class PoolStorage:
         return content.peers if content.format == _FORMAT else KnownPeers()
 
     def save_peers(self, peers: KnownPeers) -> None:
-        _replace(self._peers_file, msgspec.json.encode(_PeersFile(_FORMAT, peers)), durable=False)
+        with self._writing:
+            _replace(self._peers_file, msgspec.json.encode(_PeersFile(_FORMAT, peers)), durable=False)
 
     def load_keys(self) -> tuple[bytes, ...]:
         """The keys, primary first; none when there is no file. The file is Serf's: a JSON array of base64."""

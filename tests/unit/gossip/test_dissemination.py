@@ -9,6 +9,7 @@ import pytest
 from rostra.gossip.address import Address
 from rostra.gossip.awareness import Awareness
 from rostra.gossip.broadcasts import BroadcastQueue
+from rostra.gossip.core import Core, CoreConfig
 from rostra.gossip.dissemination import Dissemination, SerfQueues
 from rostra.gossip.keyring import Keyring
 from rostra.gossip.membership import Membership, Node, NodeState
@@ -83,3 +84,22 @@ def test_the_dead_are_told_for_a_while_and_those_who_left_are_not() -> None:
     left = Bench()
     left.membership.on_dead(Dead(incarnation=1, node="peer", accuser="peer"), 100.0)
     assert left.gossip(100.1) == []
+
+
+def test_a_member_without_news_does_not_wake_for_gossip_and_tells_the_first_at_once() -> None:
+    envelope = Envelope(entropy=random.Random(1).randbytes)
+    now = 0.0
+    core = Core(CoreConfig("alone", Address(bytes((10, 0, 0, 1)), 7946), {}, LAN), envelope, random.Random(2), now)
+    for queue in core.broadcast_queues():
+        queue.clear()
+    ticks = 0
+    while now < 60:
+        now = core.deadline
+        core.tick(now)
+        ticks += 1
+    assert ticks <= 60 / LAN.probe_interval_s + 10
+    core.user_event("deploy", b"", now, coalesce=False)
+    assert core.deadline <= now
+    core.tick(now)
+    core.user_event("deploy", b"again", now, coalesce=False)
+    assert core.deadline == pytest.approx(now + LAN.gossip_interval_s)

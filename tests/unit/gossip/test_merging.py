@@ -24,7 +24,8 @@ from rostra.model.members import MemberChange, MemberStatus
 
 HOME = Address(bytes((10, 0, 0, 1)), 7946)
 NOW = 1000.0
-ROWS_PER_CALL = TURN // merging._TAKING_IN_COST + 1
+ROWS_PER_CALL = 40
+"""About a millisecond of work."""
 
 
 def row(number: int, state: RowState = RowState.ALIVE, incarnation: int = 1, versions: bytes = bytes(OURS)) -> bytes:
@@ -132,6 +133,15 @@ def test_a_peer_that_knows_what_we_know_costs_no_row_decoded(member: Member, mon
     assert member.rows() == before
 
 
+def test_a_later_intent_is_taken_in_though_its_member_is_known(member: Member) -> None:
+    member.core.receive_stream(push_pull(map(row, range(3)), names=3), NOW)
+    members = member.core.serf.members
+    assert members.status_ltime("m1") == 3
+    state = SerfState(ltime=9, status_ltimes={"m1": 4, "m2": 2}, left_members=(), event_ltime=1, events=(), query_ltime=1)
+    member.core.receive_stream(PushPull(join=False, rows=(), user_state=encode_serf_state(state)), NOW)
+    assert (members.status_ltime("m1"), members.status_ltime("m2")) == (4, 3)
+
+
 def test_a_suspicion_that_both_have_is_not_skipped_it_is_confirmed(member: Member) -> None:
     member.core.receive_stream(push_pull(map(row, range(20))), NOW)
     suspect = [row(3, RowState.SUSPECT)]
@@ -151,13 +161,12 @@ def test_a_pool_that_speaks_another_version_changes_nothing_however_late_its_row
 
 
 def test_more_push_pulls_than_can_wait_are_refused(member: Member) -> None:
-    remote = push_pull(map(row, range(1000)))
+    remote = PushPull(join=False, rows=tuple(map(row, range(1000))), user_state=bytes(20 * 1024 * 1024))
     exchange = member.core.join(HOME, NOW)
-    answers = [member.core.receive_stream(remote, NOW) for _ in range(20)]
-    assert answers[0] is not None
-    assert answers[-1] is None
+    answers = [member.core.receive_stream(remote, NOW) for _ in range(6)]
     member.core.on_stream_answer(exchange, remote, NOW)
-    assert member.core.refused[Reason.QUEUE_FULL] == sum(answer is None for answer in answers) + 1
+    assert [answer is not None for answer in answers] == [True, True, True, False, False, False]
+    assert member.core.refused[Reason.QUEUE_FULL] == 4
     assert [event.error for event in member.core.take().events if isinstance(event, ExchangeDone)] == ["too many push-pulls at once"]
     member.finish()
     assert member.core.receive_stream(remote, NOW) is not None
@@ -225,7 +234,7 @@ class TestTurns:
                 now = yield TURN // 2
 
         turns = Turns()
-        turns.add(work(), 1.0)
+        turns.add(work(), 0, 1.0)
         assert turns.deadline == 1.0
         for now, count in ((1.0, 2), (2.0, 4), (3.0, 5)):
             turns.run(now)
@@ -241,7 +250,7 @@ class TestTurns:
 
         turns = Turns()
         for _ in range(3):
-            turns.add(work(), 1.0)
+            turns.add(work(), 0, 1.0)
         turns.run(1.0)
         assert len(turns) == 0
 

@@ -16,6 +16,7 @@ SHELL = {
     "feed",
     "finding",
     "joining",
+    "keeping",
     "log",
     "pool",
     "role",
