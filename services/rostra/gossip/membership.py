@@ -245,9 +245,12 @@ class Membership:
         state = NodeState.LEFT if message.accuser == message.node else NodeState.DEAD
         if known.state.is_gone:
             # memberlist ignores this. Keeping the newer verdict makes the outcome independent of the order of arrival, and costs nothing:
-            # nobody is told, only an older alive message can no longer bring the member back.
+            # no other member is told, only an older alive message can no longer bring the member back.
             if (message.incarnation, state) > (known.incarnation, known.state):
-                self._keep(replace(known, incarnation=message.incarnation, state=state))
+                gone = replace(known, incarnation=message.incarnation, state=state)
+                self._keep(gone)
+                if state is not known.state:
+                    self._events.append(NodeGone(gone, message.accuser))
             return
         if known.name == self._name and not self.is_leaving:
             self._refute(message.incarnation)

@@ -1,7 +1,9 @@
 """Serf's view of the members: tags, and a status that tells a clean departure from a failure (gossip-wire section 12.3).
 
-A member that leaves says so twice: by an intent, ordered by a Lamport clock, and by memberlist's dead-of-itself. Only both together are
-*left*; the intent alone is *leaving*, the death alone is *failed*. All transitions of a member's status are in this file.
+A member that leaves says so twice: by an intent, ordered by a Lamport clock, and by memberlist's dead-of-itself. The intent alone is
+*leaving*; once the member is gone, either of them makes it *left*. Serf wants both, and shows a member as failed, for up to half a minute,
+where the goodbye arrives before the intent; but nobody else says that a member is dead in its own name, and in memberlist's layer it has
+left already. All transitions of a member's status are in this file.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Final
 from rostra.config.durations import parse_duration
 from rostra.gossip.address import Address
 from rostra.gossip.lamport import LamportClock
-from rostra.gossip.membership import Node
+from rostra.gossip.membership import Node, NodeState
 from rostra.gossip.timing import Timing
 from rostra.gossip.wire.serf_messages import JoinIntent, LeaveIntent, encode_status_ltime
 from rostra.gossip.wire.tags import decode_tags
@@ -121,14 +123,16 @@ class SerfMembers:
             self._put(node, known.member.status, known.member.status_ltime, known.since, MemberChangeKind.UPDATED if tell else None)
 
     def on_gone(self, node: Node, now: float) -> None:
-        """The member is dead. Whether it left or failed is told by what was known before."""
+        """The member is dead, or it says after all that it has left: then one that failed has not."""
         known = self._records.get(node.name)
-        if known is None or known.member.status in _GONE:
+        if known is None or known.member.status is MemberStatus.LEFT:
             return
-        left = known.member.status is MemberStatus.LEAVING
-        status = MemberStatus.LEFT if left else MemberStatus.FAILED
-        kind = MemberChangeKind.LEFT if left else MemberChangeKind.FAILED
-        self._put(node, status, known.member.status_ltime, now, kind)
+        has_failed = known.member.status is MemberStatus.FAILED
+        since = known.since if has_failed else now
+        if node.state is NodeState.LEFT or known.member.status is MemberStatus.LEAVING:
+            self._put(node, MemberStatus.LEFT, known.member.status_ltime, since, MemberChangeKind.LEFT)
+        elif not has_failed:
+            self._put(node, MemberStatus.FAILED, known.member.status_ltime, since, MemberChangeKind.FAILED)
 
     # Intents
 

@@ -205,6 +205,19 @@ def test_a_second_verdict_is_not_passed_on(met: Bench) -> None:
     assert met.node().incarnation == 3
 
 
+def test_a_goodbye_after_a_death_verdict_is_reported_and_not_passed_on(met: Bench) -> None:
+    met.hear(dead())
+    met.membership.take_events()
+    met.broadcasts()
+    met.hear(left())
+    assert met.node().state is NodeState.LEFT
+    assert met.events() == [NodeGone]
+    met.hear(left())
+    met.hear(dead())
+    assert met.events() == []
+    assert met.broadcasts() == []
+
+
 def test_a_dead_member_that_speaks_up_has_joined_again(met: Bench) -> None:
     met.hear(dead(4))
     met.events()

@@ -79,11 +79,30 @@ def test_intent_then_death_is_left(met: Bench) -> None:
     assert met.left_members() == ("peer",)
 
 
-def test_death_alone_is_failed_and_an_intent_after_it_makes_it_left(met: Bench) -> None:
+def test_a_death_verdict_of_others_is_failed_and_an_intent_after_it_makes_it_left(met: Bench) -> None:
     met.on_gone(NODE, 10.0)
     assert met.kinds() == [MemberChangeKind.FAILED]
     assert met.leave(5)
     assert met.kinds() == [MemberChangeKind.LEFT]
+
+
+def test_a_goodbye_whose_intent_was_lost_is_a_goodbye_all_the_same(met: Bench) -> None:
+    met.on_gone(replace(NODE, state=NodeState.LEFT), 10.0)
+    assert met.kinds() == [MemberChangeKind.LEFT]
+    assert met.left_members() == ("peer",)
+    assert met.leave(5)  # the intent, late: passed on, and nothing changes
+    assert met.kinds() == []
+    assert (met.status(), met.status_ltime("peer")) == (MemberStatus.LEFT, 5)
+
+
+def test_who_was_taken_for_failed_and_had_left_has_left(met: Bench) -> None:
+    met.on_gone(replace(NODE, state=NodeState.DEAD), 10.0)
+    met.on_gone(replace(NODE, state=NodeState.LEFT), 20.0)
+    met.on_gone(replace(NODE, state=NodeState.LEFT), 30.0)
+    met.on_gone(replace(NODE, state=NodeState.DEAD), 40.0)
+    assert met.kinds() == [MemberChangeKind.FAILED, MemberChangeKind.LEFT]
+    assert met.reap(10.0 + 24 * HOUR) == []
+    assert met.reap(10.1 + 24 * HOUR) == ["peer"]
 
 
 def test_a_join_intent_takes_a_leave_intent_back(met: Bench) -> None:
