@@ -254,42 +254,22 @@ def _build_local(assembly: Assembly) -> None:
 
 
 def _build_dns(assembly: Assembly) -> None:
+    from rostra.agent.dns import dns_settings
     from rostra.dns.role import DnsRole
-    from rostra.dns.settings import DnsSettings, SoaSettings
+    from rostra.dns.settings import DnsSettings
 
-    settings = assembly.settings
-    dns = settings.dns
-    assert assembly.hub is not None
-    https = assembly.wiring.certificates.https
-    role = DnsRole(
-        assembly.hub,
-        DnsSettings(
-            # A gateway whose dns is elsewhere answers DNS over gRPC only, so that the node's public door is whole.
-            addresses=settings.addresses.dns if assembly.wiring.is_here("dns") and settings.ports.dns > 0 else (),
-            port=settings.ports.dns,
-            tls=server_context(https, protocols=("dot",), ask_clients=False) if https is not None and settings.ports.dns_tls > 0 else None,
-            tls_port=settings.ports.dns_tls,
-            domain=dns.domain,
-            alt_domain=dns.alt_domain,
-            datacenter=assembly.identity.datacenter,
-            node_ttl_s=dns.node_ttl_s,
-            service_ttl_s=dns.service_ttl_s,
-            soa=SoaSettings(dns.soa.refresh_s, dns.soa.retry_s, dns.soa.expire_s, dns.soa.min_ttl_s),
-            allow_stale=dns.allow_stale,
-            max_stale_s=dns.max_stale_s,
-            only_passing=dns.only_passing,
-            enable_truncate=dns.enable_truncate,
-            udp_answer_limit=dns.udp_answer_limit,
-            a_record_limit=dns.a_record_limit,
-            disable_compression=dns.disable_compression,
-            enable_additional_node_meta_txt=dns.enable_additional_node_meta_txt,
-            recursors=dns.recursors,
-            recursor_timeout_s=dns.recursor_timeout_s,
-            recursor_strategy=dns.recursor_strategy,
-        ),
-        source=assembly.rng,
-    )
-    assembly.wiring.handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, role.servicer)
+    wiring, hub = assembly.wiring, assembly.hub
+    assert hub is not None
+    https = wiring.certificates.https
+    tls = server_context(https, protocols=("dot",), ask_clients=False) if https is not None else None
+
+    def settings_of(settings: Settings) -> DnsSettings:
+        # A gateway whose dns is elsewhere answers DNS over gRPC and HTTPS only, so that the node's public doors are whole.
+        return dns_settings(settings, datacenter=assembly.identity.datacenter, listens=wiring.is_here("dns"), tls=tls)
+
+    role = DnsRole(hub, settings_of(assembly.settings), source=assembly.rng)
+    assembly.control.reload_dns = lambda new: role.reload(settings_of(new))
+    wiring.handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
 
 

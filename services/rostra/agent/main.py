@@ -37,6 +37,7 @@ from rostra.telemetry import logs
 log = logging.getLogger("rostra.agent")
 
 IDENTITY_RETRY_S: Final = 0.25
+OF_DNS: Final = "dns_config."
 OF_LOCAL: Final = frozenset({"service", "services", "check", "checks", "discard_check_output"})
 """Keys that the local role takes over while it runs."""
 
@@ -90,6 +91,7 @@ class _Agent:
         self._role = role
         self._tasks: set[asyncio.Future[None]] = set()
         self._reload_local: Callable[[Settings], Awaitable[None]] | None = None
+        self._reload_dns: Callable[[Settings], None] | None = None
         self._reload_certificates: Callable[[], Sequence[str]] = tuple
 
     async def run(self) -> int:
@@ -119,6 +121,7 @@ class _Agent:
         )
         parts, doors = compose(Assembly(settings, identity, wiring, control, folder))
         self._reload_local = control.reload_local
+        self._reload_dns = control.reload_dns
         self._reload_certificates = certificates.reload
         process = Process(parts, doors)
         self._listen_to_signals(control, process)
@@ -199,9 +202,13 @@ class _Agent:
         """Reads the configuration again and applies what can be applied while running."""
         new = load(self._argv, os.environ, role=self._role)
         found = changes(self._loaded, new)
-        applied = [path for path in found.reloadable if path == "log_level" or (path in OF_LOCAL and self._reload_local is not None)]
-        if self._reload_local is not None and OF_LOCAL.intersection(applied):
+        of_local = [path for path in found.reloadable if path in OF_LOCAL and self._reload_local is not None]
+        of_dns = [path for path in found.reloadable if path.startswith(OF_DNS) and self._reload_dns is not None]
+        applied = [path for path in found.reloadable if path == "log_level" or path in of_local or path in of_dns]
+        if self._reload_local is not None and of_local:
             await self._reload_local(new.settings)
+        if self._reload_dns is not None and of_dns:
+            self._reload_dns(new.settings)
         if "log_level" in applied:
             logging.getLogger("rostra").setLevel(logs.LEVELS[new.settings.logs.level])
             for handler in logging.getLogger("rostra").handlers:

@@ -150,6 +150,22 @@ class Soa(Group, frozen=True):
     min_ttl_s: int
 
 
+class DnsCompat(Group, frozen=True):
+    """Which of Consul's departures from the RFCs are wanted."""
+
+    all_critical_nxdomain: bool
+    empty_names_nxdomain: bool
+    node_nodata_without_soa: bool
+    apex_records_everywhere: bool
+    address_of_any_type: bool
+    txt_gives_addresses: bool
+    primary_domain_only: bool
+    repeated_additional: bool
+    unknown_reverse_servfail: bool
+    alias_ttl: bool
+    lenient_questions: bool
+
+
 class Dns(Group, frozen=True):
     """How DNS answers. Domains are in lower case and end with a dot; no ``alt_domain`` is empty."""
 
@@ -168,6 +184,15 @@ class Dns(Group, frozen=True):
     a_record_limit: int
     disable_compression: bool
     enable_additional_node_meta_txt: bool
+    allow_recursion: tuple[str, ...]
+    edns_size_max: int
+    response_rate_limit: int
+    max_pending: int
+    tcp_idle_s: float
+    max_connections: int
+    max_connections_per_client: int
+    reuse_port: bool
+    compat: DnsCompat
     soa: Soa
 
 

@@ -52,6 +52,8 @@ class Answer:
     """The name that the last CNAME of ``answer`` leads to and that is still to be followed."""
     outside: tuple[bytes, ...] | None = None
     """The name that is left to find outside of our domains, for a recursor if there is one."""
+    offers_recursion: bool = False
+    """Says that recursion is available even where the client may not have it."""
     lasting: bool = True
     """Whether it may be given again while its ground stands."""
 

@@ -21,7 +21,7 @@ from rostra.dns.infrastructure import (
 )
 from rostra.dns.names import UnknownName, read_form
 from rostra.dns.node_answers import answer_address, answer_node, answer_reverse
-from rostra.dns.records import Record
+from rostra.dns.records import Record, with_ttl_of
 from rostra.dns.service_answers import answer_service
 from rostra.dns.wire import Request, RRType, pack_name
 from rostra.dns.zone import find_zone
@@ -68,6 +68,8 @@ def _follow(request: Request, answer: Answer, alias: tuple[bytes, ...], world: W
     if aliases > MAX_ALIASES:
         return answer
     rest = _answer(request, alias, world, aliases)
+    if world.settings.compat.alias_ttl:
+        rest = _with_ttl_of(rest, answer.answer[-1].body)
     owner = pack_name(alias)
     return replace(
         rest,
@@ -76,6 +78,11 @@ def _follow(request: Request, answer: Answer, alias: tuple[bytes, ...], world: W
         additional=_owned(rest.additional, owner),
         lasting=answer.lasting and rest.lasting,
     )
+
+
+def _with_ttl_of(rest: Answer, body: bytes) -> Answer:
+    answer = tuple(record._replace(body=with_ttl_of(record.body, body)) for record in rest.answer)
+    return replace(rest, answer=answer, choices=rest.choices.with_ttl_of(body))
 
 
 def _owned(records: tuple[Record, ...], owner: bytes) -> tuple[Record, ...]:

@@ -11,6 +11,8 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from rostra.dns.records import with_ttl_of
+
 
 class Choice(NamedTuple):
     """A record of the RRset: its ``body``, and the name at the end of that, if any. ``additional`` are bodies of records that the
@@ -39,6 +41,10 @@ class Choices:
 
     def __len__(self) -> int:
         return len(self._choices)
+
+    def with_ttl_of(self, body: bytes) -> Choices:
+        """The same records with the TTL of another."""
+        return Choices([choice._replace(body=with_ttl_of(choice.body, body)) for choice in self._choices])
 
     def draw(self, source: random.Random, count: int) -> list[Choice]:
         """The first ``count`` of a fresh order; all of them when there are no more."""

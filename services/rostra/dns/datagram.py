@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rostra.dns import metrics
 from rostra.dns.desk import Desk, new_burst
-from rostra.dns.rate_limit import RateLimit, Ruling
+from rostra.dns.rate_limit import Ruling
 from rostra.dns.wire import TCP_SIZE, Transport
 
 BURST: Final = 64
@@ -30,10 +30,9 @@ Ancillary = list[tuple[int, int, bytes]]
 class DatagramDoor:
     """One UDP socket. It answers until ``close``."""
 
-    def __init__(self, desk: Desk, udp: socket.socket, rate_limit: RateLimit | None) -> None:
+    def __init__(self, desk: Desk, udp: socket.socket) -> None:
         self._desk = desk
         self._socket = udp
-        self._rate_limit = rate_limit
         self._loop = asyncio.get_running_loop()
         udp.setblocking(False)
         with contextlib.suppress(OSError):
@@ -66,8 +65,8 @@ class DatagramDoor:
                 burst = burst or new_burst()
 
     def _take(self, message: bytes, client: Address, source: Ancillary | None, burst: int) -> None:
-        if self._rate_limit is not None:
-            ruling = self._rate_limit.rule(client[0], self._loop.time())
+        if self._desk.rate_limit is not None:
+            ruling = self._desk.rate_limit.rule(client[0], self._loop.time())
             if ruling is not Ruling.ANSWER:
                 return self._limited(ruling, message, client, source)
         outcome = self._desk.at_once(message, Transport.UDP, client[0], burst)

@@ -12,6 +12,7 @@ from rostra.dns import metrics
 from rostra.dns.answer import ErrorCode, ExtendedError
 from rostra.dns.core import Core, Outcome, Outside
 from rostra.dns.glance import Lacking, Look
+from rostra.dns.rate_limit import RateLimit
 from rostra.dns.recursion import Recursion
 from rostra.dns.settings import TEN_YEARS_S
 from rostra.dns.wire import Transport
@@ -50,6 +51,7 @@ class Desk:
         self.core = core
         self.settings = core.settings
         self._recursion = recursion
+        self.rate_limit = RateLimit(core.settings.response_rate_limit) if core.settings.response_rate_limit else None
         self._is_always_stale = self.settings.allow_stale and self.settings.max_stale_s >= TEN_YEARS_S
 
     def at_once(self, message: bytes, transport: Transport, client: str, burst: int = 0) -> Outcome:

@@ -10,7 +10,6 @@ from typing import Final
 
 from rostra.dns.datagram import DatagramDoor
 from rostra.dns.desk import Desk
-from rostra.dns.rate_limit import RateLimit
 from rostra.dns.stream import Connection, Connections
 from rostra.errors import RostraError
 
@@ -28,7 +27,6 @@ class Driver:
         self._desk = desk
         settings = desk.settings
         self._connections = Connections(settings.max_connections, settings.max_connections_per_client)
-        self._rate_limit = RateLimit(settings.response_rate_limit) if settings.response_rate_limit else None
         self._datagram_doors: list[DatagramDoor] = []
         self._servers: list[asyncio.Server] = []
 
@@ -54,7 +52,7 @@ class Driver:
     async def _listen(self, address: str) -> None:
         settings = self._desk.settings
         udp, tcp = bind_both(address, settings.port, reuse_port=settings.reuse_port)
-        self._datagram_doors.append(DatagramDoor(self._desk, udp, self._rate_limit))
+        self._datagram_doors.append(DatagramDoor(self._desk, udp))
         self.endpoints += ((address, udp.getsockname()[1]),)
         await self._serve(tcp)
         if settings.tls is not None:

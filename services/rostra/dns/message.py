@@ -236,7 +236,7 @@ def _response_flags(request: Request, answer: Answer, *, truncated: bool, recurs
         flags |= AA
     if truncated:
         flags |= TC
-    if recursion:
+    if recursion or answer.offers_recursion:
         flags |= RA
     return flags
 

@@ -78,7 +78,7 @@ def answer_reverse(question: Question) -> Answer | None:
     if choices:
         return Answer(choices=choices)
     if question.settings.compat.unknown_reverse_servfail:
-        return Answer(Rcode.SERVFAIL, authoritative=False, outside=question.labels)
+        return Answer(Rcode.SERVFAIL, authoritative=False, offers_recursion=True, outside=question.labels)
     return None
 
 

@@ -14,6 +14,8 @@ from rostra.dns.settings import SoaSettings
 from rostra.dns.wire import CLASS_IN, RRType
 
 _HEAD: Final = struct.Struct("!HHIH")
+_TTL: Final = slice(4, 8)
+"""Where the TTL stands in a body."""
 _MAX_TTL: Final = 2**31 - 1
 _MAX_STRING: Final = 255
 _MAX_TEXT: Final = 32_768
@@ -36,6 +38,11 @@ class Record(NamedTuple):
 def make_body(rrtype: RRType, ttl_s: float, rdata: bytes) -> bytes:
     """Type, class, TTL and data."""
     return _HEAD.pack(rrtype, CLASS_IN, min(int(ttl_s), _MAX_TTL), len(rdata)) + rdata
+
+
+def with_ttl_of(body: bytes, other: bytes) -> bytes:
+    """``body`` with the TTL of another record's."""
+    return body[: _TTL.start] + other[_TTL] + body[_TTL.stop :]
 
 
 def address_body(address: IPv4Address | IPv6Address, ttl_s: float) -> bytes:

@@ -43,7 +43,9 @@ class Compatibility:
     repeated_additional: bool = False
     """The address of a node with several instances comes once for each."""
     unknown_reverse_servfail: bool = False
-    """An address of nobody gives SERVFAIL, not REFUSED."""
+    """An address of nobody gives SERVFAIL, not REFUSED, and says that recursion is available (RA) although it is not."""
+    alias_ttl: bool = False
+    """Records that the CNAME of a service leads to within our domains have the CNAME's TTL, not their own."""
     lenient_questions: bool = False
     """Other classes than IN and other EDNS versions than 0 are answered as if they were not."""
 

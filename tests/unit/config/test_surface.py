@@ -107,6 +107,7 @@ SPECIAL: dict[str, Any] = {
     "dns_config.service_ttl": {"*": "5s"},
     "roles": "gossip,consensus,catalog",
     "encrypt": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ=",
+    "dns_config.edns_size_max": 1232,
     "domain": "example.",
     "datacenter": "dc2",
     "http_config.max_header_bytes": 8192,

@@ -11,6 +11,25 @@ NO_RECURSION = "questions about other domains are refused"
 OWN_CACHE = "answers always come from the agent's own view, kept fresh by the servers"
 STREAMS = "watches always stream"
 
+PRIVATE_NETWORKS = (
+    "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10",
+)  # fmt: skip
+
+QUIRKS = {
+    "all_critical_nxdomain": "A service whose instances are all critical does not exist.",
+    "empty_names_nxdomain": "Names that only have names under them, the apex among them, do not exist; nor does ns.",
+    "node_nodata_without_soa": "A node without a record of the type asked is answered without SOA.",
+    "apex_records_everywhere": "SOA and NS asked at any name are the apex's.",
+    "address_of_any_type": "A name under addr gives its address, a reversed one its name, whatever type was asked.",
+    "txt_gives_addresses": "A service asked for TXT gives its addresses.",
+    "primary_domain_only": "Names within answers are in the primary domain, also when the alternative one was asked.",
+    "repeated_additional": "The address of a node with several instances comes once for each.",
+    "unknown_reverse_servfail": "An address of nobody gives SERVFAIL, and RA is set.",
+    "alias_ttl": "Records that a service's CNAME leads to have the CNAME's TTL.",
+    "lenient_questions": "Other classes than IN and other EDNS versions than 0 are answered as if they were not.",
+}
+"""What Consul does against the RFCs; docs/differences.md says which."""
+
 DISCOVERY = (
     Key(WORKS, "service", Kind.DEFINITIONS, (), "A service of this node.", field="discovery.services", reloadable=True),
     Key(WORKS, "services", Kind.DEFINITIONS, (), "Services of this node.", field="discovery.services", reloadable=True),
@@ -39,7 +58,7 @@ DNS = (
         field="dns.recursors"),
     Key(WORKS, "dns_config.allow_stale", BOOL, True, "Answer without asking the leader.", field="dns.allow_stale", reloadable=True),
     Key(WORKS, "dns_config.max_stale", DURATION, 87600 * 3600.0, "Age of an answer above which the leader is asked.",
-        field="dns.max_stale_s"),
+        field="dns.max_stale_s", reloadable=True),
     Key(WORKS, "dns_config.node_ttl", DURATION, 0.0, "TTL of answers about nodes.", field="dns.node_ttl_s", reloadable=True),
     Key(WORKS, "dns_config.service_ttl", Kind.DURATIONS, {}, "TTL of answers by service: a name, a prefix with *, or *.",
         field="dns.service_ttl_s", reloadable=True),
@@ -66,6 +85,26 @@ DNS = (
         reloadable=True),
     Key(WORKS, "dns_config.recursor_strategy", STRING, "sequential", "Order in which recursors are tried.",
         field="dns.recursor_strategy", choices=("sequential", "random"), reloadable=True),
+    Key(WORKS, "dns_config.allow_recursion", Kind.NETWORKS, PRIVATE_NETWORKS, "Networks whose clients may use the recursors.",
+        field="dns.allow_recursion", why="Consul asks its recursors for anybody: an open resolver", reloadable=True),
+    Key(WORKS, "dns_config.edns_size_max", INT, 4096, "Bytes of an answer over UDP, whatever the client allows.",
+        field="dns.edns_size_max", minimum=512, maximum=65535, reloadable=True),
+    Key(WORKS, "dns_config.response_rate_limit", INT, 0, "Answers a second over UDP to one /24 or /56; 0 for no limit.",
+        field="dns.response_rate_limit", minimum=0, reloadable=True),
+    Key(WORKS, "dns_config.max_pending", INT, 1024, "Questions that wait for a view or a recursor at one time.",
+        field="dns.max_pending", minimum=1, reloadable=True),
+    Key(WORKS, "dns_config.tcp_idle_timeout", DURATION, 10.0, "A TCP connection on which nothing moves for so long is closed.",
+        field="dns.tcp_idle_s", minimum=0.1, reloadable=True),
+    Key(WORKS, "dns_config.max_connections", INT, 1024, "TCP connections at one time.", field="dns.max_connections", minimum=1),
+    Key(WORKS, "dns_config.max_connections_per_client", INT, 128, "TCP connections of one address at one time.",
+        field="dns.max_connections_per_client", minimum=1),
+    Key(WORKS, "dns_config.reuse_port", BOOL, False, "Share the port with other processes that say so too (SO_REUSEPORT).",
+        field="dns.reuse_port"),
+    *(
+        Key(WORKS, f"dns_config.compat.{quirk}", BOOL, False, f"As Consul: {text[0].lower() if text[1].islower() else text[0]}{text[1:]}",
+            field=f"dns.compat.{quirk}", reloadable=True)
+        for quirk, text in QUIRKS.items()
+    ),
     Key(HARMLESS, "dns_config.use_cache", BOOL, False, "Answer from a cache.", note=OWN_CACHE),
     Key(HARMLESS, "dns_config.cache_max_age", DURATION, 0.0, "Age of an answer in that cache.", note=OWN_CACHE),
     Key(REFUSED, "dns_config.prefer_namespace", BOOL, False, "A bare middle label is a namespace.",
