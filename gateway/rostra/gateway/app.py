@@ -20,7 +20,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import Receive, Scope, Send
 
 from rostra.errors import RostraError
-from rostra.gateway import metrics
+from rostra.gateway import dns_over_https, metrics
 from rostra.gateway.answer import TEXT, VARY, Answer, Header, StreamedAnswer, error_answer, text_answer
 from rostra.gateway.ask import Ask, Parameters, decode_path
 from rostra.gateway.compression import accepts_gzip, compressed
@@ -165,7 +165,7 @@ class Rules:
         """403 for a blocked endpoint, a write from elsewhere, or a write that a web page of another origin makes a browser send."""
         if self.is_blocked(path):
             return text_answer(403, "Endpoint is blocked by agent configuration")
-        if request.method in READING_METHODS:
+        if request.method in READING_METHODS or path == dns_over_https.PATH:
             return None
         if self._writers and not self._may_write(request.client.host if request.client else ""):
             return Answer(403, (TEXT, VARY))

@@ -12,7 +12,7 @@ import msgspec
 from rostra.gateway.answer import VARY, Answer, json_answer
 from rostra.gateway.ask import Ask
 from rostra.gateway.encoding import indent_json
-from rostra.gateway.routes import Route, Table
+from rostra.gateway.routes import JSON_TYPE, Route, Table
 
 _FLAGS: Final = frozenset({"stale", "consistent", "leader", "pretty", "cached", "prune", "wan", "replace-existing-checks"})
 _MANY: Final = frozenset({"tag", "node-meta"})
@@ -32,6 +32,7 @@ DESCRIPTIONS: Final = {
     "passing": "Only instances all of whose checks pass.",
     "cached": "Answer from this agent's view, as Consul does from its cache.",
     "enable": "true or false; required.",
+    "dns": "DNS message in base64url, without padding; required.",
 }
 
 
@@ -69,6 +70,8 @@ def _operation(route: Route, bodies: Mapping[type, Any]) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": bodies[route.body]}}}
         operation["responses"]["413"] = _refusal("The body is too large.")
+    elif route.media_type != JSON_TYPE and route.method == "POST":
+        operation["requestBody"] = {"required": True, "content": _content(route)}
     return operation
 
 
@@ -82,14 +85,16 @@ def _query_parameter(name: str) -> dict[str, Any]:
         schema = {"type": "integer", "minimum": 0}
     elif name in _MANY:
         schema = {"type": "array", "items": schema}
-    parameter = {"name": name, "in": "query", "required": name == "enable", "schema": schema}
+    parameter = {"name": name, "in": "query", "required": name in ("enable", "dns"), "schema": schema}
     if name in _FLAGS:
         parameter["allowEmptyValue"] = True
     return parameter | ({"description": DESCRIPTIONS[name]} if name in DESCRIPTIONS else {})
 
 
 def _content(route: Route) -> dict[str, Any]:
-    return {"application/json": {"schema": {}}} if route.method == "GET" else {}
+    if route.media_type != JSON_TYPE:
+        return {route.media_type: {"schema": {}}}
+    return {JSON_TYPE: {"schema": {}}} if route.method == "GET" else {}
 
 
 def _refusal(description: str) -> dict[str, Any]:

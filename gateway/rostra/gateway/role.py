@@ -11,6 +11,7 @@ from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.catalog import CatalogReads
 from rostra.gateway.coordinates import CoordinateReads
 from rostra.gateway.datacenters import DatacenterReads
+from rostra.gateway.dns_over_https import DnsDoor, DnsOverHttps
 from rostra.gateway.door import Door
 from rostra.gateway.keyring import KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
@@ -37,6 +38,7 @@ class GatewayRole:
         agent: AgentDoor,
         gossip: GossipDoor,
         raft: RaftInfo,
+        dns: DnsDoor,
         settings: GatewaySettings,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class GatewayRole:
             DatacenterReads(gossip, settings),
             KeyringEndpoints(gossip, settings),
             Metrics(settings),
+            DnsOverHttps(dns),
             pages,
         )
         pages.describe_table(self.table, VERSION)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from rostra.gateway import dns_over_https
 from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.answer import Answer, StreamedAnswer
@@ -19,12 +20,15 @@ from rostra.gateway.ask import READ_PARAMETERS, Ask
 from rostra.gateway.catalog import CatalogReads
 from rostra.gateway.coordinates import CoordinateReads
 from rostra.gateway.datacenters import DatacenterReads
+from rostra.gateway.dns_over_https import DnsOverHttps
 from rostra.gateway.keyring import KeyBody, KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.reads import Read
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, DeregisterBody, RegisterBody, TtlBody
 from rostra.gateway.status import StatusReads
 from rostra.gateway.writes import CatalogWrites
+
+JSON_TYPE: Final = "application/json"
 
 Handler: TypeAlias = Callable[[Ask], Awaitable[Answer | StreamedAnswer]]
 Reading: TypeAlias = Callable[[Ask], Read | None]
@@ -50,6 +54,7 @@ class Route:
     read: Reading | None = None
     parameters: Sequence[str] = ()
     body: type[Struct] | None = None
+    media_type: str = JSON_TYPE
 
     @property
     def prefix(self) -> str:
@@ -105,6 +110,7 @@ def build_table(
     datacenters: DatacenterReads,
     keyring: KeyringEndpoints,
     metrics: Metrics,
+    dns: DnsOverHttps,
     pages: Pages,
 ) -> Table:
     """What is served."""
@@ -125,6 +131,9 @@ def build_table(
     others = [
         Route("GET", "/", "Shows this page.", pages.front),
         Route("GET", "/v1/openapi.json", "Describes the API.", pages.openapi),
+        Route("GET", dns_over_https.PATH, "Answers a DNS message, as RFC 8484 has it.", dns.get, parameters=("dns",),
+              media_type=dns_over_https.MEDIA_TYPE),
+        Route("POST", dns_over_https.PATH, "Answers the DNS message in the body.", dns.post, media_type=dns_over_https.MEDIA_TYPE),
         Route("GET", "/v1/catalog/datacenters", "Lists the datacenters.", datacenters.datacenters),
         Route("PUT", "/v1/catalog/register", "Registers a node, a service, checks.", writes.register, body=RegisterBody),
         Route("PUT", "/v1/catalog/deregister", "Removes a node, a service, a check.", writes.deregister, body=DeregisterBody),

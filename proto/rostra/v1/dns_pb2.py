@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from rostra.v1 import common_pb2 as rostra_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13rostra/v1/dns.proto\x12\trostra.v1\x1a\x16rostra/v1/common.proto\"u\n\x0cQueryRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x0f\n\x07message\x18\x02 \x01(\x0c\x12*\n\ttransport\x18\x03 \x01(\x0e\x32\x17.rostra.v1.DnsTransport\" \n\rQueryResponse\x12\x0f\n\x07message\x18\x01 \x01(\x0c*[\n\x0c\x44nsTransport\x12\x1d\n\x19\x44NS_TRANSPORT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44NS_TRANSPORT_UDP\x10\x01\x12\x15\n\x11\x44NS_TRANSPORT_TCP\x10\x02\x32H\n\nDnsService\x12:\n\x05Query\x12\x17.rostra.v1.QueryRequest\x1a\x18.rostra.v1.QueryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13rostra/v1/dns.proto\x12\trostra.v1\x1a\x16rostra/v1/common.proto\"\x85\x01\n\x0cQueryRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x0f\n\x07message\x18\x02 \x01(\x0c\x12*\n\ttransport\x18\x03 \x01(\x0e\x32\x17.rostra.v1.DnsTransport\x12\x0e\n\x06\x63lient\x18\x04 \x01(\t\"/\n\rQueryResponse\x12\x0f\n\x07message\x18\x01 \x01(\x0c\x12\r\n\x05ttl_s\x18\x02 \x01(\r*[\n\x0c\x44nsTransport\x12\x1d\n\x19\x44NS_TRANSPORT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44NS_TRANSPORT_UDP\x10\x01\x12\x15\n\x11\x44NS_TRANSPORT_TCP\x10\x02\x32H\n\nDnsService\x12:\n\x05Query\x12\x17.rostra.v1.QueryRequest\x1a\x18.rostra.v1.QueryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rostra.v1.dns_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DNSTRANSPORT']._serialized_start=211
-  _globals['_DNSTRANSPORT']._serialized_end=302
-  _globals['_QUERYREQUEST']._serialized_start=58
-  _globals['_QUERYREQUEST']._serialized_end=175
-  _globals['_QUERYRESPONSE']._serialized_start=177
-  _globals['_QUERYRESPONSE']._serialized_end=209
-  _globals['_DNSSERVICE']._serialized_start=304
-  _globals['_DNSSERVICE']._serialized_end=376
+  _globals['_DNSTRANSPORT']._serialized_start=243
+  _globals['_DNSTRANSPORT']._serialized_end=334
+  _globals['_QUERYREQUEST']._serialized_start=59
+  _globals['_QUERYREQUEST']._serialized_end=192
+  _globals['_QUERYRESPONSE']._serialized_start=194
+  _globals['_QUERYRESPONSE']._serialized_end=241
+  _globals['_DNSSERVICE']._serialized_start=336
+  _globals['_DNSSERVICE']._serialized_end=408
 # @@protoc_insertion_point(module_scope)

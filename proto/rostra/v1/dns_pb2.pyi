@@ -51,10 +51,15 @@ class QueryRequest(_message.Message):
     HEADER_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     TRANSPORT_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
     message: _builtins.bytes
     """The message in wire format (RFC 1035 section 4), without a length prefix."""
     transport: Global___DnsTransport.ValueType
     """Transport whose size rules apply."""
+    client: _builtins.str
+    """Address of who asks, which decides whether the recursors may be used for them. Believed from roles of the same process
+    only, such as the gateway for DNS over HTTPS; whoever else asks has no recursion.
+    """
     @_builtins.property
     def header(self) -> _common_pb2.RequestHeader:
         """Who asks and for how long."""
@@ -65,10 +70,11 @@ class QueryRequest(_message.Message):
         header: _common_pb2.RequestHeader | None = ...,
         message: _builtins.bytes = ...,
         transport: Global___DnsTransport.ValueType = ...,
+        client: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "message", b"message", "transport", b"transport"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "header", b"header", "message", b"message", "transport", b"transport"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -81,16 +87,22 @@ class QueryResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGE_FIELD_NUMBER: _builtins.int
+    TTL_S_FIELD_NUMBER: _builtins.int
     message: _builtins.bytes
     """The message in wire format."""
+    ttl_s: _builtins.int
+    """Seconds for which the answer may be kept: the smallest TTL of its answer section, or for a negative answer what its SOA
+    says (RFC 2308 section 5); 0 where there is neither.
+    """
     def __init__(
         self,
         *,
         message: _builtins.bytes = ...,
+        ttl_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "ttl_s", b"ttl_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,6 +18,7 @@ from rostra.agent.process import Door as ProcessDoor
 from rostra.agent.process import Role
 from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
+from rostra.clients.dns import DnsClient
 from rostra.config import Settings
 from rostra.config.durations import format_duration
 from rostra.config.settings import GossipTiming
@@ -307,8 +308,8 @@ def _build_gateway(assembly: Assembly) -> None:
     )
     if not wiring.is_here("dns"):
         _build_dns(assembly)
-    agent = AgentClient(wiring.channel("local"))
-    assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, gateway_settings, tls))
+    agent, dns = AgentClient(wiring.channel("local")), DnsClient(wiring.in_process)
+    assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, dns, gateway_settings, tls))
 
 
 _BUILDERS: Final = {

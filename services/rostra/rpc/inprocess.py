@@ -25,6 +25,8 @@ from rostra.rpc.pipe import Pipe, PipeClosed
 MAX_MESSAGE_BYTES: Final = 1 << 20
 STREAM_LIMIT: Final = 64
 """Messages under way in each direction of a stream before its sender waits."""
+IN_PROCESS: Final = "in-process"
+"""What a servicer's context says of a caller within the process."""
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -55,7 +57,7 @@ class _Context:
         return self._metadata
 
     def peer(self) -> str:
-        return "in-process"
+        return IN_PROCESS
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Metadata = ()) -> None:
         raise _Aborted(code, details, trailing_metadata)

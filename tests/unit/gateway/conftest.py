@@ -13,7 +13,7 @@ import pytest
 from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings
 
-from .small_hub import SmallAgent, SmallGossip, SmallHub, SmallRaft
+from .small_hub import SmallAgent, SmallDns, SmallGossip, SmallHub, SmallRaft
 
 
 @dataclass
@@ -77,6 +77,7 @@ class World:
         self.hub = SmallHub()
         self.agent = SmallAgent()
         self.gossip = SmallGossip()
+        self.dns = SmallDns()
         self._connections: list[Connection] = []
         self.role: GatewayRole
 
@@ -88,7 +89,7 @@ class World:
     async def start(self, settings: GatewaySettings | None = None) -> None:
         settings = settings or GatewaySettings()
         settings = msgspec.structs.replace(settings, http_port=0, node_name="n1")
-        self.role = GatewayRole(self.hub, self.hub, self.agent, self.gossip, SmallRaft(self.hub), settings)
+        self.role = GatewayRole(self.hub, self.hub, self.agent, self.gossip, SmallRaft(self.hub), self.dns, settings)
         await self.role.start()
 
     async def connect(self) -> Connection:

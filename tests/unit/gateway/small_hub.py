@@ -10,6 +10,7 @@ from rostra.catalog.entries import normalized, topic_entries
 from rostra.catalog.rules import check_command
 from rostra.catalog.state import CatalogState
 from rostra.clients.agent import AgentDescription, LocalCheck
+from rostra.clients.dns import DnsAnswer
 from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList, PoolStatus
 from rostra.errors import BadRequest, NoLeader, NotFound, RostraError
 from rostra.model.catalog import Check, Command, HealthStatus, Node, Registration, Service
@@ -237,6 +238,20 @@ class SmallAgent:
 
     async def stream_logs(self, level: str = "info", *, json: bool = False) -> AsyncIterator[str]:
         yield f"[{level}] agent: hello"
+
+
+class SmallDns:
+    """Answers every question alike, and notes who asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, str]] = []
+        self.answer = DnsAnswer(b"answer", 7)
+
+    async def query_for(self, message: bytes, client: str) -> DnsAnswer:
+        if not message:
+            raise BadRequest("message is no DNS question", field="message")
+        self.asked.append((message, client))
+        return self.answer
 
 
 class SmallRaft:

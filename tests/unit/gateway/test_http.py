@@ -15,7 +15,7 @@ from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings, Limits
 
 from .conftest import Connection, World, until
-from .small_hub import SmallRaft
+from .small_hub import SmallDns, SmallRaft
 
 
 async def started(**settings: object) -> World:
@@ -271,7 +271,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
         port = other.getsockname()[1]
         world = World()
         settings = GatewaySettings(http_port=port)
-        role = GatewayRole(world.hub, world.hub, world.agent, world.gossip, SmallRaft(world.hub), settings)
+        role = GatewayRole(world.hub, world.hub, world.agent, world.gossip, SmallRaft(world.hub), SmallDns(), settings)
         with pytest.raises(Unavailable, match=rf"HTTP port {port} on 127\.0\.0\.1: {os.strerror(errno.EADDRINUSE)}"):
             await role.start()
         assert role.addresses == []
