@@ -16,6 +16,7 @@ from rostra.gateway.door import Door
 from rostra.gateway.keyring import KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.openapi import Pages
+from rostra.gateway.raft import RaftOperator
 from rostra.gateway.reads import Reads
 from rostra.gateway.routes import build_table
 from rostra.gateway.settings import GatewaySettings
@@ -54,6 +55,7 @@ class GatewayRole:
             CoordinateReads(gossip, reader, settings),
             DatacenterReads(gossip, settings),
             KeyringEndpoints(gossip, settings),
+            RaftOperator(raft, settings),
             Metrics(settings),
             DnsOverHttps(dns),
             pages,

@@ -23,6 +23,7 @@ from rostra.gateway.datacenters import DatacenterReads
 from rostra.gateway.dns_over_https import DnsOverHttps
 from rostra.gateway.keyring import KeyBody, KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
+from rostra.gateway.raft import RaftOperator
 from rostra.gateway.reads import Read
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, DeregisterBody, RegisterBody, TtlBody
 from rostra.gateway.status import StatusReads
@@ -109,6 +110,7 @@ def build_table(
     coordinates: CoordinateReads,
     datacenters: DatacenterReads,
     keyring: KeyringEndpoints,
+    raft: RaftOperator,
     metrics: Metrics,
     dns: DnsOverHttps,
     pages: Pages,
@@ -145,6 +147,11 @@ def build_table(
         Route("PUT", "/v1/operator/keyring", "Encrypts gossip with a key from now on.", keyring.use, parameters=("relay-factor",),
               body=KeyBody),
         Route("DELETE", "/v1/operator/keyring", "Removes a gossip key.", keyring.remove, parameters=("relay-factor",), body=KeyBody),
+        Route("GET", "/v1/operator/raft/configuration", "Lists the servers of the Raft configuration.", raft.configuration,
+              parameters=("dc", "stale")),
+        Route("DELETE", "/v1/operator/raft/peer", "Removes a server from the Raft configuration.", raft.remove_peer,
+              parameters=("dc", "id", "address")),
+        Route("POST", "/v1/operator/raft/transfer-leader", "Hands leadership over.", raft.transfer_leader, parameters=("dc", "id")),
         Route("GET", "/v1/status/leader", "Names the leader.", status.leader, parameters=("dc",)),
         Route("GET", "/v1/status/peers", "Names the servers.", status.peers, parameters=("dc",)),
         Route("GET", "/v1/agent/self", "Describes the agent.", agent.self),

@@ -29,7 +29,7 @@ UNSERVED: Final = {
     "/v1/agent/token": "access control",
     "/v1/agent/metrics": "metrics as a stream",
     "/v1/coordinate/update": "coordinates that are told over HTTP",
-    "/v1/operator": "operator commands over HTTP",
+    "/v1/operator": "this operator command",
 }
 """Path to what it is for; everything below the path is meant too, as far as it is not served."""
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from rostra.clients.agent import AgentDescription, LocalCheck
+from rostra.clients.consensus import Configuration, RaftMember
 from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList
 from rostra.model.catalog import Check, HealthStatus, Service
 from rostra.model.coordinates import Coordinate
@@ -83,4 +84,16 @@ class RaftInfo(Protocol):
 
     async def peers(self) -> Sequence[str]:
         """``HOST:PORT`` of each server in the Raft configuration."""
+        ...
+
+    async def configuration(self, *, stale: bool = False) -> Configuration:
+        """The membership as the leader has it, or, ``stale``, any server."""
+        ...
+
+    async def remove(self, member: RaftMember) -> None:
+        """Takes a server out of the Raft configuration."""
+        ...
+
+    async def transfer_leader(self, node_id: str = "") -> None:
+        """Hands leadership to that node, or to the voter that is furthest on."""
         ...

@@ -752,16 +752,21 @@ Global___ConsensusServiceGetStatusResponse: _TypeAlias = ConsensusServiceGetStat
 
 @_typing.final
 class GetConfigurationRequest(_message.Message):
-    """GetConfigurationRequest has no parameters."""
+    """GetConfigurationRequest says whose view is wanted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    FROM_LEADER_FIELD_NUMBER: _builtins.int
+    from_leader: _builtins.bool
+    """The leader's: asked of it where this server does not lead; NoLeader when none is known. Default: this server's own."""
     def __init__(
         self,
+        *,
+        from_leader: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_leader", b"from_leader"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

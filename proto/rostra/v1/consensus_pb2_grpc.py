@@ -132,14 +132,14 @@ class ConsensusServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ChangeMember(self, request, context):
-        """ChangeMember adds, promotes or removes one member; on the leader only.
+        """ChangeMember adds, promotes or removes one member; handed on to the leader.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TransferLeadership(self, request, context):
-        """TransferLeadership hands leadership over and returns when another server has it.
+        """TransferLeadership hands leadership over and returns when another server has it; handed on to the leader.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

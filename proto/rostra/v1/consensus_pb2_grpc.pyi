@@ -50,9 +50,9 @@ class ConsensusServiceStub:
     GetConfiguration: _grpc.UnaryUnaryMultiCallable[_consensus_pb2.GetConfigurationRequest, _consensus_pb2.GetConfigurationResponse]
     """GetConfiguration returns the members and their progress, as far as this server knows it."""
     ChangeMember: _grpc.UnaryUnaryMultiCallable[_consensus_pb2.ChangeMemberRequest, _consensus_pb2.ChangeMemberResponse]
-    """ChangeMember adds, promotes or removes one member; on the leader only."""
+    """ChangeMember adds, promotes or removes one member; handed on to the leader."""
     TransferLeadership: _grpc.UnaryUnaryMultiCallable[_consensus_pb2.TransferLeadershipRequest, _consensus_pb2.TransferLeadershipResponse]
-    """TransferLeadership hands leadership over and returns when another server has it."""
+    """TransferLeadership hands leadership over and returns when another server has it; handed on to the leader."""
     Bootstrap: _grpc.UnaryUnaryMultiCallable[_consensus_pb2.BootstrapRequest, _consensus_pb2.BootstrapResponse]
     """Bootstrap starts a new cluster on an empty store."""
 
@@ -78,9 +78,9 @@ class ConsensusServiceAsyncStub(ConsensusServiceStub):
     GetConfiguration: _aio.UnaryUnaryMultiCallable[_consensus_pb2.GetConfigurationRequest, _consensus_pb2.GetConfigurationResponse]  # type: ignore[assignment]
     """GetConfiguration returns the members and their progress, as far as this server knows it."""
     ChangeMember: _aio.UnaryUnaryMultiCallable[_consensus_pb2.ChangeMemberRequest, _consensus_pb2.ChangeMemberResponse]  # type: ignore[assignment]
-    """ChangeMember adds, promotes or removes one member; on the leader only."""
+    """ChangeMember adds, promotes or removes one member; handed on to the leader."""
     TransferLeadership: _aio.UnaryUnaryMultiCallable[_consensus_pb2.TransferLeadershipRequest, _consensus_pb2.TransferLeadershipResponse]  # type: ignore[assignment]
-    """TransferLeadership hands leadership over and returns when another server has it."""
+    """TransferLeadership hands leadership over and returns when another server has it; handed on to the leader."""
     Bootstrap: _aio.UnaryUnaryMultiCallable[_consensus_pb2.BootstrapRequest, _consensus_pb2.BootstrapResponse]  # type: ignore[assignment]
     """Bootstrap starts a new cluster on an empty store."""
 
@@ -145,7 +145,7 @@ class ConsensusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consensus_pb2.ChangeMemberRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consensus_pb2.ChangeMemberResponse, _abc.Awaitable[_consensus_pb2.ChangeMemberResponse]]:
-        """ChangeMember adds, promotes or removes one member; on the leader only."""
+        """ChangeMember adds, promotes or removes one member; handed on to the leader."""
 
     @_abc_1.abstractmethod
     def TransferLeadership(
@@ -153,7 +153,7 @@ class ConsensusServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _consensus_pb2.TransferLeadershipRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_consensus_pb2.TransferLeadershipResponse, _abc.Awaitable[_consensus_pb2.TransferLeadershipResponse]]:
-        """TransferLeadership hands leadership over and returns when another server has it."""
+        """TransferLeadership hands leadership over and returns when another server has it; handed on to the leader."""
 
     @_abc_1.abstractmethod
     def Bootstrap(

@@ -285,7 +285,7 @@ def _build_gateway(assembly: Assembly) -> None:
     raft = (
         RaftByConsensus(ConsensusClient(wiring.channel("consensus")), hub)
         if wiring.is_here("consensus") or wiring.addresses("consensus")
-        else RaftByGossip(assembly.gossip(), identity, hub)
+        else RaftByGossip(assembly.gossip(), identity, wiring.connector, hub)
     )
     gateway_settings = GatewaySettings(
         http_addresses=settings.addresses.http,

@@ -33,9 +33,11 @@ BETWEEN_AGENTS: Final = (
     "/rostra.v1.CatalogStreamService/*",
     "/rostra.v1.ConsensusService/Propose",
     "/rostra.v1.ConsensusService/GetStatus",
+    "/rostra.v1.ConsensusService/GetConfiguration",
     "/rostra.v1.ConsensusService/ChangeMember",
+    "/rostra.v1.ConsensusService/TransferLeadership",
 )
-"""Port 8300: Raft, what followers forward, and the catalog for client agents."""
+"""Port 8300: Raft, what followers and client agents hand on, and the catalog for client agents."""
 HANDED_ON: Final = ("gossip", "catalog", "local")
 """Roles whose public services a gateway shows although they run elsewhere."""
 

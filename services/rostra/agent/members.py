@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeVar
 
-from rostra.clients.consensus import ConsensusClient
-from rostra.errors import RostraError
+from rostra.clients.consensus import Configuration, ConsensusClient, RaftMember
+from rostra.errors import NoServers, RostraError, Unavailable, UnknownOutcome
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberStatus
 from rostra.model.servers import is_server
@@ -15,6 +15,8 @@ from rostra.rpc.channels import Connector
 from rostra.views.upstreams import Upstream
 
 POLL_S: Final = 0.5
+
+T = TypeVar("T")
 
 
 class MemberList(Protocol):
@@ -62,21 +64,44 @@ class ServersByGossip:
 class RaftByGossip:
     """The servers as gossip shows them, for a gateway that has no consensus beside it."""
 
-    def __init__(self, gossip: MemberList, identity: Identity, leader: LeaderSource) -> None:
+    def __init__(self, gossip: MemberList, identity: Identity, connector: Connector, leader: LeaderSource) -> None:
         self._gossip = gossip
         self._identity = identity
+        self._connector = connector
         self._leader = leader
 
     async def leader_address(self) -> str:
         return self._leader.contact.leader_address
 
     async def peers(self) -> Sequence[str]:
+        return sorted(server_address(each) for each in await self._servers() if each.status is not MemberStatus.LEFT)
+
+    async def configuration(self, *, stale: bool = False) -> Configuration:
+        return await self._ask(lambda consensus: consensus.get_configuration(from_leader=not stale))
+
+    async def remove(self, member: RaftMember) -> None:
+        await self._ask(lambda consensus: consensus.remove(member))
+
+    async def transfer_leader(self, node_id: str = "") -> None:
+        await self._ask(lambda consensus: consensus.transfer_leadership(node_id))
+
+    async def _servers(self) -> Sequence[Member]:
         members, _ = await self._gossip.list_members("lan", timeout_s=1.0)
-        return sorted(
-            server_address(each)
-            for each in members
-            if is_server(each.tags, self._identity.datacenter) and each.status is not MemberStatus.LEFT
-        )
+        return [each for each in members if is_server(each.tags, self._identity.datacenter)]
+
+    async def _ask(self, what: Callable[[ConsensusClient], Awaitable[T]]) -> T:
+        """The first server that answers; each hands on to the leader what only that may say."""
+        addresses = [server_address(each) for each in await self._servers() if each.status is MemberStatus.ALIVE]
+        problem: RostraError = NoServers()
+        for address in addresses:
+            async with self._connector.connect(address) as channel:
+                try:
+                    return await what(ConsensusClient(channel))
+                except UnknownOutcome:
+                    raise
+                except Unavailable as error:
+                    problem = error
+        raise problem
 
 
 class _Contact(Protocol):
@@ -107,3 +132,12 @@ class RaftByConsensus:
     async def peers(self) -> Sequence[str]:
         configuration = await self._consensus.get_configuration(timeout_s=1.0)
         return sorted(member.address for member in configuration.members)
+
+    async def configuration(self, *, stale: bool = False) -> Configuration:
+        return await self._consensus.get_configuration(from_leader=not stale)
+
+    async def remove(self, member: RaftMember) -> None:
+        await self._consensus.remove(member)
+
+    async def transfer_leader(self, node_id: str = "") -> None:
+        await self._consensus.transfer_leadership(node_id)

@@ -41,6 +41,8 @@ CLIENTS = {
     "members": "List the members of the cluster",
     "monitor": "Show an agent's log as it is written",
     "operator raft list-peers": "List the servers of the Raft configuration",
+    "operator raft remove-peer": "Remove a server from the Raft configuration",
+    "operator raft transfer-leader": "Have the leader hand over to another server",
     "reload": "Have an agent read its configuration again",
     "rtt": "Estimate the round trip between two nodes",
     "services deregister": "Take services from an agent",

@@ -208,9 +208,10 @@ class ConsensusClient:
             stats=dict(answer.stats),
         )
 
-    async def get_configuration(self, timeout_s: float = TIMEOUT_S) -> Configuration:
-        """The membership; progress of the members where the server leads."""
-        answer = await _call(self._stub.GetConfiguration, consensus_pb2.GetConfigurationRequest(), timeout_s)
+    async def get_configuration(self, timeout_s: float = TIMEOUT_S, *, from_leader: bool = False) -> Configuration:
+        """The membership, with the progress of the members where the server leads. ``from_leader``: as the leader has it; ``NoLeader``."""
+        request = consensus_pb2.GetConfigurationRequest(from_leader=from_leader)
+        answer = await _call(self._stub.GetConfiguration, request, timeout_s)
         progress = {(one.id.node_id, one.id.store_id): one for one in answer.progress}
         members = [_member(member, progress.get((member.id.node_id, member.id.store_id))) for member in answer.configuration.members]
         return Configuration(answer.index, answer.configuration.cluster_id, members, answer.leader.node_id)

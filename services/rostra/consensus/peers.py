@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from grpc import aio
 
@@ -30,6 +30,9 @@ from rostra.rpc.status import error_from_rpc
 from rostra.v1 import common_pb2, consensus_pb2, raft_pb2
 from rostra.v1.consensus_pb2_grpc import ConsensusServiceStub
 from rostra.v1.raft_pb2_grpc import RaftServiceStub
+
+if TYPE_CHECKING:
+    from rostra.v1.consensus_pb2_grpc import ConsensusServiceAsyncStub
 
 RECONNECT_S: Final = (0.01, 0.5)
 CALL_TIMEOUT_S: Final = 2.0
@@ -133,10 +136,23 @@ class Peers:
 
     async def ask_to_change(self, leader: PeerId, request: consensus_pb2.ChangeMemberRequest) -> consensus_pb2.ChangeMemberResponse:
         """Has the leader change the membership."""
+        return await _asked(self._consensus_of(leader).ChangeMember(request, timeout=CHANGE_TIMEOUT_S))
+
+    async def ask_to_transfer(
+        self, leader: PeerId, request: consensus_pb2.TransferLeadershipRequest
+    ) -> consensus_pb2.TransferLeadershipResponse:
+        """Has the leader hand over."""
+        return await _asked(self._consensus_of(leader).TransferLeadership(request, timeout=CHANGE_TIMEOUT_S))
+
+    async def ask_for_configuration(self, leader: PeerId) -> consensus_pb2.GetConfigurationResponse:
+        """The membership as the leader has it."""
+        return await _asked(self._consensus_of(leader).GetConfiguration(consensus_pb2.GetConfigurationRequest(), timeout=CALL_TIMEOUT_S))
+
+    def _consensus_of(self, leader: PeerId) -> ConsensusServiceAsyncStub:
         channel = self.channel(leader)
         if channel is None:
             raise NotLeader(leader.node_id)
-        return await _asked(ConsensusServiceStub(channel).ChangeMember(request, timeout=CHANGE_TIMEOUT_S))
+        return ConsensusServiceStub(channel)
 
     def channel(self, peer: PeerId) -> aio.Channel | None:
         """To where the peer is now; None where that is not known."""

@@ -24,7 +24,7 @@ from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode
 from rostra.consensus.peers import Peers
 from rostra.consensus.proposals import Committed
 from rostra.consensus.report import state_of
-from rostra.errors import BadRequest, Conflict, NotFound, NotReady, RostraError
+from rostra.errors import BadRequest, Conflict, NoLeader, NotFound, NotReady, RostraError
 from rostra.model.identity import Identity
 from rostra.rpc.companions import Companions
 from rostra.rpc.hello import check_hello, make_hello
@@ -206,6 +206,10 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         self, request: consensus_pb2.GetConfigurationRequest, context: Any
     ) -> consensus_pb2.GetConfigurationResponse:
         core = self._consensus.core
+        if request.from_leader and core.leader is None:
+            raise NoLeader()
+        if request.from_leader and core.leader is not None and core.leader != core.id:
+            return await self._peers.ask_for_configuration(core.leader)
         ages = self._consensus.contact_ages_s()
         progress = [
             consensus_pb2.MemberProgress(
@@ -246,6 +250,9 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
     async def TransferLeadership(
         self, request: consensus_pb2.TransferLeadershipRequest, context: Any
     ) -> consensus_pb2.TransferLeadershipResponse:
+        core = self._consensus.core
+        if core.leader is not None and core.leader != core.id:
+            return await self._peers.ask_to_transfer(core.leader, request)
         leadership = await self._consensus.transfer_leadership(self._member_of(request.node_id) if request.node_id else None)
         return consensus_pb2.TransferLeadershipResponse(leader=leadership.leader_name)
 

@@ -78,6 +78,7 @@ class World:
         self.agent = SmallAgent()
         self.gossip = SmallGossip()
         self.dns = SmallDns()
+        self.raft = SmallRaft(self.hub)
         self._connections: list[Connection] = []
         self.role: GatewayRole
 
@@ -89,7 +90,7 @@ class World:
     async def start(self, settings: GatewaySettings | None = None) -> None:
         settings = settings or GatewaySettings()
         settings = msgspec.structs.replace(settings, http_port=0, node_name="n1")
-        self.role = GatewayRole(self.hub, self.hub, self.agent, self.gossip, SmallRaft(self.hub), self.dns, settings)
+        self.role = GatewayRole(self.hub, self.hub, self.agent, self.gossip, self.raft, self.dns, settings)
         await self.role.start()
 
     async def connect(self) -> Connection:

@@ -11,6 +11,7 @@ from rostra.catalog.rules import check_command
 from rostra.catalog.state import CatalogState
 from rostra.clients.agent import AgentDescription, LocalCheck
 from rostra.clients.dns import DnsAnswer
+from rostra.clients.consensus import Configuration, RaftMember
 from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList, PoolStatus
 from rostra.errors import BadRequest, NoLeader, NotFound, RostraError
 from rostra.model.catalog import Check, Command, HealthStatus, Node, Registration, Service
@@ -255,13 +256,30 @@ class SmallDns:
 
 
 class SmallRaft:
-    """One server, which leads as long as the hub says so."""
+    """Servers of which the first leads, as long as the hub says so."""
 
     def __init__(self, hub: SmallHub) -> None:
         self._hub = hub
+        self.asked: list[str] = []
+        self.members = [
+            RaftMember("id-1", "store-1", "n1", "127.0.0.1:8300", True),
+            RaftMember("id-2", "store-2", "", "127.0.0.2:8300", True),
+            RaftMember("id-3", "store-3", "n3", "127.0.0.3:8300", True),
+            RaftMember("id-3", "store-4", "n3", "127.0.0.3:8300", False),
+        ]
 
     async def leader_address(self) -> str:
         return self._hub.contact.leader_address
 
     async def peers(self) -> Sequence[str]:
         return ["127.0.0.1:8300"]
+
+    async def configuration(self, *, stale: bool = False) -> Configuration:
+        self.asked.append("stale" if stale else "leader")
+        return Configuration(7, "cluster", self.members, "id-1")
+
+    async def remove(self, member: RaftMember) -> None:
+        self.members.remove(member)
+
+    async def transfer_leader(self, node_id: str = "") -> None:
+        self.asked.append(f"transfer to {node_id or 'anyone'}")
