@@ -116,6 +116,7 @@ class Proposal(_message.Message):
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     ONLY_IN_TERM_FIELD_NUMBER: _builtins.int
     FORWARDED_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Chosen by the proposer, unique on the stream; the answer repeats it."""
     data: _builtins.bytes
@@ -126,6 +127,8 @@ class Proposal(_message.Message):
     """Only in this term: a duty of a leader that may no longer be one. 0: in any."""
     forwarded: _builtins.bool
     """Set by a server that forwards: it is not forwarded again."""
+    level: _builtins.int
+    """Of the kind of command; 0 means 1. Refused as Unsupported until every server understands it."""
     def __init__(
         self,
         *,
@@ -134,10 +137,11 @@ class Proposal(_message.Message):
         timeout_ms: _builtins.int = ...,
         only_in_term: _builtins.int = ...,
         forwarded: _builtins.bool = ...,
+        level: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "forwarded", b"forwarded", "only_in_term", b"only_in_term", "sequence", b"sequence", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "forwarded", b"forwarded", "level", b"level", "only_in_term", b"only_in_term", "sequence", b"sequence", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -717,10 +721,13 @@ class ConsensusServiceGetStatusResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LEADERSHIP_FIELD_NUMBER: _builtins.int
     STATS_FIELD_NUMBER: _builtins.int
+    COMMAND_LEVEL_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """Cluster ID; empty before bootstrap."""
     state: _builtins.str
     """"leader", "follower", "candidate", "learner", or "unconfigured"."""
+    command_level: _builtins.int
+    """Highest level of commands that this server understands; 0 means 1."""
     @_builtins.property
     def id(self) -> _raft_pb2.PeerId:
         """This server's Raft identity."""
@@ -741,10 +748,11 @@ class ConsensusServiceGetStatusResponse(_message.Message):
         state: _builtins.str = ...,
         leadership: Global___Leadership | None = ...,
         stats: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        command_level: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "leadership", b"leadership"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "id", b"id", "leadership", b"leadership", "state", b"state", "stats", b"stats"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "command_level", b"command_level", "id", b"id", "leadership", b"leadership", "state", b"state", "stats", b"stats"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

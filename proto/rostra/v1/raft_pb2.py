@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from rostra.v1 import common_pb2 as rostra_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14rostra/v1/raft.proto\x12\trostra.v1\x1a\x16rostra/v1/common.proto\"f\n\x0f\x45xchangeRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12%\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x14.rostra.v1.RaftBatchH\x00\x42\t\n\x07\x63ontent\"k\n\x10\x45xchangeResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12)\n\x07refusal\x18\x02 \x01(\x0b\x32\x16.rostra.v1.ErrorDetailH\x00\x42\t\n\x07\x63ontent\"5\n\tRaftBatch\x12(\n\x08messages\x18\x01 \x03(\x0b\x32\x16.rostra.v1.RaftMessage\"+\n\x06PeerId\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08store_id\x18\x02 \x01(\t\"\xe7\x03\n\x0bRaftMessage\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12!\n\x06sender\x18\x02 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12#\n\x08receiver\x18\x03 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12.\n\x0cvote_request\x18\n \x01(\x0b\x32\x16.rostra.v1.VoteRequestH\x00\x12\x30\n\rvote_response\x18\x0b \x01(\x0b\x32\x17.rostra.v1.VoteResponseH\x00\x12\x32\n\x0e\x61ppend_request\x18\x0c \x01(\x0b\x32\x18.rostra.v1.AppendRequestH\x00\x12\x34\n\x0f\x61ppend_response\x18\r \x01(\x0b\x32\x19.rostra.v1.AppendResponseH\x00\x12,\n\x0btimeout_now\x18\x0e \x01(\x0b\x32\x15.rostra.v1.TimeoutNowH\x00\x12\x35\n\x10read_index_query\x18\x0f \x01(\x0b\x32\x19.rostra.v1.ReadIndexQueryH\x00\x12\x35\n\x10read_index_reply\x18\x10 \x01(\x0b\x32\x19.rostra.v1.ReadIndexReplyH\x00\x42\x06\n\x04\x62ody\"k\n\x0bVoteRequest\x12\x16\n\x0elast_log_index\x18\x01 \x01(\x04\x12\x15\n\rlast_log_term\x18\x02 \x01(\x04\x12\x10\n\x08pre_vote\x18\x03 \x01(\x08\x12\x1b\n\x13leadership_transfer\x18\x04 \x01(\x08\"A\n\x0cVoteResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x10\n\x08pre_vote\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x91\x01\n\rAppendRequest\x12\x1a\n\x12previous_log_index\x18\x01 \x01(\x04\x12\x19\n\x11previous_log_term\x18\x02 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x03 \x01(\x04\x12$\n\x07\x65ntries\x18\x04 \x03(\x0b\x32\x13.rostra.v1.LogEntry\x12\r\n\x05round\x18\x05 \x01(\x04\"u\n\x0e\x41ppendResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x13\n\x0bmatch_index\x18\x02 \x01(\x04\x12\x15\n\rconflict_term\x18\x03 \x01(\x04\x12\r\n\x05round\x18\x04 \x01(\x04\x12\x17\n\x0fvote_promise_ms\x18\x05 \x01(\r\"\x0c\n\nTimeoutNow\"/\n\x0eReadIndexQuery\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06quorum\x18\x02 \x01(\x08\"?\n\x0eReadIndexReply\x12\r\n\x05round\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0f\n\x07refused\x18\x03 \x01(\x08\"j\n\x08LogEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.rostra.v1.EntryKind\x12\x0f\n\x07time_ns\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"v\n\nRaftMember\x12\x1d\n\x02id\x18\x01 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12\x11\n\tnode_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12%\n\x08suffrage\x18\x04 \x01(\x0e\x32\x13.rostra.v1.Suffrage\"K\n\rConfiguration\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12&\n\x07members\x18\x02 \x03(\x0b\x32\x15.rostra.v1.RaftMember\"\xd7\x01\n\x0eSnapshotHeader\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x12\n\nlast_index\x18\x03 \x01(\x04\x12\x11\n\tlast_term\x18\x04 \x01(\x04\x12/\n\rconfiguration\x18\x05 \x01(\x0b\x32\x18.rostra.v1.Configuration\x12\x1b\n\x13\x63onfiguration_index\x18\x06 \x01(\x04\x12\x0f\n\x07time_ns\x18\x07 \x01(\x03\x12\x13\n\x0bsnapshot_id\x18\x08 \x01(\t\"J\n\rSnapshotChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x03 \x01(\r\x12\x0c\n\x04last\x18\x04 \x01(\x08\"\xa3\x01\n\x16InstallSnapshotRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12\x30\n\x05offer\x18\x02 \x01(\x0b\x32\x1f.rostra.v1.InstallSnapshotOfferH\x00\x12)\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x18.rostra.v1.SnapshotChunkH\x00\x42\t\n\x07\x63ontent\"\xab\x01\n\x14InstallSnapshotOffer\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12!\n\x06sender\x18\x02 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12#\n\x08receiver\x18\x03 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12)\n\x06header\x18\x04 \x01(\x0b\x32\x19.rostra.v1.SnapshotHeader\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\"\xa7\x01\n\x17InstallSnapshotResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12\x18\n\x0ereceived_bytes\x18\x02 \x01(\x04H\x00\x12\x19\n\x0finstalled_index\x18\x03 \x01(\x04H\x00\x12)\n\x07refusal\x18\x04 \x01(\x0b\x32\x16.rostra.v1.ErrorDetailH\x00\x42\t\n\x07\x63ontent\"{\n\x17PromiseBootstrapRequest\x12\x1f\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.Hello\x12/\n\rconfiguration\x18\x02 \x01(\x0b\x32\x18.rostra.v1.Configuration\x12\x0e\n\x06\x65xpect\x18\x03 \x01(\r\"\x89\x01\n\x18PromiseBootstrapResponse\x12\x10\n\x08promised\x18\x01 \x01(\x08\x12)\n\x07\x65\x61rlier\x18\x02 \x01(\x0b\x32\x18.rostra.v1.Configuration\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12 \n\x05store\x18\x04 \x01(\x0b\x32\x11.rostra.v1.PeerId\"j\n\x16\x43ommitBootstrapRequest\x12\x1f\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.Hello\x12/\n\rconfiguration\x18\x02 \x01(\x0b\x32\x18.rostra.v1.Configuration\":\n\x17\x43ommitBootstrapResponse\x12\x0f\n\x07written\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t*s\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45NTRY_KIND_NO_OP\x10\x01\x12\x16\n\x12\x45NTRY_KIND_COMMAND\x10\x02\x12\x1c\n\x18\x45NTRY_KIND_CONFIGURATION\x10\x03*N\n\x08Suffrage\x12\x18\n\x14SUFFRAGE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSUFFRAGE_VOTER\x10\x01\x12\x14\n\x10SUFFRAGE_LEARNER\x10\x02\x32\xeb\x02\n\x0bRaftService\x12G\n\x08\x45xchange\x12\x1a.rostra.v1.ExchangeRequest\x1a\x1b.rostra.v1.ExchangeResponse(\x01\x30\x01\x12\\\n\x0fInstallSnapshot\x12!.rostra.v1.InstallSnapshotRequest\x1a\".rostra.v1.InstallSnapshotResponse(\x01\x30\x01\x12[\n\x10PromiseBootstrap\x12\".rostra.v1.PromiseBootstrapRequest\x1a#.rostra.v1.PromiseBootstrapResponse\x12X\n\x0f\x43ommitBootstrap\x12!.rostra.v1.CommitBootstrapRequest\x1a\".rostra.v1.CommitBootstrapResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14rostra/v1/raft.proto\x12\trostra.v1\x1a\x16rostra/v1/common.proto\"f\n\x0f\x45xchangeRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12%\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x14.rostra.v1.RaftBatchH\x00\x42\t\n\x07\x63ontent\"k\n\x10\x45xchangeResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12)\n\x07refusal\x18\x02 \x01(\x0b\x32\x16.rostra.v1.ErrorDetailH\x00\x42\t\n\x07\x63ontent\"5\n\tRaftBatch\x12(\n\x08messages\x18\x01 \x03(\x0b\x32\x16.rostra.v1.RaftMessage\"+\n\x06PeerId\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08store_id\x18\x02 \x01(\t\"\xe7\x03\n\x0bRaftMessage\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12!\n\x06sender\x18\x02 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12#\n\x08receiver\x18\x03 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12.\n\x0cvote_request\x18\n \x01(\x0b\x32\x16.rostra.v1.VoteRequestH\x00\x12\x30\n\rvote_response\x18\x0b \x01(\x0b\x32\x17.rostra.v1.VoteResponseH\x00\x12\x32\n\x0e\x61ppend_request\x18\x0c \x01(\x0b\x32\x18.rostra.v1.AppendRequestH\x00\x12\x34\n\x0f\x61ppend_response\x18\r \x01(\x0b\x32\x19.rostra.v1.AppendResponseH\x00\x12,\n\x0btimeout_now\x18\x0e \x01(\x0b\x32\x15.rostra.v1.TimeoutNowH\x00\x12\x35\n\x10read_index_query\x18\x0f \x01(\x0b\x32\x19.rostra.v1.ReadIndexQueryH\x00\x12\x35\n\x10read_index_reply\x18\x10 \x01(\x0b\x32\x19.rostra.v1.ReadIndexReplyH\x00\x42\x06\n\x04\x62ody\"k\n\x0bVoteRequest\x12\x16\n\x0elast_log_index\x18\x01 \x01(\x04\x12\x15\n\rlast_log_term\x18\x02 \x01(\x04\x12\x10\n\x08pre_vote\x18\x03 \x01(\x08\x12\x1b\n\x13leadership_transfer\x18\x04 \x01(\x08\"A\n\x0cVoteResponse\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x10\n\x08pre_vote\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x91\x01\n\rAppendRequest\x12\x1a\n\x12previous_log_index\x18\x01 \x01(\x04\x12\x19\n\x11previous_log_term\x18\x02 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x03 \x01(\x04\x12$\n\x07\x65ntries\x18\x04 \x03(\x0b\x32\x13.rostra.v1.LogEntry\x12\r\n\x05round\x18\x05 \x01(\x04\"\x8c\x01\n\x0e\x41ppendResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x13\n\x0bmatch_index\x18\x02 \x01(\x04\x12\x15\n\rconflict_term\x18\x03 \x01(\x04\x12\r\n\x05round\x18\x04 \x01(\x04\x12\x17\n\x0fvote_promise_ms\x18\x05 \x01(\r\x12\x15\n\rcommand_level\x18\x06 \x01(\r\"\x0c\n\nTimeoutNow\"/\n\x0eReadIndexQuery\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06quorum\x18\x02 \x01(\x08\"?\n\x0eReadIndexReply\x12\r\n\x05round\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0f\n\x07refused\x18\x03 \x01(\x08\"j\n\x08LogEntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\"\n\x04kind\x18\x03 \x01(\x0e\x32\x14.rostra.v1.EntryKind\x12\x0f\n\x07time_ns\x18\x04 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"v\n\nRaftMember\x12\x1d\n\x02id\x18\x01 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12\x11\n\tnode_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12%\n\x08suffrage\x18\x04 \x01(\x0e\x32\x13.rostra.v1.Suffrage\"Z\n\rConfiguration\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12&\n\x07members\x18\x02 \x03(\x0b\x32\x15.rostra.v1.RaftMember\x12\r\n\x05level\x18\x03 \x01(\r\"\xd7\x01\n\x0eSnapshotHeader\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x12\n\nlast_index\x18\x03 \x01(\x04\x12\x11\n\tlast_term\x18\x04 \x01(\x04\x12/\n\rconfiguration\x18\x05 \x01(\x0b\x32\x18.rostra.v1.Configuration\x12\x1b\n\x13\x63onfiguration_index\x18\x06 \x01(\x04\x12\x0f\n\x07time_ns\x18\x07 \x01(\x03\x12\x13\n\x0bsnapshot_id\x18\x08 \x01(\t\"J\n\rSnapshotChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x03 \x01(\r\x12\x0c\n\x04last\x18\x04 \x01(\x08\"\xa3\x01\n\x16InstallSnapshotRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12\x30\n\x05offer\x18\x02 \x01(\x0b\x32\x1f.rostra.v1.InstallSnapshotOfferH\x00\x12)\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x18.rostra.v1.SnapshotChunkH\x00\x42\t\n\x07\x63ontent\"\xab\x01\n\x14InstallSnapshotOffer\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12!\n\x06sender\x18\x02 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12#\n\x08receiver\x18\x03 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12)\n\x06header\x18\x04 \x01(\x0b\x32\x19.rostra.v1.SnapshotHeader\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\"\xa7\x01\n\x17InstallSnapshotResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12\x18\n\x0ereceived_bytes\x18\x02 \x01(\x04H\x00\x12\x19\n\x0finstalled_index\x18\x03 \x01(\x04H\x00\x12)\n\x07refusal\x18\x04 \x01(\x0b\x32\x16.rostra.v1.ErrorDetailH\x00\x42\t\n\x07\x63ontent\"{\n\x17PromiseBootstrapRequest\x12\x1f\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.Hello\x12/\n\rconfiguration\x18\x02 \x01(\x0b\x32\x18.rostra.v1.Configuration\x12\x0e\n\x06\x65xpect\x18\x03 \x01(\r\"\x89\x01\n\x18PromiseBootstrapResponse\x12\x10\n\x08promised\x18\x01 \x01(\x08\x12)\n\x07\x65\x61rlier\x18\x02 \x01(\x0b\x32\x18.rostra.v1.Configuration\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12 \n\x05store\x18\x04 \x01(\x0b\x32\x11.rostra.v1.PeerId\"j\n\x16\x43ommitBootstrapRequest\x12\x1f\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.Hello\x12/\n\rconfiguration\x18\x02 \x01(\x0b\x32\x18.rostra.v1.Configuration\":\n\x17\x43ommitBootstrapResponse\x12\x0f\n\x07written\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t*s\n\tEntryKind\x12\x1a\n\x16\x45NTRY_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45NTRY_KIND_NO_OP\x10\x01\x12\x16\n\x12\x45NTRY_KIND_COMMAND\x10\x02\x12\x1c\n\x18\x45NTRY_KIND_CONFIGURATION\x10\x03*N\n\x08Suffrage\x12\x18\n\x14SUFFRAGE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSUFFRAGE_VOTER\x10\x01\x12\x14\n\x10SUFFRAGE_LEARNER\x10\x02\x32\xeb\x02\n\x0bRaftService\x12G\n\x08\x45xchange\x12\x1a.rostra.v1.ExchangeRequest\x1a\x1b.rostra.v1.ExchangeResponse(\x01\x30\x01\x12\\\n\x0fInstallSnapshot\x12!.rostra.v1.InstallSnapshotRequest\x1a\".rostra.v1.InstallSnapshotResponse(\x01\x30\x01\x12[\n\x10PromiseBootstrap\x12\".rostra.v1.PromiseBootstrapRequest\x1a#.rostra.v1.PromiseBootstrapResponse\x12X\n\x0f\x43ommitBootstrap\x12!.rostra.v1.CommitBootstrapRequest\x1a\".rostra.v1.CommitBootstrapResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rostra.v1.raft_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENTRYKIND']._serialized_start=2975
-  _globals['_ENTRYKIND']._serialized_end=3090
-  _globals['_SUFFRAGE']._serialized_start=3092
-  _globals['_SUFFRAGE']._serialized_end=3170
+  _globals['_ENTRYKIND']._serialized_start=3014
+  _globals['_ENTRYKIND']._serialized_end=3129
+  _globals['_SUFFRAGE']._serialized_start=3131
+  _globals['_SUFFRAGE']._serialized_end=3209
   _globals['_EXCHANGEREQUEST']._serialized_start=59
   _globals['_EXCHANGEREQUEST']._serialized_end=161
   _globals['_EXCHANGERESPONSE']._serialized_start=163
@@ -52,38 +52,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VOTERESPONSE']._serialized_end=1036
   _globals['_APPENDREQUEST']._serialized_start=1039
   _globals['_APPENDREQUEST']._serialized_end=1184
-  _globals['_APPENDRESPONSE']._serialized_start=1186
-  _globals['_APPENDRESPONSE']._serialized_end=1303
-  _globals['_TIMEOUTNOW']._serialized_start=1305
-  _globals['_TIMEOUTNOW']._serialized_end=1317
-  _globals['_READINDEXQUERY']._serialized_start=1319
-  _globals['_READINDEXQUERY']._serialized_end=1366
-  _globals['_READINDEXREPLY']._serialized_start=1368
-  _globals['_READINDEXREPLY']._serialized_end=1431
-  _globals['_LOGENTRY']._serialized_start=1433
-  _globals['_LOGENTRY']._serialized_end=1539
-  _globals['_RAFTMEMBER']._serialized_start=1541
-  _globals['_RAFTMEMBER']._serialized_end=1659
-  _globals['_CONFIGURATION']._serialized_start=1661
-  _globals['_CONFIGURATION']._serialized_end=1736
-  _globals['_SNAPSHOTHEADER']._serialized_start=1739
-  _globals['_SNAPSHOTHEADER']._serialized_end=1954
-  _globals['_SNAPSHOTCHUNK']._serialized_start=1956
-  _globals['_SNAPSHOTCHUNK']._serialized_end=2030
-  _globals['_INSTALLSNAPSHOTREQUEST']._serialized_start=2033
-  _globals['_INSTALLSNAPSHOTREQUEST']._serialized_end=2196
-  _globals['_INSTALLSNAPSHOTOFFER']._serialized_start=2199
-  _globals['_INSTALLSNAPSHOTOFFER']._serialized_end=2370
-  _globals['_INSTALLSNAPSHOTRESPONSE']._serialized_start=2373
-  _globals['_INSTALLSNAPSHOTRESPONSE']._serialized_end=2540
-  _globals['_PROMISEBOOTSTRAPREQUEST']._serialized_start=2542
-  _globals['_PROMISEBOOTSTRAPREQUEST']._serialized_end=2665
-  _globals['_PROMISEBOOTSTRAPRESPONSE']._serialized_start=2668
-  _globals['_PROMISEBOOTSTRAPRESPONSE']._serialized_end=2805
-  _globals['_COMMITBOOTSTRAPREQUEST']._serialized_start=2807
-  _globals['_COMMITBOOTSTRAPREQUEST']._serialized_end=2913
-  _globals['_COMMITBOOTSTRAPRESPONSE']._serialized_start=2915
-  _globals['_COMMITBOOTSTRAPRESPONSE']._serialized_end=2973
-  _globals['_RAFTSERVICE']._serialized_start=3173
-  _globals['_RAFTSERVICE']._serialized_end=3536
+  _globals['_APPENDRESPONSE']._serialized_start=1187
+  _globals['_APPENDRESPONSE']._serialized_end=1327
+  _globals['_TIMEOUTNOW']._serialized_start=1329
+  _globals['_TIMEOUTNOW']._serialized_end=1341
+  _globals['_READINDEXQUERY']._serialized_start=1343
+  _globals['_READINDEXQUERY']._serialized_end=1390
+  _globals['_READINDEXREPLY']._serialized_start=1392
+  _globals['_READINDEXREPLY']._serialized_end=1455
+  _globals['_LOGENTRY']._serialized_start=1457
+  _globals['_LOGENTRY']._serialized_end=1563
+  _globals['_RAFTMEMBER']._serialized_start=1565
+  _globals['_RAFTMEMBER']._serialized_end=1683
+  _globals['_CONFIGURATION']._serialized_start=1685
+  _globals['_CONFIGURATION']._serialized_end=1775
+  _globals['_SNAPSHOTHEADER']._serialized_start=1778
+  _globals['_SNAPSHOTHEADER']._serialized_end=1993
+  _globals['_SNAPSHOTCHUNK']._serialized_start=1995
+  _globals['_SNAPSHOTCHUNK']._serialized_end=2069
+  _globals['_INSTALLSNAPSHOTREQUEST']._serialized_start=2072
+  _globals['_INSTALLSNAPSHOTREQUEST']._serialized_end=2235
+  _globals['_INSTALLSNAPSHOTOFFER']._serialized_start=2238
+  _globals['_INSTALLSNAPSHOTOFFER']._serialized_end=2409
+  _globals['_INSTALLSNAPSHOTRESPONSE']._serialized_start=2412
+  _globals['_INSTALLSNAPSHOTRESPONSE']._serialized_end=2579
+  _globals['_PROMISEBOOTSTRAPREQUEST']._serialized_start=2581
+  _globals['_PROMISEBOOTSTRAPREQUEST']._serialized_end=2704
+  _globals['_PROMISEBOOTSTRAPRESPONSE']._serialized_start=2707
+  _globals['_PROMISEBOOTSTRAPRESPONSE']._serialized_end=2844
+  _globals['_COMMITBOOTSTRAPREQUEST']._serialized_start=2846
+  _globals['_COMMITBOOTSTRAPREQUEST']._serialized_end=2952
+  _globals['_COMMITBOOTSTRAPRESPONSE']._serialized_start=2954
+  _globals['_COMMITBOOTSTRAPRESPONSE']._serialized_end=3012
+  _globals['_RAFTSERVICE']._serialized_start=3212
+  _globals['_RAFTSERVICE']._serialized_end=3575
 # @@protoc_insertion_point(module_scope)

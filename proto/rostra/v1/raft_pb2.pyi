@@ -383,6 +383,7 @@ class AppendResponse(_message.Message):
     CONFLICT_TERM_FIELD_NUMBER: _builtins.int
     ROUND_FIELD_NUMBER: _builtins.int
     VOTE_PROMISE_MS_FIELD_NUMBER: _builtins.int
+    COMMAND_LEVEL_FIELD_NUMBER: _builtins.int
     success: _builtins.bool
     """Whether the entries before matched and those sent are on disk."""
     match_index: _builtins.int
@@ -393,6 +394,8 @@ class AppendResponse(_message.Message):
     """Repeats the request's round."""
     vote_promise_ms: _builtins.int
     """Milliseconds from receipt for which the sender grants no vote: what the leader's lease is made of."""
+    command_level: _builtins.int
+    """Highest level of commands that the sender understands; 0 means 1."""
     def __init__(
         self,
         *,
@@ -401,10 +404,11 @@ class AppendResponse(_message.Message):
         conflict_term: _builtins.int = ...,
         round: _builtins.int = ...,
         vote_promise_ms: _builtins.int = ...,
+        command_level: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict_term", b"conflict_term", "match_index", b"match_index", "round", b"round", "success", b"success", "vote_promise_ms", b"vote_promise_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_level", b"command_level", "conflict_term", b"conflict_term", "match_index", b"match_index", "round", b"round", "success", b"success", "vote_promise_ms", b"vote_promise_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -565,8 +569,11 @@ class Configuration(_message.Message):
 
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     """Cluster ID."""
+    level: _builtins.int
+    """The cluster level: the highest level of commands that the log may hold from here on; 0 means 1. It never falls."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___RaftMember]:
         """In order of node ID, then store ID."""
@@ -576,10 +583,11 @@ class Configuration(_message.Message):
         *,
         cluster_id: _builtins.str = ...,
         members: _abc.Iterable[Global___RaftMember] | None = ...,
+        level: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "members", b"members"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "level", b"level", "members", b"members"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

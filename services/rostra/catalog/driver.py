@@ -32,16 +32,15 @@ from rostra.clients.consensus import (
     SnapshotStart,
     SnapshotWanted,
 )
-from rostra.errors import BadRequest, RostraError
+from rostra.errors import BadRequest, RostraError, Unsupported
 from rostra.model.proto import command_from_proto
 from rostra.rpc.back_off import BackOff
 from rostra.rpc.together import run_together
 from rostra.v1 import command_pb2
+from rostra.version import COMMAND_LEVEL
 
 log = logging.getLogger("rostra.catalog")
 
-COMMAND_LEVEL: Final = 1
-"""Highest level of commands that this catalog understands."""
 SLICE_S: Final = 0.001
 """Longest turn of the loop that applying or loading takes before others have theirs."""
 LOOK_AGAIN_S: Final = 0.2
@@ -92,6 +91,8 @@ class CatalogDriver:
         while True:
             try:
                 await self._attach_once(backoff)
+            except Unsupported:
+                raise  # the log may hold commands that this version does not know: stop, as for one that is there
             except RostraError as error:
                 problem = str(error)
                 if problem != last_problem:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rostra.catalog import metrics
+from rostra.catalog.levels import level_of
 from rostra.catalog.results import Outcome
 from rostra.catalog.rules import check_command
 from rostra.clients.consensus import ConsensusClient, Proposal, ProposalResult, ProposeStream
@@ -39,11 +40,12 @@ TRY_AGAIN_S: Final = 0.02
 class _Write:
     """``uncertain``: a proposal of it may have been taken and not come by yet."""
 
-    __slots__ = ("data", "deadline", "handed_on", "only_in_term", "request_id", "sequence", "uncertain", "waiters")
+    __slots__ = ("data", "deadline", "handed_on", "level", "only_in_term", "request_id", "sequence", "uncertain", "waiters")
 
-    def __init__(self, request_id: bytes, data: bytes, deadline: float, only_in_term: int) -> None:
+    def __init__(self, request_id: bytes, data: bytes, level: int, deadline: float, only_in_term: int) -> None:
         self.request_id = request_id
         self.data = data
+        self.level = level
         self.deadline = deadline
         self.only_in_term = only_in_term
         self.sequence = 0
@@ -131,10 +133,11 @@ class Writes:
     def _add(self, command: Command, request_id: bytes, timeout_s: float, only_in_term: int) -> _Write:
         if len(self._writes) >= MAX_PENDING:
             raise Busy(f"{MAX_PENDING} writes are under way")
-        data = command_to_proto(command, request_id).SerializeToString()
+        message = command_to_proto(command, request_id)
+        data = message.SerializeToString()
         if len(data) > MAX_COMMAND_BYTES:
             raise BadRequest(f"the write takes {len(data)} bytes; at most {MAX_COMMAND_BYTES} are allowed", field="body")
-        write = _Write(request_id, data, asyncio.get_running_loop().time() + timeout_s, only_in_term)
+        write = _Write(request_id, data, level_of(message), asyncio.get_running_loop().time() + timeout_s, only_in_term)
         self._writes[request_id] = write
         metrics.WRITES_PENDING.set(len(self._writes))
         self._enqueue(write)
@@ -158,7 +161,7 @@ class Writes:
                 now = asyncio.get_running_loop().time()
                 # One time-out for all keeps the batch together behind the door; each write has its own deadline here.
                 timeout_s = max(0.01, *(write.deadline - now for write in batch))
-                await stream.send([Proposal(write.sequence, write.data, timeout_s, write.only_in_term) for write in batch])
+                await stream.send([Proposal(write.sequence, write.data, timeout_s, write.only_in_term, write.level) for write in batch])
 
     def _take_batch(self) -> list[_Write]:
         batch: list[_Write] = []

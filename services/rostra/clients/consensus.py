@@ -27,12 +27,13 @@ MAX_CHUNK_BYTES: Final = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A command to propose; ``only_in_term`` fences a leader's duty (0: in any term)."""
+    """A command to propose; ``only_in_term`` fences a leader's duty (0: in any term). ``level``: of its kind (docs/design/versions.md)."""
 
     sequence: int
     data: bytes
     timeout_s: float
     only_in_term: int = 0
+    level: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +257,11 @@ class ProposeStream(BidiStream[consensus_pb2.ProposeRequest, consensus_pb2.Propo
         batch = consensus_pb2.ProposalBatch(
             proposals=[
                 consensus_pb2.Proposal(
-                    sequence=one.sequence, data=one.data, timeout_ms=milliseconds(one.timeout_s), only_in_term=one.only_in_term
+                    sequence=one.sequence,
+                    data=one.data,
+                    timeout_ms=milliseconds(one.timeout_s),
+                    only_in_term=one.only_in_term,
+                    level=one.level,
                 )
                 for one in proposals
             ]

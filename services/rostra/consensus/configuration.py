@@ -8,14 +8,18 @@ from functools import cached_property
 import msgspec
 
 from rostra.consensus.model import Member, PeerId, Suffrage
-from rostra.errors import BadRequest, Conflict, NotFound
+from rostra.errors import BadRequest, Conflict, NotFound, Unsupported
 
 
 class Configuration(msgspec.Struct, frozen=True, dict=True):
-    """The membership, in order of ID. A change makes a new one; at most one voter differs between neighbours."""
+    """The membership, in order of ID. A change makes a new one; at most one voter differs between neighbours.
+
+    ``level``: the highest level of commands that the log may hold from here on (docs/design/versions.md). It never falls.
+    """
 
     cluster_id: str = ""
     members: tuple[Member, ...] = ()
+    level: int = 1
 
     @cached_property
     def by_id(self) -> dict[PeerId, Member]:
@@ -49,7 +53,20 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
             raise NotFound(f"no member {peer.node_id}/{peer.store_id} in the configuration")
         if self.voters == {peer}:
             raise BadRequest("the last voter cannot be removed", field="member")
-        return Configuration(self.cluster_id, tuple(member for member in self.members if member.id != peer))
+        return Configuration(self.cluster_id, tuple(member for member in self.members if member.id != peer), self.level)
+
+    def with_level(self, level: int) -> Configuration:
+        """Allows newer commands, for good."""
+        assert level >= self.level
+        return Configuration(self.cluster_id, self.members, level)
+
+    def require_level(self, understood: int) -> None:
+        """Raises ``Unsupported`` where the log may hold commands that are too new for this version."""
+        if self.level > understood:
+            raise Unsupported(
+                f"cluster {self.cluster_id} has used commands of level {self.level}, and this version of rostra understands level "
+                f"{understood}: run the version that the other servers run"
+            )
 
     def encode(self) -> bytes:
         """The data of a configuration entry."""
@@ -57,7 +74,7 @@ class Configuration(msgspec.Struct, frozen=True, dict=True):
 
     def _replace(self, member: Member) -> Configuration:
         members = {**self.by_id, member.id: member}
-        return Configuration(self.cluster_id, tuple(members[peer] for peer in sorted(members)))
+        return Configuration(self.cluster_id, tuple(members[peer] for peer in sorted(members)), self.level)
 
 
 _ENCODER = msgspec.msgpack.Encoder()

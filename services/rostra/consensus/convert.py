@@ -32,7 +32,9 @@ def member_from_proto(message: raft_pb2.RaftMember) -> Member:
 
 def configuration_to_proto(configuration: Configuration) -> raft_pb2.Configuration:
     return raft_pb2.Configuration(
-        cluster_id=configuration.cluster_id, members=[member_to_proto(member) for member in configuration.members]
+        cluster_id=configuration.cluster_id,
+        members=[member_to_proto(member) for member in configuration.members],
+        level=configuration.level,
     )
 
 
@@ -86,7 +88,7 @@ def leadership_to_proto(leadership: Leadership, *, last_contact_s: float, commit
 
 def configuration_from_proto(message: raft_pb2.Configuration) -> Configuration:
     members = sorted((member_from_proto(member) for member in message.members), key=lambda member: member.id)
-    return Configuration(message.cluster_id, tuple(members))
+    return Configuration(message.cluster_id, tuple(members), message.level or 1)
 
 
 def snapshot_meta_from_proto(header: raft_pb2.SnapshotHeader) -> SnapshotMeta:

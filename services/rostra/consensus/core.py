@@ -47,7 +47,7 @@ from rostra.consensus.quorum import majority, quorum_value
 from rostra.consensus.read_index import ReadContext, ReadQueue
 from rostra.consensus.ready import Options, Ready
 from rostra.consensus.timing import Timing
-from rostra.errors import Busy, Conflict, NotFound, NotLeader
+from rostra.errors import Busy, Conflict, NotFound, NotLeader, Unsupported
 
 
 class Role(enum.Enum):
@@ -96,6 +96,7 @@ class Core:
         self.commit_index = max(min(state.commit_index, self.log.last_index), covered)
         self.history = ConfigurationHistory()
         self._recover_configurations(recovered)
+        self.configuration.require_level(self.options.command_level)
 
         self.role = Role.FOLLOWER
         self.leader: PeerId | None = None
@@ -228,9 +229,7 @@ class Core:
     def propose(self, commands: Sequence[bytes], wall_ns: int) -> int:
         """Appends commands in order, in consecutive places, and returns the first index. Nothing is promised by that: the
         entry at an index is one's own only if it is committed with this term."""
-        self._require_leadership()
-        if self._transfer is not None:
-            raise NotLeader(self._transfer.target.node_id)
+        self._require_office()
         if self.log.unstable_bytes > self.options.max_unstable_bytes:
             raise Busy("too much waits for the disk")
         if self._uncommitted_bytes > self.options.max_uncommitted_bytes:
@@ -240,6 +239,24 @@ class Core:
         kind = int(EntryKind.COMMAND)
         self._append([Entry(place, term, kind, time_ns, data) for place, data in enumerate(commands, index)])
         return index
+
+    def require_level(self, level: int, wall_ns: int, now: float) -> None:
+        """To be called before commands of that level are proposed. The first time, every member must be there and understand them:
+        then the cluster level is raised, by an entry before them, and a version that does not understand it can no longer take part."""
+        self._require_office()
+        if level <= self.configuration.level:
+            return
+        if level > self.options.command_level:
+            raise Unsupported(f"a command of level {level}: the leader understands level {self.options.command_level}")
+        for peer, progress in self._progress.items():
+            member = self.configuration.by_id.get(peer)
+            name = peer.node_id if member is None else member.node_name or peer.node_id
+            if now - progress.contact_at > self.timing.heartbeat_timeout_s or not progress.command_level:
+                raise Unsupported(f"a command of level {level} is new here: server {name} has to be there when it is first used")
+            if progress.command_level < level:
+                raise Unsupported(f"a command of level {level}: server {name} understands level {progress.command_level}")
+        self._require_settled()
+        self._append_configuration(self.configuration.with_level(level), wall_ns, now)
 
     def read_index(self, context: int, mode: ReadMode, now: float) -> None:
         """Asks for an index that no write acknowledged before this call exceeds (section 6.4). The answer comes as a
@@ -264,15 +281,21 @@ class Core:
         each change what the other had changed, and their quorums need not meet (Ongaro's correction of 2015).
         """
         self._require_leadership()
-        if not self.term_confirmed:
-            raise Conflict("no entry of this term is committed yet")
-        if self.history.latest_index > self.commit_index:
-            raise Conflict("another membership change is not committed yet")
+        self._require_settled()
         if only_at_index and only_at_index != self.history.latest_index:
             raise Conflict(f"the configuration is of index {self.history.latest_index}, not {only_at_index}")
         configuration = self._changed(action, member, now)
         if configuration == self.configuration:
             return self.history.latest_index
+        return self._append_configuration(configuration, wall_ns, now)
+
+    def _require_settled(self) -> None:
+        if not self.term_confirmed:
+            raise Conflict("no entry of this term is committed yet")
+        if self.history.latest_index > self.commit_index:
+            raise Conflict("another membership change is not committed yet")
+
+    def _append_configuration(self, configuration: Configuration, wall_ns: int, now: float) -> int:
         index = self.log.last_index + 1
         time_ns = max(self.log.last_time_ns, wall_ns)
         self._append([Entry(index, self.term, int(EntryKind.CONFIGURATION), time_ns, configuration.encode())])
@@ -729,7 +752,12 @@ class Core:
         if request.round == NO_ANSWER:
             return
         acknowledgement = messages.AppendResponse(
-            *self._header(request.sender), round=request.round, success=True, match_index=last_new, promise_s=promise_s
+            *self._header(request.sender),
+            round=request.round,
+            success=True,
+            match_index=last_new,
+            promise_s=promise_s,
+            command_level=self.options.command_level,
         )
         waiting = self._acknowledgement
         if last_new == 0 or (last_new <= self.log.stable_index and self._is_term_durable()):
@@ -742,6 +770,9 @@ class Core:
 
     def _take_entries(self, entries: Sequence[Entry], now: float) -> None:
         """Adds the entries that are not there, in place of any that contradict them."""
+        configurations = [(entry.index, decode_configuration(entry.data)) for entry in entries if entry.kind == EntryKind.CONFIGURATION]
+        for _, configuration in configurations:
+            configuration.require_level(self.options.command_level)
         last_index = self.log.last_index
         if entries[0].index <= last_index:
             conflict = self.log.find_conflict(entries)
@@ -752,9 +783,9 @@ class Core:
                 self._emit(events.LogTruncated(conflict, self.term))
             entries = entries[conflict - entries[0].index :]
         self.log.append(entries, size_of(entries))
-        for entry in entries:
-            if entry.kind == EntryKind.CONFIGURATION:
-                self._use_configuration(entry.index, decode_configuration(entry.data))
+        for index, configuration in configurations:
+            if index >= entries[0].index:
+                self._use_configuration(index, configuration)
 
     def _reject_append(self, request: messages.AppendRequest, promise_s: float) -> None:
         """With the first index of the conflicting term, so that the leader skips that whole term (section 3.5)."""
@@ -772,6 +803,7 @@ class Core:
                 match_index=hint,
                 conflict_term=term,
                 promise_s=promise_s,
+                command_level=self.options.command_level,
             )
         )
 
@@ -779,11 +811,12 @@ class Core:
         """Thesis figure 5.3. If the log already holds the entry that the snapshot ends with, what follows it is kept."""
         promise_s = self._hear_leader(message.sender, now)
         meta = message.meta
+        configuration = decode_configuration(meta.configuration)
+        configuration.require_level(self.options.command_level)
         if meta.index > self.commit_index:
             self.commit_index = meta.index
             if self.log.term(meta.index) != meta.term:
                 self.log.restore(meta.index, meta.term, meta.time_ns)
-                configuration = decode_configuration(meta.configuration)
                 self.history.restore(meta.configuration_index, configuration)
                 self._pending_restore = self.snapshot = self._restored = meta
                 self._pending_snapshot = None
@@ -791,7 +824,12 @@ class Core:
                 self._emit(events.ConfigurationChanged(meta.configuration_index, configuration))
         self._send_when_durable(
             messages.AppendResponse(
-                *self._header(message.sender), round=0, success=True, match_index=self.commit_index, promise_s=promise_s
+                *self._header(message.sender),
+                round=0,
+                success=True,
+                match_index=self.commit_index,
+                promise_s=promise_s,
+                command_level=self.options.command_level,
             )
         )
 
@@ -905,6 +943,7 @@ class Core:
         progress = self._progress.get(response.sender)
         if self.role is not Role.LEADER or progress is None or response.match_index > self.log.last_index + 1:
             return
+        progress.command_level = response.command_level
         progress.answered(response.round, now, self._send_times.sent_at(response.round), response.promise_s)
         if not response.success:
             if progress.conflicts(response.round):
@@ -964,6 +1003,12 @@ class Core:
 
     def _quorum_contact(self) -> float:
         return quorum_value([math.inf if voter == self.id else self._progress[voter].contact_at for voter in self.configuration.voters])
+
+    def _require_office(self) -> None:
+        """As for leadership; but one that is being handed over takes no more entries."""
+        self._require_leadership()
+        if self._transfer is not None:
+            raise NotLeader(self._transfer.target.node_id)
 
     def _require_leadership(self) -> None:
         if self.role is not Role.LEADER:

@@ -222,7 +222,7 @@ class Consensus:
             core.persisted(number, now)
         self._discard_old_snapshots()
         if now >= self._gathers_until():
-            self._proposer.put_into_log(self._wall_ns())
+            self._proposer.put_into_log(self._wall_ns(), now)
         self._reads.ask(core, self._clock)
         core.tick(now)
         self._do_duties(now)
@@ -282,19 +282,21 @@ class Consensus:
         commands: Sequence[bytes],
         *,
         only_in_term: int = 0,
+        level: int = 1,
         forwarded: bool = False,
         timeout_s: float = HOLD_TIMEOUT_S,
     ) -> list[Outcome]:
         """Has commands committed in order, and says of each where, or that it never will be, or that this is unknown.
 
         Raised, and then nothing was done: ``Busy``, ``NotLeader``, ``NoLeader``, ``NotReady``, ``BadRequest`` (too large). On a
-        follower the commands go to the leader, once. ``only_in_term``: a duty of a leader, refused in any other term.
+        follower the commands go to the leader, once. ``only_in_term``: a duty of a leader, refused in any other term. ``level``: of the
+        kinds of commands; ``Unsupported`` until every server understands it.
         """
         self._require_service()
         size = self._proposer.check(commands)
         if self.core.role is not Role.LEADER:
-            return await self._forward(commands, only_in_term, forwarded, timeout_s)
-        future = self._proposer.add(commands, size, only_in_term)
+            return await self._forward(commands, only_in_term, level, forwarded, timeout_s)
+        future = self._proposer.add(commands, size, only_in_term, level)
         self._rouse()
         try:
             async with asyncio.timeout(timeout_s):
@@ -308,13 +310,13 @@ class Consensus:
         if self._full is not None:
             raise Busy(str(self._full), retry_after_s=1.0)
 
-    async def _forward(self, commands: Sequence[bytes], only_in_term: int, forwarded: bool, timeout_s: float) -> list[Outcome]:
+    async def _forward(self, commands: Sequence[bytes], only_in_term: int, level: int, forwarded: bool, timeout_s: float) -> list[Outcome]:
         leader = self.core.leader
         if leader is None:
             raise NoLeader()
         if forwarded:
             raise NotLeader(leader.node_id)
-        return await self._transport.forward(leader, commands, only_in_term, timeout_s)
+        return await self._transport.forward(leader, commands, only_in_term, level, timeout_s)
 
     # -- reads -------------------------------------------------------------------------------------------------------
 

@@ -19,11 +19,16 @@ from rostra.v1.consensus_pb2_grpc import ConsensusServiceStub
 class ForwardStream(BidiStream[consensus_pb2.ProposeRequest, consensus_pb2.ProposeResponse]):
     """Proposals for the leader, marked as forwarded."""
 
-    async def send(self, first: int, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> None:
+    async def send(self, first: int, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> None:
         """Numbered from ``first``."""
         proposals = [
             consensus_pb2.Proposal(
-                sequence=number, data=data, timeout_ms=milliseconds(timeout_s), only_in_term=only_in_term, forwarded=True
+                sequence=number,
+                data=data,
+                timeout_ms=milliseconds(timeout_s),
+                only_in_term=only_in_term,
+                forwarded=True,
+                level=level,
             )
             for number, data in enumerate(commands, first)
         ]
@@ -51,7 +56,7 @@ class Forwarder:
         self._next = 1
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
 
-    async def propose(self, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
+    async def propose(self, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
         """Raises before anything is sent; says ``UnknownOutcome`` of what was sent and not answered."""
         self._wanted.set()
         loop = asyncio.get_running_loop()
@@ -69,7 +74,7 @@ class Forwarder:
                 async with self._sending:
                     if self._stream is None:
                         raise NotLeader(self._leader.node_id)
-                    await self._stream.send(first, commands, only_in_term, timeout_s)
+                    await self._stream.send(first, commands, only_in_term, level, timeout_s)
                 return list(await asyncio.gather(*futures))
         except TimeoutError:
             unknown = UnknownOutcome(f"the leader did not answer within {timeout_s:g} s")

@@ -61,7 +61,7 @@ class AppendResponse(Header, frozen=True, tag=True):
 
     On conflict ``match_index`` is the first index of the conflicting term and ``conflict_term`` that term, or the place
     after the sender's last entry and 0 (thesis section 3.5, at its end). ``promise_s``: from receipt of the request the
-    sender grants no vote for that long.
+    sender grants no vote for that long. ``command_level``: the newest commands that the sender understands.
     """
 
     round: int
@@ -69,6 +69,7 @@ class AppendResponse(Header, frozen=True, tag=True):
     match_index: int
     conflict_term: int = 0
     promise_s: float = 0.0
+    command_level: int = 1
 
 
 class SnapshotInstalled(Header, frozen=True, tag=True):

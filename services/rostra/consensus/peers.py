@@ -96,7 +96,7 @@ class Peers:
             self._tasks.create_task(link.run(), name=f"consensus: messages to {peer.node_id}")
         link.put(batch)
 
-    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
+    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
         """Has the leader propose. A definite error means that nothing was done; ``UnknownOutcome`` that it may have been."""
         if self._tasks is None:
             raise Unavailable("this server is starting or stopping")
@@ -104,7 +104,7 @@ class Peers:
         if forwarder is None:
             forwarder = self._forwarders[leader] = Forwarder(self, leader)
             self._tasks.create_task(forwarder.run(), name=f"consensus: proposals for {leader.node_id}")
-        return await forwarder.propose(commands, only_in_term, timeout_s)
+        return await forwarder.propose(commands, only_in_term, level, timeout_s)
 
     async def send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int, snapshots: SnapshotStore) -> bool:
         """Sends it from where the peer already is; True once the peer has installed it."""

@@ -33,6 +33,7 @@ class Progress:
         "_probe_outstanding",
         "_since_round",
         "acked_round",
+        "command_level",
         "contact_at",
         "last_append_round",
         "leaving_at",
@@ -54,6 +55,8 @@ class Progress:
         self.acked_round = 0
         self.contact_at = now
         self.promised_until = -math.inf
+        self.command_level = 0
+        """What the peer says that it understands; 0 until it has said so."""
         self.last_append_round = 0
         self.verify = False
         """An empty append at the end of the pipeline is due: it finds out whether what was sent has arrived."""

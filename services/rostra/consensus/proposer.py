@@ -24,6 +24,7 @@ class _Waiting:
     commands: Sequence[bytes]
     size: int
     only_in_term: int
+    level: int
     future: asyncio.Future[list[Outcome]]
 
 
@@ -64,10 +65,10 @@ class Proposer:
             raise Busy("too many bytes of proposals are waiting")
         return size
 
-    def add(self, commands: Sequence[bytes], size: int, only_in_term: int) -> asyncio.Future[list[Outcome]]:
+    def add(self, commands: Sequence[bytes], size: int, only_in_term: int, level: int = 1) -> asyncio.Future[list[Outcome]]:
         """Joins the next turn."""
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(commands, size, only_in_term, future))
+        self._waiting.append(_Waiting(commands, size, only_in_term, level, future))
         self._waiting_count += len(commands)
         self._waiting_size += size
         return future
@@ -89,7 +90,7 @@ class Proposer:
             return -math.inf
         return self._answered_at + min(sync_s * GATHER_PART, GATHER_S)
 
-    def put_into_log(self, wall_ns: int) -> None:
+    def put_into_log(self, wall_ns: int, now: float) -> None:
         """Everything that came until this turn, as one."""
         if not self._waiting:
             return
@@ -100,7 +101,7 @@ class Proposer:
         for one in waiting:
             if one.only_in_term and one.only_in_term != core.term:
                 _fail(one.future, NotLeader("" if core.leader is None else core.leader.node_id))
-            elif not one.future.done():
+            elif not one.future.done() and self._is_understood(one, wall_ns, now):
                 accepted.append(one)
         if not accepted:
             return
@@ -113,6 +114,17 @@ class Proposer:
         for one in accepted:
             self._pending.add(Batch(first, len(one.commands), core.term, one.size, one.future))
             first += len(one.commands)
+
+    def _is_understood(self, one: _Waiting, wall_ns: int, now: float) -> bool:
+        """Whether every server can apply it; refused if not."""
+        if one.level <= self._core.configuration.level:
+            return True
+        try:
+            self._core.require_level(one.level, wall_ns, now)
+        except RostraError as error:
+            _fail(one.future, error)
+            return False
+        return True
 
     def settle(self, now: float) -> None:
         """Tells proposers what the commit index now says."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rostra.consensus.events import Event
 from rostra.consensus.messages import Message
 from rostra.consensus.model import PeerId, ReadResult, SnapshotMeta, Write
+from rostra.version import COMMAND_LEVEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Options:
     ``max_unstable_bytes``: with that much waiting for its disk a leader refuses proposals (``Busy``) and a follower drops
     appends, which the leader repeats. ``max_uncommitted_bytes``: a leader refuses proposals. ``trailing_logs``: entries kept
     behind a snapshot, for peers that lag a little. ``cached_bytes``: stable entries kept in memory; older ones are read.
+    ``command_level``: the newest commands that this version understands; a newer cluster is refused.
     """
 
     max_append_bytes: int = 256 * 1024
@@ -49,3 +51,4 @@ class Options:
     max_uncommitted_bytes: int = 32 * 1024 * 1024
     trailing_logs: int = 10240
     cached_bytes: int = 16 * 1024 * 1024
+    command_level: int = COMMAND_LEVEL

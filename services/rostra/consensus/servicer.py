@@ -81,6 +81,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
                 await self._consensus.propose(
                     [proposal.data for proposal in proposals],
                     only_in_term=first.only_in_term,
+                    level=first.level or 1,
                     forwarded=first.forwarded,
                     timeout_s=first.timeout_ms / 1000 or HOLD_S,
                 )
@@ -124,6 +125,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         request = await _next(request_iterator)
         if request.WhichOneof("content") != "open":
             raise BadRequest("the message after Hello says where the state machine stands", field="open")
+        self._consensus.core.configuration.require_level(request.open.command_level or 1)
         attachment = self._consensus.attach(
             cluster_id=request.open.cluster_id,
             applied_index=request.open.applied_index,
@@ -200,6 +202,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
             state=state_of(core),
             leadership=self._leadership(self._consensus.leadership),
             stats=self._consensus.stats(),
+            command_level=core.options.command_level,
         )
 
     async def GetConfiguration(
@@ -245,6 +248,11 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
             raise Conflict(f"{member.address} is node {status.id.node_id}, not {member.id.node_id}")
         if status.cluster_id not in ("", self._cluster_id):
             raise Conflict(f"the server at {member.address} belongs to cluster {status.cluster_id}")
+        level = self._consensus.core.configuration.level
+        if (status.command_level or 1) < level:
+            raise Conflict(
+                f"the server at {member.address} understands commands up to level {status.command_level or 1}, the cluster uses {level}"
+            )
         return str(status.id.store_id)
 
     async def TransferLeadership(
@@ -294,8 +302,9 @@ def _groups(proposals: Any) -> list[list[consensus_pb2.Proposal]]:
     groups: list[list[consensus_pb2.Proposal]] = []
     for proposal in proposals:
         last = groups[-1][-1] if groups else None
-        if last is not None and (last.only_in_term, last.forwarded, last.timeout_ms) == (
+        if last is not None and (last.only_in_term, last.level, last.forwarded, last.timeout_ms) == (
             proposal.only_in_term,
+            proposal.level,
             proposal.forwarded,
             proposal.timeout_ms,
         ):

@@ -23,7 +23,7 @@ class Transport(Protocol):
         """Sends a snapshot in chunks, resuming where the peer already is. True once the peer has installed it."""
         ...
 
-    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
+    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
         """Has the leader propose; it does not forward again. A loss on the way is ``UnknownOutcome``."""
         ...
 
@@ -38,6 +38,6 @@ class NoTransport:
         """There is nobody."""
         return False
 
-    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
+    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
         """There is nobody."""
         raise NotLeader(leader.node_id)

@@ -36,6 +36,7 @@ def message_to_proto(message: Message) -> raft_pb2.RaftMessage:
                     conflict_term=message.conflict_term,
                     round=message.round,
                     vote_promise_ms=int(message.promise_s * 1000),
+                    command_level=message.command_level,
                 )
             )
         case messages.VoteRequest():
@@ -117,6 +118,7 @@ def _append_response(head: Head, message: raft_pb2.RaftMessage) -> Message:
         match_index=body.match_index,
         conflict_term=body.conflict_term,
         promise_s=body.vote_promise_ms / 1000,
+        command_level=body.command_level or 1,
     )
 
 

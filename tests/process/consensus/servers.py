@@ -55,6 +55,7 @@ class Server:
             "-serf-wan-port=-1",  # leaving it would take each of them 5 s more
             *flags,
         ]
+        self.program = this_rostra()
         self.process: Running | None = None
 
     @property
@@ -63,7 +64,7 @@ class Server:
 
     def start(self) -> None:
         assert not self.is_up
-        self.process = Running(this_rostra(), self.folder, self.command)
+        self.process = Running(self.program, self.folder, self.command)
 
     def running(self) -> Running:
         assert self.process is not None

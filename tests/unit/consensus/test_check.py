@@ -101,7 +101,7 @@ async def test_a_large_log_is_walked_while_the_server_runs_which_ends_at_what_is
     monkeypatch.setattr(check, "WALKED_FIRST_BYTES", 1000)
     flip_a_bit_of_an_entry(folder)
     with pytest.raises(ExceptionGroup) as failure:
-        await asyncio.wait_for(role_on(folder).run(), 10)
+        await asyncio.wait_for(role_on(folder).run(), 60)
     assert failure.group_contains(StorageDamaged, match=r"entry \d+ has a wrong checksum", depth=1)
 
 

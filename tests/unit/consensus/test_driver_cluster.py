@@ -83,11 +83,11 @@ class Link:
         await server.install_snapshot(writer, meta, term, self.own)
         return True
 
-    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, timeout_s: float) -> list[Outcome]:
+    async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
         server = self._network.reach(self.own, leader)
         if server is None:
             return [UnknownOutcome("the leader cannot be reached") for _ in commands]
-        return await server.propose(commands, only_in_term=only_in_term, forwarded=True, timeout_s=timeout_s)
+        return await server.propose(commands, only_in_term=only_in_term, level=level, forwarded=True, timeout_s=timeout_s)
 
 
 @contextlib.asynccontextmanager
