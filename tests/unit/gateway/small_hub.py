@@ -10,8 +10,8 @@ from rostra.catalog.entries import normalized, topic_entries
 from rostra.catalog.rules import check_command
 from rostra.catalog.state import CatalogState
 from rostra.clients.agent import AgentDescription, LocalCheck
-from rostra.clients.dns import DnsAnswer
 from rostra.clients.consensus import Configuration, RaftMember
+from rostra.clients.dns import DnsAnswer
 from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList, PoolStatus
 from rostra.errors import BadRequest, NoLeader, NotFound, RostraError
 from rostra.model.catalog import Check, Command, HealthStatus, Node, Registration, Service
