@@ -163,6 +163,7 @@ class DnsCompat(Group, frozen=True):
     repeated_additional: bool
     unknown_reverse_servfail: bool
     alias_ttl: bool
+    alias_addresses: bool
     lenient_questions: bool
 
 

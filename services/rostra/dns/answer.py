@@ -50,6 +50,8 @@ class Answer:
     error: ExtendedError | None = None
     alias: tuple[bytes, ...] | None = None
     """The name that the last CNAME of ``answer`` leads to and that is still to be followed."""
+    targets: tuple[tuple[bytes, ...], ...] = ()
+    """Names that SRV records lead to and that may be in our domains: their addresses are still to be added."""
     outside: tuple[bytes, ...] | None = None
     """The name that is left to find outside of our domains, for a recursor if there is one."""
     offers_recursion: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from rostra.dns.records import with_ttl_of
@@ -38,6 +38,10 @@ class Choices:
         self.size = sum(2 + len(choice.body) for choice in choices)
         self.smallest = min((2 + len(choice.body) for choice in choices), default=0)
         self.has_targets = any(choice.target for choice in choices)
+
+    def __iter__(self) -> Iterator[Choice]:
+        """In no particular order."""
+        return iter(self._choices)
 
     def __len__(self) -> int:
         return len(self._choices)

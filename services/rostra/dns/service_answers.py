@@ -56,7 +56,9 @@ def answer_service(question: Question) -> Answer | None:
         return _alias(question, selection.hosts, zone.service_ttl_s(name))
     qtype = RRType.ANY if question.qtype == RRType.TXT and question.settings.compat.txt_gives_addresses else question.qtype
     if qtype in _GIVEN_TYPES and (choices := view.memo((zone, form.tag, qtype), lambda: _choices(selection.usable, qtype))):
-        return Answer(choices=choices, limit=0 if qtype == RRType.SRV else question.settings.a_record_limit)
+        if qtype == RRType.SRV:
+            return Answer(choices=choices, targets=view.memo((zone, form.tag, "targets"), lambda: _targets(selection.usable)))
+        return Answer(choices=choices, limit=question.settings.a_record_limit)
     return no_data(question)
 
 
@@ -103,6 +105,10 @@ def _choices(usable: Sequence[InstanceRecords], qtype: int) -> Choices:
         return distinct(instance.srv for instance in usable if instance.srv)
     bodies = ((body, instance.weight) for instance in usable for body in address_bodies(instance.addresses, qtype))
     return distinct(Choice(body, weight=weight) for body, weight in bodies)
+
+
+def _targets(usable: Sequence[InstanceRecords]) -> tuple[tuple[bytes, ...], ...]:
+    return tuple(dict.fromkeys(instance.addresses.host_labels for instance in usable if instance.addresses.host))
 
 
 def _alias(question: Question, hosts: Sequence[InstanceRecords], ttl_s: float) -> Answer:

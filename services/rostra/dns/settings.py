@@ -46,6 +46,8 @@ class Compatibility:
     """An address of nobody gives SERVFAIL, not REFUSED, and says that recursion is available (RA) although it is not."""
     alias_ttl: bool = False
     """Records that the CNAME of a service leads to within our domains have the CNAME's TTL, not their own."""
+    alias_addresses: bool = False
+    """A CNAME within our domains brings A records, whatever type was asked."""
     lenient_questions: bool = False
     """Other classes than IN and other EDNS versions than 0 are answered as if they were not."""
 

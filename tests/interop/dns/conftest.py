@@ -1,4 +1,4 @@
-"""A real Consul agent in development mode, and the same catalog behind our role."""
+"""A real Consul and two agents of ours, one with every quirk of Consul's switched on, all with the same catalog."""
 
 from __future__ import annotations
 
@@ -7,42 +7,63 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rostra.dns.settings import Compatibility
+
+from .catalog import CATALOG
+
 HOST = "127.0.0.1"
-START_TIME_MAX_S = 30.0
-PORTS = ("http", "dns", "server", "serf_lan", "serf_wan")
+START_TIME_MAX_S = 60.0
+PORTS = ("http", "dns", "server", "serf_lan", "serf_wan", "grpc")
+DNS_CONFIG = {"node_ttl": "7s", "service_ttl": {"web": "3s", "d*": "4s", "*": "5s"}, "soa": {"min_ttl": 6}}
+ALL_QUIRKS = {"enable_truncate": False, "compat": dict.fromkeys(Compatibility.__dataclass_fields__, True)}
 
 
-class Consul:
+class Agent:
     """A running agent; ``dns_port`` is where it answers."""
 
     def __init__(self, http_port: int, dns_port: int) -> None:
         self.http_port = http_port
         self.dns_port = dns_port
 
-    def register(self, registration: dict[str, object]) -> None:
+    def register(self, registration: Mapping[str, object]) -> None:
         body = json.dumps(registration).encode()
         request = urllib.request.Request(f"http://{HOST}:{self.http_port}/v1/catalog/register", body, method="PUT")
         with urllib.request.urlopen(request, timeout=10) as response:
             assert response.status == 200
 
     def is_up(self) -> bool:
-        """Whether it leads and its catalog has its own node, with the metadata that it adds a moment later."""
-        return "serfHealth" in self._get("health/node/main?passing") and "consul-network-segment" in self._get("catalog/node/main")
+        """Whether it leads and its catalog has its own node and service."""
+        return "serfHealth" in self._get("health/node/main?passing") and '"consul"' in self._get("catalog/node/main")
 
     def _get(self, path: str) -> str:
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.http_port}/v1/{path}", timeout=1) as response:
-                return str(response.read())
+                return str(response.read().decode())
         except (urllib.error.URLError, OSError):
             return ""
+
+
+@dataclass(frozen=True)
+class Agents:
+    """All know the same."""
+
+    consul: Agent
+    quirky: Agent
+    """Ours with ``dns_config.compat``."""
+    plain: Agent
+    """Ours as it comes."""
 
 
 def free_ports(count: int) -> list[int]:
@@ -63,24 +84,24 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-@pytest.fixture(scope="session")
-def consul(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consul]:
-    require("consul")
-    folder: Path = tmp_path_factory.mktemp("consul")
+@contextmanager
+def running(program: str, folder: Path, dns_config: Mapping[str, Any], *, grpc: bool) -> Iterator[Agent]:
+    """An agent for development with the same configuration as the others."""
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     configuration = {
         "node_name": "main",
         "alt_domain": "alt",
         "bind_addr": HOST,
-        "ports": {**ports, "grpc": -1},
-        "dns_config": {"node_ttl": "7s", "service_ttl": {"web": "3s", "d*": "4s", "*": "5s"}, "soa": {"min_ttl": 6}},
+        "ports": {**ports, "grpc": ports["grpc"] if grpc else -1},
+        "dns_config": {**DNS_CONFIG, **dns_config},
     }
-    (folder / "consul.json").write_text(json.dumps(configuration))
-    command = [shutil.which("consul") or "", "agent", "-dev", f"-config-file={folder}/consul.json"]
+    folder.mkdir()
+    (folder / "agent.json").write_text(json.dumps(configuration))
+    command = [program, "agent", "-dev", f"-config-file={folder}/agent.json"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
         try:
-            agent = Consul(ports["http"], ports["dns"])
+            agent = Agent(ports["http"], ports["dns"])
             deadline = time.monotonic() + START_TIME_MAX_S
             while not agent.is_up():
                 assert process.poll() is None, (folder / "log").read_text()
@@ -89,3 +110,18 @@ def consul(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactor
             yield agent
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="session")
+def agents(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agents]:
+    require("consul")
+    folder = tmp_path_factory.mktemp("agents")
+    rostra = str(Path(sys.executable).with_name("rostra"))
+    with ExitStack() as stack:
+        consul = stack.enter_context(running(shutil.which("consul") or "", folder / "consul", {}, grpc=False))
+        quirky = stack.enter_context(running(rostra, folder / "quirky", ALL_QUIRKS, grpc=True))
+        plain = stack.enter_context(running(rostra, folder / "plain", {}, grpc=True))
+        for agent in (consul, quirky, plain):
+            for registration in CATALOG:
+                agent.register(registration)
+        yield Agents(consul, quirky, plain)

@@ -206,6 +206,15 @@ def test_an_alias_within_the_domain_is_followed(asker: Asker) -> None:
     assert asker.records("alias.service.consul", "CNAME") == ["alias.service.consul. CNAME web.service.consul."]
 
 
+def test_srv_brings_the_addresses_of_a_target_that_is_another_name_of_ours(asker: Asker, catalog: Catalog) -> None:
+    response = asker.ask("alias.service.consul", "SRV")
+    assert lines(response.answer) == ["alias.service.consul. SRV 1 1 80 web.service.consul."]
+    assert sorted(lines(response.additional)) == ["web.service.consul. A 10.0.0.1", "web.service.consul. A 10.9.9.9"]
+    catalog.remove("n2", "web")
+    assert lines(asker.ask("alias.service.consul", "SRV").additional) == ["web.service.consul. A 10.0.0.1"]
+    assert asker.ask("ring.service.consul", "SRV").rcode() == dns.rcode.NOERROR
+
+
 def test_the_response_code_is_that_of_the_last_alias(asker: Asker) -> None:
     """RFC 6604."""
     response = asker.ask("lost.service.consul")
@@ -278,5 +287,10 @@ def test_each_quirk_of_consul_can_be_had_back(catalog: Catalog) -> None:
     assert quirky(address_of_any_type=True).records("7f000001.addr.consul", "AAAA") == ["7f000001.addr.consul. A 127.0.0.1"]
     assert len(quirky(txt_gives_addresses=True).records("web.service.consul", "TXT")) == 2
     assert "n1.node.dc1.consul." in str(quirky(primary_domain_only=True).records("web.service.alt", "SRV"))
-    assert quirky(unknown_reverse_servfail=True).ask("8.8.8.8.in-addr.arpa", "PTR").rcode() == dns.rcode.SERVFAIL
+    unknown = quirky(unknown_reverse_servfail=True).ask("8.8.8.8.in-addr.arpa", "PTR")
+    assert (unknown.rcode(), bool(unknown.flags & dns.flags.RA)) == (dns.rcode.SERVFAIL, True)
+    assert len(quirky(alias_addresses=True).records("alias.service.consul", "AAAA")) == 3
+    ttls = DnsSettings(service_ttl_s={"alias": 9, "web": 3}, compat=Compatibility(alias_ttl=True))
+    assert [rrset.ttl for rrset in Asker(catalog, ttls).ask("alias.service.consul").answer] == [9, 9]
+    assert [rrset.ttl for rrset in Asker(catalog, ttls).ask("alias.service.consul", "SRV").additional] == [9]
     assert quirky(lenient_questions=True).ask("n1.node.consul", "A", rdclass="CH").rcode() == dns.rcode.NOERROR

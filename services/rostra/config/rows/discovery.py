@@ -16,17 +16,18 @@ PRIVATE_NETWORKS = (
 )  # fmt: skip
 
 QUIRKS = {
-    "all_critical_nxdomain": "A service whose instances are all critical does not exist.",
-    "empty_names_nxdomain": "Names that only have names under them, the apex among them, do not exist; nor does ns.",
-    "node_nodata_without_soa": "A node without a record of the type asked is answered without SOA.",
+    "all_critical_nxdomain": "a service whose instances are all critical does not exist.",
+    "empty_names_nxdomain": "names that only have names under them, the apex among them, do not exist; nor does ns.",
+    "node_nodata_without_soa": "a node without a record of the type asked is answered without SOA.",
     "apex_records_everywhere": "SOA and NS asked at any name are the apex's.",
-    "address_of_any_type": "A name under addr gives its address, a reversed one its name, whatever type was asked.",
-    "txt_gives_addresses": "A service asked for TXT gives its addresses.",
-    "primary_domain_only": "Names within answers are in the primary domain, also when the alternative one was asked.",
-    "repeated_additional": "The address of a node with several instances comes once for each.",
-    "unknown_reverse_servfail": "An address of nobody gives SERVFAIL, and RA is set.",
-    "alias_ttl": "Records that a service's CNAME leads to have the CNAME's TTL.",
-    "lenient_questions": "Other classes than IN and other EDNS versions than 0 are answered as if they were not.",
+    "address_of_any_type": "a name under addr gives its address, a reversed one its name, whatever type was asked.",
+    "txt_gives_addresses": "a service asked for TXT gives its addresses.",
+    "primary_domain_only": "names within answers are in the primary domain, also when the alternative one was asked.",
+    "repeated_additional": "the address of a node with several instances comes once for each.",
+    "unknown_reverse_servfail": "an address of nobody gives SERVFAIL, and RA is set.",
+    "alias_ttl": "records that a service's CNAME leads to have the CNAME's TTL.",
+    "alias_addresses": "a CNAME within the domains brings A records, whatever type was asked.",
+    "lenient_questions": "other classes than IN and other EDNS versions than 0 are answered as if they were not.",
 }
 """What Consul does against the RFCs; docs/differences.md says which."""
 
@@ -101,8 +102,7 @@ DNS = (
     Key(WORKS, "dns_config.reuse_port", BOOL, False, "Share the port with other processes that say so too (SO_REUSEPORT).",
         field="dns.reuse_port"),
     *(
-        Key(WORKS, f"dns_config.compat.{quirk}", BOOL, False, f"As Consul: {text[0].lower() if text[1].islower() else text[0]}{text[1:]}",
-            field=f"dns.compat.{quirk}", reloadable=True)
+        Key(WORKS, f"dns_config.compat.{quirk}", BOOL, False, f"As Consul: {text}", field=f"dns.compat.{quirk}", reloadable=True)
         for quirk, text in QUIRKS.items()
     ),
     Key(HARMLESS, "dns_config.use_cache", BOOL, False, "Answer from a cache.", note=OWN_CACHE),
