@@ -71,6 +71,23 @@ def test_every_consistency_gives_the_nodes(node: Deployment, channel: grpc.Chann
     assert (own.node.address, [service.id for service in own.services]) == (HOST, ["consul"])
 
 
+def test_reads_take_a_filter_and_refuse_one_that_is_wrong(node: Deployment, channel: grpc.Channel) -> None:
+    catalog, agent = catalog_pb2_grpc.CatalogServiceStub(channel), agent_pb2_grpc.AgentServiceStub(channel)
+
+    def nodes(expression: str) -> list[str]:
+        options = ReadOptions(filter=expression)
+        return [each.name for each in catalog.ListNodes(catalog_pb2.ListNodesRequest(options=options), timeout=LIMIT_S).nodes]
+
+    assert nodes(f'Node == "{node.node}" and Datacenter == dc1') == [node.node]
+    assert nodes(f'Node != "{node.node}"') == []
+    with pytest.raises(grpc.RpcError) as refused:
+        nodes("Nonsense == 1")
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "Nonsense" in str(refused.value.details())
+    own = agent.ListLocalServices(agent_pb2.ListLocalServicesRequest(filter="Port == 1"), timeout=LIMIT_S)
+    assert not own.services
+
+
 def test_a_blocking_read_returns_when_its_answer_changes(channel: grpc.Channel) -> None:
     catalog = catalog_pb2_grpc.CatalogServiceStub(channel)
     index = catalog.Register(registration("blocked", "127.0.0.31"), timeout=LIMIT_S).index
@@ -112,11 +129,13 @@ def test_the_agent_says_who_it_is_and_runs_a_ttl_check(node: Deployment, channel
     assert agent.GetSelf(agent_pb2.GetSelfRequest(), timeout=LIMIT_S).node.name == node.node
     check = agent_pb2.LocalCheck(definition=catalog_pb2.CheckDefinition(ttl_ms=30_000))
     service = catalog_pb2.Service(id="job-1", name="job")
-    agent.RegisterService(agent_pb2.RegisterServiceRequest(service=service, checks=[check]), timeout=LIMIT_S)
+    registered = agent.RegisterService(agent_pb2.RegisterServiceRequest(service=service, checks=[check]), timeout=LIMIT_S)
+    assert (registered.service_id, list(registered.check_ids)) == ("job-1", ["service:job-1"])
     beat = agent_pb2.UpdateTtlRequest(check_id="service:job-1", status=catalog_pb2.HEALTH_STATUS_PASSING, output="ok")
-    agent.UpdateTtl(beat, timeout=LIMIT_S)
+    assert agent.UpdateTtl(beat, timeout=LIMIT_S).ttl_ms == 30_000
     eventually(lambda: node.api.get("/v1/health/service/job?passing").json(), 3.0, "the heartbeat is in the catalog")
-    agent.DeregisterService(agent_pb2.DeregisterServiceRequest(service_id="job-1"), timeout=LIMIT_S)
+    gone = agent.DeregisterService(agent_pb2.DeregisterServiceRequest(service_id="job-1"), timeout=LIMIT_S)
+    assert list(gone.check_ids) == ["service:job-1"]
     eventually(lambda: node.api.get("/v1/catalog/service/job").json() == [], 3.0, "the service is gone")
 
 

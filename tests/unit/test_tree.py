@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 SOURCE_ROOTS = ("services", "gateway", "proto")
 ROLES = ("gossip", "consensus", "catalog", "dns", "local", "gateway")
 SHARED = {
-    "rostra.v1", "rostra.model", "rostra.clients", "rostra.views", "rostra.errors", "rostra.rpc", "rostra.telemetry", "rostra.version",
-    "rostra.config.durations",
+    "rostra.v1", "rostra.model", "rostra.filters", "rostra.clients", "rostra.views", "rostra.errors", "rostra.rpc", "rostra.telemetry",
+    "rostra.version", "rostra.config.durations",
 }  # fmt: skip
 """What a role may lean on: contracts, values, clients, views, and the plumbing. Not the agent, nor its configuration but for the
 spelling of durations: a role is given settings of its own."""
@@ -28,6 +28,7 @@ CORES = (
     "services/rostra/model/members.py",
     "services/rostra/model/servers.py",
     "services/rostra/model/topics.py",
+    "services/rostra/filters/*.py",
     "services/rostra/gossip/awareness.py",
     "services/rostra/gossip/broadcasts.py",
     "services/rostra/gossip/conflict.py",

@@ -9,13 +9,12 @@ import msgspec
 
 from rostra.clients.gossip import LAN, WAN
 from rostra.errors import NotFound
+from rostra.filters import MEMBER, compile_filter
 from rostra.gateway.answer import DONE, TEXT, VARY, Answer, HttpError, StreamedAnswer
 from rostra.gateway.ask import Ask, is_set, required_flag
 from rostra.gateway.catalog import render_json
 from rostra.gateway.coordinates import CoordinateRecord, coordinate_record
-from rostra.gateway.filters import compile_filter
 from rostra.gateway.members import MemberRecord, member_record
-from rostra.gateway.selectors import MEMBER
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import AgentDoor, GossipDoor
 from rostra.model.coordinates import Coordinate

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from rostra.filters import CHECK, SERVICE, SUMMARY, Schema, compile_filter, schemas_of
 from rostra.gateway import lookups
 from rostra.gateway.answer import Answer, HttpError, json_answer
 from rostra.gateway.ask import Ask, ReadOptions, check_datacenter, is_passing_only, node_meta, read_options
 from rostra.gateway.compression import accepts_gzip
 from rostra.gateway.encoding import encode_json, indent_json
-from rostra.gateway.filters import compile_filter
 from rostra.gateway.fragments import Fragments
 from rostra.gateway.lookups import Lookup, Match
 from rostra.gateway.reads import Read, Reads, contact_headers
-from rostra.gateway.selectors import CHECK, SERVICE, SUMMARY, Schema, schemas_of
 from rostra.gateway.settings import GatewaySettings
 from rostra.model.catalog import ServiceSummary
 from rostra.model.consistency import Contact

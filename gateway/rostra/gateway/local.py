@@ -11,16 +11,15 @@ from typing import Final
 import msgspec
 
 from rostra.errors import NotFound
+from rostra.filters import CHECK, SERVICE, compile_filter
 from rostra.gateway.answer import DONE, VARY, Answer, HttpError
 from rostra.gateway.ask import Ask, read_options, required_flag
 from rostra.gateway.bodies import decode_body
 from rostra.gateway.catalog import render_json
 from rostra.gateway.encoding import encode_json
-from rostra.gateway.filters import compile_filter
 from rostra.gateway.reads import JITTER_FRACTION
 from rostra.gateway.records import AgentServiceRecord, CheckRecord, agent_service_record, check_record
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, TtlBody, agent_service, check_status, local_check
-from rostra.gateway.selectors import CHECK, SERVICE
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import AgentDoor
 from rostra.model.catalog import Check, HealthStatus

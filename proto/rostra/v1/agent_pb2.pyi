@@ -234,16 +234,27 @@ Global___LocalCheck: _TypeAlias = LocalCheck  # noqa: Y015
 
 @_typing.final
 class RegisterServiceResponse(_message.Message):
-    """RegisterServiceResponse says that the node has it; the catalog follows."""
+    """RegisterServiceResponse says that the node has it, and under which IDs; the catalog follows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    CHECK_IDS_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    """The service's ID: as given, or its name."""
+    @_builtins.property
+    def check_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """IDs of its checks, in the order of the request."""
+
     def __init__(
         self,
+        *,
+        service_id: _builtins.str = ...,
+        check_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_ids", b"check_ids", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -283,12 +294,19 @@ class DeregisterServiceResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CHECK_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def check_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """IDs of the checks that went with it, in order."""
+
     def __init__(
         self,
+        *,
+        check_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_ids", b"check_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -302,7 +320,7 @@ class ListLocalServicesRequest(_message.Message):
 
     FILTER_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
-    """Filter expression in Consul's grammar; empty: all."""
+    """Filter expression in Consul's grammar, with the fields of /v1/agent/services; empty: all."""
     def __init__(
         self,
         *,
@@ -376,16 +394,21 @@ Global___RegisterCheckRequest: _TypeAlias = RegisterCheckRequest  # noqa: Y015
 
 @_typing.final
 class RegisterCheckResponse(_message.Message):
-    """RegisterCheckResponse says that the node has it; the catalog follows."""
+    """RegisterCheckResponse says that the node has it, and under which ID; the catalog follows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CHECK_ID_FIELD_NUMBER: _builtins.int
+    check_id: _builtins.str
+    """The check's ID: as given, or its name."""
     def __init__(
         self,
+        *,
+        check_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_id", b"check_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -444,7 +467,7 @@ class ListLocalChecksRequest(_message.Message):
 
     FILTER_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
-    """Filter expression in Consul's grammar; empty: all."""
+    """Filter expression in Consul's grammar, with the fields of /v1/agent/checks; empty: all."""
     def __init__(
         self,
         *,
@@ -520,16 +543,21 @@ Global___UpdateTtlRequest: _TypeAlias = UpdateTtlRequest  # noqa: Y015
 
 @_typing.final
 class UpdateTtlResponse(_message.Message):
-    """UpdateTtlResponse says that it was taken."""
+    """UpdateTtlResponse says that it was taken, and when the next is due."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    TTL_MS_FIELD_NUMBER: _builtins.int
+    ttl_ms: _builtins.int
+    """Milliseconds within which the next update must come, or the check turns critical."""
     def __init__(
         self,
+        *,
+        ttl_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ttl_ms", b"ttl_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -577,12 +605,17 @@ class SetMaintenanceResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    CHECK_ID_FIELD_NUMBER: _builtins.int
+    check_id: _builtins.str
+    """ID of the critical check that keeps the node or service out of discovery; there while maintenance is on."""
     def __init__(
         self,
+        *,
+        check_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check_id", b"check_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

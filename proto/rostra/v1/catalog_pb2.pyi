@@ -880,7 +880,7 @@ class ListNodesRequest(_message.Message):
 
     @_builtins.property
     def options(self) -> _common_pb2.ReadOptions:
-        """Freshness, blocking, filter."""
+        """Freshness, blocking, filter (with the fields of /v1/catalog/nodes)."""
 
     @_builtins.property
     def node_meta(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -966,7 +966,7 @@ class ListServicesRequest(_message.Message):
 
     @_builtins.property
     def options(self) -> _common_pb2.ReadOptions:
-        """Freshness, blocking, filter."""
+        """Freshness, blocking, filter (with ServiceName and ServiceTags)."""
 
     @_builtins.property
     def node_meta(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -1059,7 +1059,7 @@ class ListServiceInstancesRequest(_message.Message):
 
     @_builtins.property
     def options(self) -> _common_pb2.ReadOptions:
-        """Freshness, blocking, filter."""
+        """Freshness, blocking, filter (with the fields of /v1/health/service/NAME)."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1134,7 +1134,7 @@ class ListNodeServicesRequest(_message.Message):
 
     @_builtins.property
     def options(self) -> _common_pb2.ReadOptions:
-        """Freshness, blocking, filter."""
+        """Freshness, blocking, filter (of the services, with the fields of /v1/agent/services)."""
 
     def __init__(
         self,
@@ -1237,7 +1237,7 @@ class ListChecksRequest(_message.Message):
 
     @_builtins.property
     def options(self) -> _common_pb2.ReadOptions:
-        """Freshness, blocking, filter."""
+        """Freshness, blocking, filter (with the fields of /v1/health/checks/NAME)."""
 
     @_builtins.property
     def node_meta(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:

@@ -172,7 +172,9 @@ class ReadOptions(_message.Message):
     wait_ms: _builtins.int
     """Longest time to block in milliseconds; 0: five minutes; at most ten. Only with wait_index."""
     filter: _builtins.str
-    """Filter expression in Consul's grammar; empty: all."""
+    """Filter expression in Consul's grammar (at most 4096 characters); empty: all. It narrows the answer, not its index: a
+    blocking query wakes when the unfiltered answer changes.
+    """
     def __init__(
         self,
         *,

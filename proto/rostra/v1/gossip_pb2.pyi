@@ -649,7 +649,7 @@ Global___LeaveRequest: _TypeAlias = LeaveRequest  # noqa: Y015
 
 @_typing.final
 class LeaveResponse(_message.Message):
-    """LeaveResponse is sent when the pool has been told."""
+    """LeaveResponse says that the pool has been told."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -14,6 +14,7 @@ from rostra.catalog.state import CatalogState
 from rostra.catalog.store import fold
 from rostra.catalog.writes import Writes
 from rostra.errors import BadRequest, Unavailable, Unsupported
+from rostra.filters import CHECK, SERVICE, SUMMARY, Predicate, Schema, compile_filter, schemas_of
 from rostra.model.catalog import Command
 from rostra.model.consistency import Consistency
 from rostra.model.identity import Identity
@@ -49,6 +50,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         self._reads = reads
         self._writes = writes
         self._leadership = leadership
+        self._schemas = schemas_of(identity.datacenter)
 
     async def Register(self, request: catalog_pb2.RegisterRequest, context: Any) -> catalog_pb2.RegisterResponse:
         index = await self._write(request.header, registration_from_proto(request.registration))
@@ -62,21 +64,24 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         return catalog_pb2.ListDatacentersResponse(datacenters=[self._identity.datacenter])
 
     async def ListNodes(self, request: catalog_pb2.ListNodesRequest, context: Any) -> catalog_pb2.ListNodesResponse:
+        wanted = _wanted(request.options, self._schemas.node)
         meta = await self._read(request.header, request.options, lambda: (NODES,))
         found = queries.nodes(self._state.store, request.node_meta)
-        return catalog_pb2.ListNodesResponse(nodes=await _messages(found, node_to_proto), meta=meta)
+        return catalog_pb2.ListNodesResponse(nodes=await _messages(found, node_to_proto, wanted), meta=meta)
 
     async def ListServices(self, request: catalog_pb2.ListServicesRequest, context: Any) -> catalog_pb2.ListServicesResponse:
+        wanted = _wanted(request.options, SUMMARY)
         topics = (SERVICES, NODES) if request.node_meta else (SERVICES,)
         meta = await self._read(request.header, request.options, lambda: topics)
         found = queries.services(self._state.store, request.node_meta)
-        return catalog_pb2.ListServicesResponse(services=await _messages(found, summary_to_proto), meta=meta)
+        return catalog_pb2.ListServicesResponse(services=await _messages(found, summary_to_proto, wanted), meta=meta)
 
     async def ListServiceInstances(
         self, request: catalog_pb2.ListServiceInstancesRequest, context: Any
     ) -> catalog_pb2.ListServiceInstancesResponse:
         if not request.service:
             raise BadRequest("Missing service name", field="service")
+        wanted = _wanted(request.options, self._schemas.instance)
         meta = await self._read(request.header, request.options, lambda: (Topic(TopicKind.SERVICE, fold(request.service)),))
         found = queries.instances(
             self._state.store,
@@ -85,11 +90,12 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             node_meta=request.node_meta,
             passing_only=request.passing_only,
         )
-        return catalog_pb2.ListServiceInstancesResponse(instances=await _messages(found, instance_to_proto), meta=meta)
+        return catalog_pb2.ListServiceInstancesResponse(instances=await _messages(found, instance_to_proto, wanted), meta=meta)
 
     async def ListNodeServices(self, request: catalog_pb2.ListNodeServicesRequest, context: Any) -> catalog_pb2.ListNodeServicesResponse:
         if not request.node:
             raise BadRequest("Missing node name", field="node")
+        wanted = _wanted(request.options, SERVICE)
 
         def topics() -> Sequence[Topic]:
             node = queries.find_node(self._state.store, request.node)
@@ -103,12 +109,13 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         services, checks = store.services_on(fold(node.name)), store.checks_on(fold(node.name))
         return catalog_pb2.ListNodeServicesResponse(
             node=node_to_proto(node),
-            services=await _messages(services, service_to_proto),
+            services=await _messages(services, service_to_proto, wanted),
             checks=await _messages(checks, check_to_proto),
             meta=meta,
         )
 
     async def ListChecks(self, request: catalog_pb2.ListChecksRequest, context: Any) -> catalog_pb2.ListChecksResponse:
+        wanted = _wanted(request.options, CHECK)
         match request.WhichOneof("scope"):
             case "node":
                 topics: Sequence[Topic] = (Topic(TopicKind.NODE, fold(request.node)),)
@@ -128,7 +135,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         else:
             node = store.nodes.get(name)
             found = queries.checks_of_node(store, name) if node is not None and queries.has_meta(node, request.node_meta) else []
-        return catalog_pb2.ListChecksResponse(checks=await _messages(found, check_to_proto), meta=meta)
+        return catalog_pb2.ListChecksResponse(checks=await _messages(found, check_to_proto, wanted), meta=meta)
 
     @property
     def _state(self) -> CatalogState:
@@ -144,8 +151,6 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         """Waits until the state is as fresh as asked and, for a blocking query, changed. Nothing is awaited after that: the
         caller reads the state that the meta is of."""
         self._check_datacenter(header)
-        if options.filter:
-            raise Unsupported("filter expressions are not in this version's gRPC reads")
         consistency = Consistency(options.consistency or Consistency.DEFAULT.value)
         await self._reads.be_fresh(consistency, _timeout_s(header))
         if not self._driver.cluster_id:
@@ -180,16 +185,23 @@ def _timeout_s(header: common_pb2.RequestHeader) -> float | None:
     return header.timeout_ms / 1000 or None
 
 
-async def _messages(records: Iterable[Record], convert: Callable[[Record], Any]) -> list[Any]:
-    """The records as messages, made in slices. Records are immutable: the state may go on meanwhile."""
+def _wanted(options: common_pb2.ReadOptions, schema: Schema) -> Predicate | None:
+    """Which records of that kind the caller wants; None for all. What is wrong with the expression is told before anything is read."""
+    return compile_filter(options.filter, schema) if options.filter else None
+
+
+async def _messages(records: Iterable[Record], convert: Callable[[Record], Any], wanted: Predicate | None = None) -> list[Any]:
+    """The wanted records as messages, made in slices. Records are immutable: the state may go on meanwhile."""
     messages: list[Any] = []
     size = 0
     for count, record in enumerate(list(records), 1):
+        if count % SLICE == 0:
+            await asyncio.sleep(0)
+        if wanted is not None and not wanted(record):
+            continue
         message = convert(record)
         size += message.ByteSize() + 4
         if size > MAX_ANSWER_BYTES:
             raise Unsupported(f"the answer takes more than {MAX_ANSWER_BYTES} bytes: narrow it, or use CatalogStreamService.Watch")
         messages.append(message)
-        if count % SLICE == 0:
-            await asyncio.sleep(0)
     return messages

@@ -21,6 +21,13 @@ from rostra.model.topics import SEPARATOR, node_check_key, node_service_key
 
 NODE_MAINTENANCE: Final = "_node_maintenance"
 SERVICE_MAINTENANCE: Final = "_service_maintenance:"
+
+
+def maintenance_check_id(service_id: str) -> str:
+    """ID of the check that is there while the node (empty ``service_id``) or a service is in maintenance."""
+    return SERVICE_MAINTENANCE + service_id if service_id else NODE_MAINTENANCE
+
+
 MAINTENANCE: Final = "maintenance"
 
 
@@ -178,7 +185,7 @@ class LocalState:
         """Puts the node (empty ``service_id``) or a service into maintenance, which is a critical check, or back."""
         if service_id and service_id not in self._services:
             raise NotFound(f'Unknown service ID "{service_id}"')
-        check_id = SERVICE_MAINTENANCE + service_id if service_id else NODE_MAINTENANCE
+        check_id = maintenance_check_id(service_id)
         if enable:
             what = "service" if service_id else "node"
             default = f"Maintenance mode is enabled for this {what}, but no reason was provided. This is a default message."

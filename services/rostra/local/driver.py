@@ -86,14 +86,16 @@ class LocalDriver:
         """Changes what is registered: durable when it returns, or raises and has changed nothing."""
         await self._changes.make(make)
 
-    def update_ttl(self, check_id: str, status: HealthStatus, output: str) -> None:
-        """A heartbeat. Raises ``NotFound``."""
+    def update_ttl(self, check_id: str, status: HealthStatus, output: str) -> float:
+        """A heartbeat; in how many seconds the next is due. Raises ``NotFound``."""
         now = asyncio.get_running_loop().time()
         self.state.update_ttl(check_id, status, output, now)
         check, left_s = self.state.check(check_id), self.state.ttl_left(check_id, now)
-        if check is not None and left_s is not None:
-            self._ttl_states.keep(check_id, check.status, check.output, self._wall() + left_s)
+        assert check is not None
+        assert left_s is not None
+        self._ttl_states.keep(check_id, check.status, check.output, self._wall() + left_s)
         self._changed()
+        return left_s
 
     async def run(self) -> None:
         """For ever."""

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from rostra.errors import BadRequest, Unsupported
+from rostra.errors import BadRequest
+from rostra.filters import CHECK, SERVICE, compile_filter
+from rostra.local.core import maintenance_check_id
 from rostra.local.driver import LocalDriver
-from rostra.local.rules import SCRIPTS_OFF, is_script
+from rostra.local.rules import SCRIPTS_OFF, is_script, name_checks
 from rostra.model.catalog import NO_DEFINITION, Check
 from rostra.model.identity import Identity
 from rostra.model.proto import check_to_proto, definition_from_proto, service_from_proto, service_to_proto, status_from_proto
@@ -74,44 +76,48 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         await self._driver.change(
             lambda state, now: state.register_service(service, checks, replace_checks=request.replace_existing_checks, now=now)
         )
-        return agent_pb2.RegisterServiceResponse()
+        return agent_pb2.RegisterServiceResponse(
+            service_id=service.id, check_ids=[check.check_id for check in name_checks(service.id, checks)]
+        )
 
     async def DeregisterService(self, request: agent_pb2.DeregisterServiceRequest, context: Any) -> agent_pb2.DeregisterServiceResponse:
+        gone = [check.check_id for check in self._driver.state.checks().values() if check.service_id == request.service_id]
         await self._driver.change(lambda state, now: state.deregister_service(request.service_id, now))
-        return agent_pb2.DeregisterServiceResponse()
+        return agent_pb2.DeregisterServiceResponse(check_ids=gone)
 
     async def ListLocalServices(self, request: agent_pb2.ListLocalServicesRequest, context: Any) -> agent_pb2.ListLocalServicesResponse:
-        _refuse_filter(request.filter)
-        services = self._driver.state.services().values()
+        wanted = compile_filter(request.filter, SERVICE) if request.filter else None
+        services = [service for service in self._driver.state.services().values() if wanted is None or wanted(service)]
         return agent_pb2.ListLocalServicesResponse(services=[service_to_proto(service) for service in services])
 
     async def RegisterCheck(self, request: agent_pb2.RegisterCheckRequest, context: Any) -> agent_pb2.RegisterCheckResponse:
         check = self._check(request.check)
         await self._driver.change(lambda state, now: state.register_check(check, now))
-        return agent_pb2.RegisterCheckResponse()
+        return agent_pb2.RegisterCheckResponse(check_id=check.check_id or check.name)
 
     async def DeregisterCheck(self, request: agent_pb2.DeregisterCheckRequest, context: Any) -> agent_pb2.DeregisterCheckResponse:
         await self._driver.change(lambda state, now: state.deregister_check(request.check_id, now))
         return agent_pb2.DeregisterCheckResponse()
 
     async def ListLocalChecks(self, request: agent_pb2.ListLocalChecksRequest, context: Any) -> agent_pb2.ListLocalChecksResponse:
-        _refuse_filter(request.filter)
+        wanted = compile_filter(request.filter, CHECK) if request.filter else None
         # Without how they are run, as Consul lists them: headers and arguments may be secret.
-        checks = [replace(check, definition=NO_DEFINITION) for check in self._driver.state.checks().values()]
+        found = [check for check in self._driver.state.checks().values() if wanted is None or wanted(check)]
+        checks = [replace(check, definition=NO_DEFINITION) for check in found]
         return agent_pb2.ListLocalChecksResponse(checks=[check_to_proto(check) for check in checks])
 
     async def UpdateTtl(self, request: agent_pb2.UpdateTtlRequest, context: Any) -> agent_pb2.UpdateTtlResponse:
         if request.status == catalog_pb2.HEALTH_STATUS_UNSPECIFIED:
             raise BadRequest("status is required: passing, warning or critical", field="status")
         status = status_from_proto(request.status)
-        self._driver.update_ttl(request.check_id, status, request.output)
-        return agent_pb2.UpdateTtlResponse()
+        ttl_s = self._driver.update_ttl(request.check_id, status, request.output)
+        return agent_pb2.UpdateTtlResponse(ttl_ms=round(ttl_s * 1000))
 
     async def SetMaintenance(self, request: agent_pb2.SetMaintenanceRequest, context: Any) -> agent_pb2.SetMaintenanceResponse:
         await self._driver.change(
             lambda state, now: state.set_maintenance(request.service_id, enable=request.enable, reason=request.reason, now=now)
         )
-        return agent_pb2.SetMaintenanceResponse()
+        return agent_pb2.SetMaintenanceResponse(check_id=maintenance_check_id(request.service_id))
 
     async def Join(self, request: agent_pb2.AgentServiceJoinRequest, context: Any) -> agent_pb2.AgentServiceJoinResponse:
         return agent_pb2.AgentServiceJoinResponse(joined=await self._agent.join(request.addresses, wan=request.wan))
@@ -156,8 +162,3 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         if is_script(check) and not self._with_scripts:
             raise BadRequest(SCRIPTS_OFF, field="Args")
         return check
-
-
-def _refuse_filter(expression: str) -> None:
-    if expression:
-        raise Unsupported("filter is not in this version's gRPC door; the HTTP door has it")

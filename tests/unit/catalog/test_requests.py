@@ -153,6 +153,32 @@ async def test_lists_are_narrowed_by_meta_tags_and_health(world: World) -> None:
     assert await client.list_datacenters() == ["dc1"]
 
 
+async def test_lists_are_narrowed_by_a_filter_expression_over_the_fields_of_their_records(world: World) -> None:
+    client = world.client
+    bad = check("s", HealthStatus.CRITICAL, service_id="web")
+    await client.register(registration("a", meta={"rack": "1"}, service=service(tags=("blue",)), checks=(check("n"),)))
+    await client.register(registration("b", node_id=ID_1, meta={"rack": "2"}, service=service(), checks=(bad,)))
+
+    def matching(expression: str) -> ReadOptions:
+        return ReadOptions(filter=expression)
+
+    assert [node.name for node in (await client.list_nodes(matching("Meta.rack == 2 and Datacenter == dc1"))).value] == ["b"]
+    assert [each.name for each in (await client.list_services(matching("blue in ServiceTags"))).value] == ["web"]
+    assert (await client.list_services(matching("ServiceName != web"))).value == []
+    instances = (await client.list_service_instances("web", matching("Checks.Status == critical"))).value
+    assert [each.node.name for each in instances] == ["b"]
+    assert [each.check_id for each in (await client.list_checks(matching("CheckID == s"))).value] == ["s"]
+    node = (await client.list_node_services("a", matching("Service == db"))).value
+    assert node is not None
+    assert (node.node.name, list(node.services)) == ("a", [])
+
+
+async def test_a_filter_that_cannot_be_read_is_refused_with_its_place(near: World) -> None:
+    with pytest.raises(BadRequest, match=r'1:1 \(0\): Selector "Rack" is not valid') as refused:
+        await near.client.list_nodes(ReadOptions(filter="Rack == 1"))
+    assert refused.value.field == "filter"
+
+
 async def test_deregistering_goes_the_same_way(near: World) -> None:
     await near.client.register(registration("a", service=service()))
     await near.client.deregister(Deregistration("a", "web"))
@@ -160,8 +186,6 @@ async def test_deregistering_goes_the_same_way(near: World) -> None:
 
 
 async def test_what_is_not_served_says_so(near: World) -> None:
-    with pytest.raises(Unsupported):
-        await near.client.list_nodes(ReadOptions(filter='Node == "a"'))
     near.client._datacenter = "dc9"
     with pytest.raises(Unavailable, match="No path to datacenter"):
         await near.client.list_nodes()

@@ -13,7 +13,7 @@ from rostra.clients.catalog import ReadOptions
 from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, prepare_write
 from rostra.clients.consensus import Entries, Proposal
 from rostra.clients.gossip import Members
-from rostra.errors import BadRequest, NotFound, Unsupported
+from rostra.errors import BadRequest, NotFound
 from rostra.model.catalog import CheckDefinition, Deregistration, HealthStatus, Node, Registration, Service
 from rostra.model.consistency import Consistency
 from rostra.model.members import MemberStatus
@@ -96,8 +96,10 @@ async def test_a_catalog_write_that_is_wrong_names_the_field_and_changes_nothing
     with pytest.raises(BadRequest) as caught:
         await world.catalog.register(Registration(Node("", "127.0.0.9")))
     assert caught.value.field
-    with pytest.raises(Unsupported):
-        await world.catalog.list_nodes(options=ReadOptions(filter="Node == a"))
+    with pytest.raises(BadRequest) as wrong:
+        await world.catalog.list_nodes(options=ReadOptions(filter="Nonsense == a"))
+    assert "Nonsense" in str(wrong.value)
+    assert [node.name for node in (await world.catalog.list_nodes(options=ReadOptions(filter="Node == nobody"))).value] == []
     assert await world.catalog.list_nodes() == before
 
 

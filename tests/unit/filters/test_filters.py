@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rostra.gateway.answer import HttpError
-from rostra.gateway.filters import compile_filter
-from rostra.gateway.patterns import PatternError, compile_pattern
-from rostra.gateway.selectors import CHECK, SERVICE, Schema, schemas_of
+from rostra.errors import BadRequest
+from rostra.filters.expressions import compile_filter
+from rostra.filters.patterns import PatternError, compile_pattern
+from rostra.filters.selectors import CHECK, SERVICE, Schema, schemas_of
 from rostra.model.catalog import Check, HealthStatus, Node, Service, ServiceAddress, ServiceInstance
 
 SCHEMAS = schemas_of("dc1")
@@ -91,21 +91,21 @@ def test_expressions_select(schema: Schema, record: object, text: str, expected:
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(text: str, problem: str) -> None:
-    with pytest.raises(HttpError) as raised:
+    with pytest.raises(BadRequest) as raised:
         compile_filter(text, SCHEMAS.node)
-    assert raised.value.status == 400
+    assert raised.value.field == "filter"
     assert str(raised.value) == f"Failed to create boolean expression evaluator: {problem}"
 
 
 def test_values_are_checked_against_the_type_of_the_field() -> None:
     for text, word in (("Port == abc", "a whole number"), ("Port == 1.5", "a whole number"), ("EnableTagOverride == x", "true or false")):
-        with pytest.raises(HttpError, match=word):
+        with pytest.raises(BadRequest, match=word):
             compile_filter(text, SERVICE)
 
 
 @given(st.text(alphabet='Node Meta.=!"`()[]andornotincontainsmatchesis0123\\\n', max_size=40))
 def test_no_expression_breaks_the_parser(text: str) -> None:
-    with contextlib.suppress(HttpError):
+    with contextlib.suppress(BadRequest):
         compile_filter(text, SCHEMAS.node)(NODE)
 
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
-from rostra.gateway.answer import HttpError
-from rostra.gateway.patterns import PatternError, compile_pattern
-from rostra.gateway.selectors import Kind, Schema, Selected, select
+from rostra.errors import BadRequest
+from rostra.filters.patterns import PatternError, compile_pattern
+from rostra.filters.selectors import Kind, Schema, Selected, select
 
 Predicate: TypeAlias = Callable[[Any], bool]
 
@@ -53,15 +53,15 @@ class Token:
 def compile_filter(text: str, schema: Schema) -> Predicate:
     """The expression as a predicate on records of that schema. Raises 400 that says what is wrong, and where."""
     if len(text) > MAX_LENGTH:
-        raise HttpError(400, f"Failed to create boolean expression evaluator: longer than {MAX_LENGTH} characters")
+        raise BadRequest(f"Failed to create boolean expression evaluator: longer than {MAX_LENGTH} characters", field="filter")
     return _Parser(text, schema).parse()
 
 
-def _error(text: str, place: int, problem: str) -> HttpError:
+def _error(text: str, place: int, problem: str) -> BadRequest:
     """Line, column and offset are counted as Consul counts them."""
     line = text.count("\n", 0, place) + 1
     column = place - (text.rfind("\n", 0, place) + 1) + 1
-    return HttpError(400, f"Failed to create boolean expression evaluator: {line}:{column} ({place}): {problem}")
+    return BadRequest(f"Failed to create boolean expression evaluator: {line}:{column} ({place}): {problem}", field="filter")
 
 
 def _tokens(text: str) -> list[Token]:
@@ -264,10 +264,10 @@ class _Parser:
             raise _error(self._text, token.place, "unknown escape in the string")
         return _ESCAPE.sub(_unescape, body)
 
-    def _error(self, problem: str) -> HttpError:
+    def _error(self, problem: str) -> BadRequest:
         return _error(self._text, self._peek.place, problem)
 
-    def _mismatch(self, selected: Selected, token: Token, operator: str) -> HttpError:
+    def _mismatch(self, selected: Selected, token: Token, operator: str) -> BadRequest:
         return _error(self._text, token.place, f'Invalid match operator "{operator}" for selector "{selected.name}"')
 
 

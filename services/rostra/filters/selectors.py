@@ -162,7 +162,7 @@ class Schemas:
 
 
 def schemas_of(datacenter: str) -> Schemas:
-    """One set for a gateway."""
+    """One set for a process."""
     own = Field(Kind.TEXT, lambda _: datacenter)
     node = Schema({
         "Address": _text("address"),
