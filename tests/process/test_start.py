@@ -91,6 +91,8 @@ def test_the_log_tells_the_election_step_by_step(agent: Deployment) -> None:
         "vote tallied",
         "election won",
         "entering leader state",
+        rf"member joined.*\blan\b.*{NAME} ",
+        "adding LAN server",
         "leadership acquired",
         f"New leader elected: {NAME}",
         f"member '{NAME}' joined, marking health alive",
@@ -107,6 +109,12 @@ def test_the_log_tells_the_joins_and_the_servers_found_on_lan_and_wan(agent: Dep
         line = lines[position(lines, f"(?i)adding {pool} server")]
         assert f"{HOST}:{ports.server}" in line
         assert "dc1" in line
+
+
+def test_the_log_tells_which_doors_are_open(agent: Deployment) -> None:
+    ports = agent.ports
+    for door, port in (("http", ports.http), ("dns", ports.dns), ("gRPC port", ports.grpc), ("server port", ports.server)):
+        position(agent.only.lines, rf"{door} listening: address={HOST}:{port}")
 
 
 def test_the_log_tells_that_the_own_service_was_synced(agent: Deployment) -> None:

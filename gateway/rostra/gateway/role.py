@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
 
@@ -25,6 +26,8 @@ from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo
 from rostra.gateway.writes import CatalogWrites
 from rostra.version import VERSION
 from rostra.views.reader import BarrierReader, Writer
+
+log = logging.getLogger("rostra.gateway")
 
 
 class GatewayRole:
@@ -82,6 +85,9 @@ class GatewayRole:
         """Raises an error that names the address that cannot be bound."""
         await self.door.start()
         self._started = True
+        for scheme, addresses in (("http", self.door.addresses), ("https", self.door.secure_addresses)):
+            for address in addresses:
+                log.info("%s listening", scheme, extra={"address": address})
 
     async def run(self) -> None:
         """Connections are served by the loop; there is nothing to do but to be there."""

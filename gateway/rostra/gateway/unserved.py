@@ -44,5 +44,5 @@ def unserved_answer(path: str) -> Answer | None:
     for length in (4, 3):
         feature = UNSERVED.get("/".join(parts[:length]))
         if feature is not None:
-            return text_answer(501, f"{path} is not served: this version of rostra has not {feature} yet")
+            return text_answer(501, f"{path} is not served: this version of rostra does not have {feature} yet")
     return None

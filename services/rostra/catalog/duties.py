@@ -30,6 +30,8 @@ TRY_AGAIN_S: Final = 1.0
 """Pause after a duty that could not be done."""
 MAX_AT_ONCE: Final = 64
 """Duties under way at a time: enough to fill a batch, and not the queue."""
+FIRST_LIST_S: Final = 1.0
+"""How long a new leader waits for the first list of members: without one there is nothing to do."""
 SLICE: Final = 64
 """Members compared in one turn of the loop."""
 
@@ -79,12 +81,15 @@ class Duties:
         """Returns when this server no longer leads in that term, or when something must be tried again."""
         try:
             await self._reads.be_fresh(Consistency.DEFAULT)
-            log.info("leader duties taken up", extra={"term": term})
+            await self._members.first_told(FIRST_LIST_S)
+            self._check_office(term)
+            log.info("cluster leadership acquired", extra={"term": term})
+            log.info("New leader elected: %s", self._identity.name, extra={"term": term})
             while True:
                 await self._reconcile(term, None)
                 await self._follow_changes(term)
         except _OutOfOffice:
-            log.info("leader duties laid down", extra={"term": term})
+            log.info("cluster leadership lost", extra={"term": term})
         except RostraError as error:
             log.debug("leader duties interrupted", extra={"term": term, "reason": str(error)})
             await asyncio.sleep(TRY_AGAIN_S)

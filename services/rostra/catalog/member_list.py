@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Mapping
@@ -33,6 +34,13 @@ class MemberList:
         self._reaped: dict[str, Member] = {}
         self._dirty: set[str] = set()
         self._whole = True
+        self._told = asyncio.Event()
+
+    async def first_told(self, limit_s: float) -> None:
+        """Until gossip has told a list since this process started, but no longer than that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._told.wait()
 
     @property
     def members(self) -> Mapping[str, Member]:
@@ -72,6 +80,7 @@ class MemberList:
         match event:
             case Members():
                 self._members = {member.name: member for member in event.members}
+                self._told.set()
                 self.settled, self._whole = event.settled, True
                 for name in self._members:
                     self._reaped.pop(name, None)

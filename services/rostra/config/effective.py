@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from rostra.config.load import Loaded
 
 MASK = "(hidden)"
 _ORIGIN_COLUMN = 60
+_USER_OF_URL = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def as_text(loaded: Loaded) -> str:
@@ -51,6 +53,8 @@ def _written(key: Key, value: Value) -> Value:
     """A value as a configuration file spells it."""
     if key.secret:
         return MASK if value else ""
+    if key.kind is Kind.DEFINITIONS:
+        return _without_secrets(value)
     if key.kind is Kind.DURATION:
         return format_duration(value)
     if key.kind is Kind.DURATIONS:
@@ -60,3 +64,20 @@ def _written(key: Key, value: Value) -> Value:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+def _without_secrets(value: Any, name: str = "") -> Any:
+    """Definitions as they were given, but for what may let somebody in: values of headers, bodies, and the user in a URL."""
+    match value:
+        case Mapping() if name == "header":
+            return {key: [MASK] for key in value}
+        case Mapping():
+            return {field: _without_secrets(inner, field) for field, inner in value.items()}
+        case list() | tuple():
+            return [_without_secrets(inner) for inner in value]
+        case str() if name == "body" and value:
+            return MASK
+        case str():
+            return _USER_OF_URL.sub(f"{MASK}@", value)
+        case _:
+            return value

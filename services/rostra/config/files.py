@@ -60,6 +60,7 @@ def _files_in(flag: Flag, findings: Findings) -> Iterator[Path]:
 def _read_file(path: Path, flag: str, config_format: str, findings: Findings) -> None:
     kind = config_format or path.suffix.removeprefix(".")
     try:
+        path.stat()  # that there is no such file comes before how it is named
         if kind not in READERS:
             raise ValueError("its name ends in neither .hcl nor .json; -config-format says which it is")
         with path.open("rb") as file:

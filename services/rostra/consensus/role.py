@@ -115,15 +115,13 @@ class ConsensusRole:
         """The store closes with ``run``."""
 
     async def _report_leaders(self) -> None:
-        """What an operator looks for in the log: who leads."""
-        elected, led = "", False
+        """What an operator looks for in the log: who leads. Of itself a server says so once its catalog has taken office."""
+        elected = ""
         async for leadership in self.consensus.watch_leadership():
-            if leadership.is_leader != led:
-                led = leadership.is_leader
-                log.info("cluster leadership acquired" if led else "cluster leadership lost", extra={"term": leadership.term})
-            if leadership.leader_name and leadership.leader_name != elected and (led or leadership.leader_name != self._identity.name):
+            if leadership.leader_name and leadership.leader_name != elected:
                 elected = leadership.leader_name
-                log.info("New leader elected: %s", elected, extra={"term": leadership.term})
+                if elected != self._identity.name:
+                    log.info("New leader elected: %s", elected, extra={"term": leadership.term})
 
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         return {"raft": self.consensus.stats()}

@@ -167,7 +167,7 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
         results = await pool.join(list(request.addresses))
         failures = [gossip_pb2.JoinFailure(address=each.address, reason=each.error) for each in results if each.error]
         if len(failures) == len(results):
-            raise Unavailable("; ".join(f"{failure.address}: {failure.reason}" for failure in failures))
+            raise Unavailable("; ".join(_told(failure.address, failure.reason) for failure in failures))
         return gossip_pb2.JoinResponse(joined=len(results) - len(failures), failures=failures)
 
     async def Leave(self, request: gossip_pb2.LeaveRequest, context: Any) -> gossip_pb2.LeaveResponse:
@@ -265,3 +265,8 @@ def member_to_proto(member: Member) -> gossip_pb2.Member:
         versions=bytes((member.pmin, member.pmax, member.pcur, member.dmin, member.dmax, member.dcur)),
         status_ltime=member.status_ltime,
     )
+
+
+def _told(address: str, reason: str) -> str:
+    """The reason tells the address that was tried, which may be the one that was given."""
+    return reason if reason.startswith(f"{address}: ") else f"{address}: {reason}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -22,6 +23,8 @@ from grpc_reflection.v1alpha import reflection
 from rostra.errors import NotFound, RostraError
 from rostra.rpc.handlers import Handlers
 from rostra.rpc.inprocess import MAX_MESSAGE_BYTES
+
+log = logging.getLogger("rostra.rpc")
 
 HEALTH_POLL_S: Final = 0.25
 STOP_GRACE_S: Final = 0.2
@@ -70,6 +73,7 @@ class Door:
             self._listen(self._server, address)
         await self._server.start()
         for address in self.addresses:
+            log.info("%s listening", self.name, extra={"address": address})
             if address.startswith("unix:"):
                 os.chmod(address.removeprefix("unix:"), stat.S_IRUSR | stat.S_IWUSR)
 

@@ -71,6 +71,18 @@ def test_secrets_are_masked(loaded: Callable[..., Any]) -> None:
     assert json.loads(as_json(told))["encrypt"] == MASK
 
 
+def test_secrets_in_definitions_are_masked_and_the_rest_of_them_is_not(loaded: Callable[..., Any]) -> None:
+    check = 'check { http = "https://me:hunter1@web:80/up" interval = "9s" header { X-Key = ["hunter2"] } body = "hunter3" }'
+    result = loaded("-data-dir=/data", "-hcl", f'service {{ name = "web" port = 80 {check} }}')
+    for text in (as_text(result), as_json(result)):
+        assert "hunter" not in text
+    ((service,),) = [json.loads(as_json(result))["service"]]
+    assert (service["name"], service["port"]) == ("web", 80)
+    assert service["checks"] == [
+        {"http": f"https://{MASK}@web:80/up", "interval": "9s", "header": {"X-Key": [MASK]}, "body": MASK},
+    ]
+
+
 def test_a_reload_changes_what_is_reloadable_and_names_the_rest(loaded: Callable[..., Any]) -> None:
     old = loaded("-data-dir=/data")
     new = loaded(
