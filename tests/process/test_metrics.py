@@ -19,7 +19,7 @@ OF_EVERY_PROCESS = {"rostra_loop_lag_seconds", "rostra_role_ready", "rostra_rpc_
 
 def ask(node: Deployment, name: str, path: str) -> httpx.Response:
     """An answer of the metrics door of one process."""
-    return httpx.get(f"http://{HOST}:{node.metrics_ports[name]}{path}", timeout=2.0, trust_env=False)
+    return httpx.get(f"http://{HOST}:{node.metrics_ports[name]}{path}", timeout=10.0, trust_env=False)
 
 
 def families(node: Deployment, name: str) -> set[str]:

@@ -92,7 +92,7 @@ def test_a_role_that_is_killed_and_started_again_is_found_by_the_others_and_no_c
         eventually(lambda: everything(six) == before, BACK_WITHIN_S + SLACK_S, f"all is as before {role} was killed")
     written = Stopwatch()
     six.api.register("after", "127.0.0.11")
-    assert written.elapsed_s < ERROR_WITHIN_S
+    assert written.is_within(ERROR_WITHIN_S)
     eventually(lambda: six.dns.addresses("after.node.consul") == ["127.0.0.11"], ERROR_WITHIN_S, "DNS has followed")
     six.api.deregister("after")
     assert {name: process.pid for name, process in six.running.items() if name != role} == others
@@ -117,7 +117,7 @@ def fails_within(node: Deployment, method: str, path: str, body: object, within_
     """The error that the caller gets, in time."""
     watch = Stopwatch()
     answer = node.api.ask(method, path, body, within_s=within_s + SLACK_S)
-    assert watch.elapsed_s < within_s + SLACK_S
+    assert watch.is_within(within_s + SLACK_S)
     assert answer.status_code >= 500, f"{method} {path}: {answer.status_code} {answer.text}"
     assert answer.text.strip(), "an error says what is wrong"
     return answer
@@ -137,7 +137,7 @@ def test_without_a_leader_or_a_catalog_stale_reads_and_dns_give_the_last_known_a
         assert answer.status_code == 200
         assert answer.json() == before
         assert six.dns.addresses("web.service.consul", within_s=ERROR_WITHIN_S) == ["127.0.0.9"]
-        assert watch.elapsed_s < ERROR_WITHIN_S
+        assert watch.is_within(ERROR_WITHIN_S + SLACK_S)
 
     def says_so() -> bool:
         found = six.api.get("/v1/health/service/web?stale")
@@ -210,7 +210,7 @@ def test_the_public_grpc_door_says_at_once_what_cannot_be_reached(six: Deploymen
         watch = Stopwatch()
         with pytest.raises(grpc.RpcError) as refused:
             gossip.ListMembers(gossip_pb2.ListMembersRequest(), timeout=HOLD_S)
-        assert watch.elapsed_s < ERROR_WITHIN_S + SLACK_S
+        assert watch.is_within(ERROR_WITHIN_S + SLACK_S)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         assert catalog.ListNodes(catalog_pb2.ListNodesRequest(), timeout=HOLD_S).nodes
 
@@ -219,7 +219,7 @@ def test_a_watch_over_http_outlives_the_restart_of_a_role(six: Deployment) -> No
     """A blocking query that is parked when the catalog goes is answered when it is back and something changed."""
     index = six.api.get("/v1/catalog/node/db-1").headers["X-Consul-Index"]
     with httpx.stream(
-        "GET", f"http://{six.http_address}/v1/catalog/node/db-1?index={index}&wait=1s", timeout=10.0, trust_env=False
+        "GET", f"http://{six.http_address}/v1/catalog/node/db-1?index={index}&wait=1s", timeout=30.0, trust_env=False
     ) as waiting:
         waiting.read()
         assert waiting.status_code == 200

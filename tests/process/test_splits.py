@@ -41,7 +41,7 @@ def test_an_edge_process_serves_what_the_core_knows_and_finds_it_again_after_a_c
     assert split.node in split.cli("members")
     assert split.api.get("/v1/status/leader").json() == f"{HOST}:{split.ports.server}"
     with grpc.insecure_channel(split.grpc_address) as channel:
-        nodes = catalog_pb2_grpc.CatalogServiceStub(channel).ListNodes(catalog_pb2.ListNodesRequest(), timeout=5.0).nodes
+        nodes = catalog_pb2_grpc.CatalogServiceStub(channel).ListNodes(catalog_pb2.ListNodesRequest(), timeout=30.0).nodes
         assert [node.name for node in nodes] == [split.node, "db-1"]
 
     core.kill()

@@ -91,11 +91,21 @@ def test_the_log_tells_the_election_step_by_step(agent: Deployment) -> None:
         "vote tallied",
         "election won",
         "entering leader state",
-        rf"member joined.*\blan\b.*{NAME} ",
-        "adding LAN server",
         "leadership acquired",
         f"New leader elected: {NAME}",
         f"member '{NAME}' joined, marking health alive",
+        "synced service 'consul'",
+    )
+
+
+@pytest.mark.parametrize(("pool", "member"), [("lan", NAME), ("wan", f"{NAME}.dc1")])
+def test_the_log_tells_the_join_and_the_server_found_between_election_and_office(agent: Deployment, pool: str, member: str) -> None:
+    assert_in_order(
+        agent.only.lines,
+        "entering leader state",
+        rf"member joined.*\b{pool}\b.*{member} ",
+        f"adding {pool.upper()} server",
+        "leadership acquired",
     )
 
 

@@ -10,6 +10,8 @@ from types import TracebackType
 
 import httpx
 
+from .pressure import stretched
+
 PAUSE_S = 0.01
 OK, SERVER_ERROR = 200, 500
 
@@ -62,7 +64,7 @@ class Callers:
     def _ask(self, address: str, call: Call, record: Record) -> None:
         with httpx.Client(base_url=f"http://{address}", trust_env=False) as client:
             while not self._stop.is_set() and not record.problem:
-                self._once(lambda: client.get(call.path, timeout=call.limit_s), call, record)
+                self._once(lambda: client.get(call.path, timeout=stretched(call.limit_s)), call, record)
                 self._stop.wait(PAUSE_S)
 
     def _once(self, ask: Callable[[], httpx.Response], call: Call, record: Record) -> None:

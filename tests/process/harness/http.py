@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from .pressure import stretched
+
 LIMIT_S = 5.0
 
 Json = Any
@@ -31,8 +33,8 @@ class Api:
     def ask(
         self, method: str, path: str, body: Json = None, *, within_s: float = LIMIT_S, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """One request. ``body`` is sent as JSON; ``within_s`` limits the wait for the answer."""
-        return self._client.request(method, path, json=body, timeout=within_s, headers=headers)
+        """One request. ``body`` is sent as JSON; ``within_s``, stretched, limits the wait for the answer."""
+        return self._client.request(method, path, json=body, timeout=stretched(within_s), headers=headers)
 
     def register(self, node: str, address: str, **more: Json) -> None:
         """``/v1/catalog/register``, which must succeed."""

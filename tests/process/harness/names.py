@@ -8,6 +8,8 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
+from .pressure import stretched
+
 LIMIT_S = 5.0
 
 
@@ -22,7 +24,7 @@ class Resolver:
         """The whole answer, whatever its code; without recursion, as a resolver in front of us asks."""
         question = dns.message.make_query(f"{name}.", kind, flags=0)
         query = dns.query.tcp if tcp else dns.query.udp
-        return query(question, self.host, port=self.port, timeout=within_s)
+        return query(question, self.host, port=self.port, timeout=stretched(within_s))
 
     def addresses(self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S) -> list[str]:
         """Addresses in ANSWER, in order of text."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import rostra
 
+from .pressure import stretched
+
 COMMAND_LIMIT_S = 20.0
 
 
@@ -43,7 +45,7 @@ class Program:
             cwd=folder / "work",
             capture_output=True,
             text=True,
-            timeout=COMMAND_LIMIT_S,
+            timeout=stretched(COMMAND_LIMIT_S),
             check=False,
         )
 

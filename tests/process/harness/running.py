@@ -8,12 +8,13 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from .pressure import stretched
 from .program import Program
+from .waiting import Stopwatch
 
 END_LIMIT_S = 10.0
 
@@ -61,7 +62,7 @@ class Running:
 
     def wait_for_line(self, pattern: str, within_s: float = 10.0) -> str:
         """The first line of standard output in which ``pattern`` is found."""
-        deadline = time.monotonic() + within_s
+        watch = Stopwatch()
         with self._news:
             read = 0
             while True:
@@ -69,10 +70,9 @@ class Running:
                     if re.search(pattern, line):
                         return line
                 read = len(self.lines)
-                rest = deadline - time.monotonic()
-                if rest <= 0:
+                if not watch.is_within(within_s):
                     break
-                self._news.wait(min(rest, 0.5))
+                self._news.wait(0.1)
                 if self._process.poll() is not None and len(self.lines) == read:
                     break
         raise AssertionError(f"no line like {pattern!r} within {within_s} s:\n{self.output}")
@@ -83,11 +83,11 @@ class Running:
     def wait(self, within_s: float = END_LIMIT_S) -> int:
         """The exit code, once it has ended and all its output is here."""
         try:
-            code = self._process.wait(within_s)
+            code = self._process.wait(stretched(within_s))
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.arguments[:1]} did not end within {within_s} s:\n{self.output}") from None
         for reader in self._readers:
-            reader.join(2.0)
+            reader.join(stretched(2.0))
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()

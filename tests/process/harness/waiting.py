@@ -10,6 +10,8 @@ import dns.exception
 import grpc
 import httpx
 
+from .pressure import stretched
+
 Result = TypeVar("Result")
 
 PAUSE_S = 0.02
@@ -18,8 +20,8 @@ NOT_YET = (AssertionError, OSError, LookupError, ValueError, httpx.HTTPError, gr
 
 
 def eventually(condition: Callable[[], Result | None], within_s: float, what: str = "") -> Result:
-    """The first result of ``condition`` that is true. Fails after ``within_s`` with what it said last."""
-    deadline = time.monotonic() + within_s
+    """The first result of ``condition`` that is true. Fails after ``within_s``, stretched, with what it said last."""
+    watch = Stopwatch()
     while True:
         last: object
         try:
@@ -28,7 +30,7 @@ def eventually(condition: Callable[[], Result | None], within_s: float, what: st
             last = result
         except NOT_YET as error:
             last = f"{type(error).__name__}: {error}"
-        if time.monotonic() > deadline:
+        if not watch.is_within(within_s):
             raise AssertionError(f"not within {within_s} s: {what or condition}; at last: {last}")
         time.sleep(PAUSE_S)
 
@@ -42,3 +44,7 @@ class Stopwatch:
     @property
     def elapsed_s(self) -> float:
         return time.monotonic() - self._start
+
+    def is_within(self, limit_s: float) -> bool:
+        """Whether no more than that has passed, stretched."""
+        return self.elapsed_s <= stretched(limit_s)

@@ -28,7 +28,7 @@ def is_let_in(address: str, credentials: grpc.ChannelCredentials | None, name: s
         made = aio.insecure_channel(address) if credentials is None else aio.secure_channel(address, credentials, options)
         async with made as channel:
             try:
-                await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5.0)
+                await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=30.0)
             except aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNAVAILABLE:
                     return False
