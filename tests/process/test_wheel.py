@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from .harness.deployment import dev_agent
+from .harness.pressure import stretched
 from .harness.program import Program
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +51,7 @@ class Installed:
 
 
 def must(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=stretched(280), check=False)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout
 
@@ -119,7 +120,9 @@ def test_a_type_checker_knows_the_contracts_of_the_installed_package(installed: 
     def check(code: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "client.py").write_text(code)
         command = [sys.executable, "-m", "mypy", "--strict", f"--python-executable={installed.python}", "--config-file=", "client.py"]
-        return subprocess.run(command, cwd=tmp_path, env={"PATH": os.defpath}, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            command, cwd=tmp_path, env={"PATH": os.defpath}, capture_output=True, text=True, timeout=stretched(120), check=False
+        )
 
     good = check(TYPED)
     assert good.returncode == 0, good.stdout + good.stderr

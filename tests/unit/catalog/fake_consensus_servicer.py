@@ -25,14 +25,14 @@ IDENTITY = Identity("n1", "5a1c0d52-91d4-4c0f-9d0e-0d9b1a4a2f11", "dc1", "10.0.0
 
 class FakeConsensus(Partial):
     """``term`` 0: nobody leads. ``deaf``: proposals and rounds are taken and not answered. ``forgetful``: proposals are
-    committed and answered with ``UnknownOutcome``. ``down``: every call fails."""
+    committed and answered with ``UnknownOutcome``. ``down``: every call fails. ``silent``: who leads is not told."""
 
     def __init__(self) -> None:
         self.reset("0c6a3b1e-0000-4000-8000-000000000001")
         self.changed = asyncio.Event()
         self.term = 1
         self.is_leader = False
-        self.deaf = self.forgetful = self.down = False
+        self.deaf = self.forgetful = self.down = self.silent = False
         self.proposals: list[pb.Proposal] = []
         self.rounds: list[pb.ReadRound] = []
         self.attachments: list[pb.AttachOpen] = []
@@ -222,7 +222,8 @@ class FakeConsensus(Partial):
                     is_leader=self.is_leader,
                     commit_index=self.last_index,
                 )
-                yield pb.WatchLeadershipResponse(leadership=leadership)
+                if not self.silent:
+                    yield pb.WatchLeadershipResponse(leadership=leadership)
                 await changed.wait()
 
     async def GetStatus(self, request: Any, context: Any) -> pb.ConsensusServiceGetStatusResponse:
