@@ -162,6 +162,7 @@ class Consensus:
 
     def _on_full(self, error: StorageFull | None) -> None:
         self._full = error
+        self._next_look = 0.0
         if error is None:
             log.info("disk has room again")
         else:
@@ -481,16 +482,26 @@ class Consensus:
             self._primary_missing_since = now
         if now < self._next_look:
             return
+        if self._full is not None and self._hand_over("disk full: handing over leadership", now):
+            return
         if self._primary is not None:
             self._next_look = now + self._limits.snapshot_interval_s
             taken = 0 if core.snapshot is None else core.snapshot.index
             if self._primary.applied_index - taken >= self._limits.snapshot_threshold:
                 self._primary.want_snapshot(self._primary.applied_index)
         elif core.role is Role.LEADER and now - self._primary_missing_since >= self._limits.primary_grace_s:
-            self._next_look = now + self._limits.primary_grace_s
-            if len(core.configuration.voters) > 1 and core.transfer_target is None:
-                log.warning("no state machine attached: handing over leadership")
-                core.transfer(None, now)
+            self._hand_over("no state machine attached: handing over leadership", now)
+
+    def _hand_over(self, why: str, now: float) -> bool:
+        """Looks for another leader, every ``primary_grace_s`` until there is one. False if there cannot be any."""
+        core = self.core
+        if core.role is not Role.LEADER or len(core.configuration.voters) < 2:
+            return False
+        self._next_look = now + self._limits.primary_grace_s
+        if core.transfer_target is None:
+            log.warning("%s", why)
+            core.transfer(None, now)
+        return True
 
     # -- snapshots ---------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -18,7 +19,7 @@ from rostra.consensus.proposals import Committed, Outcome
 from rostra.consensus.ready import Options
 from rostra.consensus.snapshots import FileSnapshots, SnapshotStore
 from rostra.consensus.timing import Timing
-from rostra.errors import BadRequest, NoLeader, NotLeader, UnknownOutcome
+from rostra.errors import BadRequest, Busy, NoLeader, NotLeader, UnknownOutcome
 
 TIMING = Timing(heartbeat_timeout_s=0.15, election_timeout_s=0.15, lease_timeout_s=0.15, heartbeat_interval_s=0.03)
 
@@ -221,6 +222,26 @@ async def test_a_leader_without_a_state_machine_hands_over_to_one_that_has(tmp_p
             server.attach(cluster_id="", applied_index=0, applied_term=0, primary=True)
         term = leader.core.term
         assert await leader_of(network, lambda leadership: leadership.term > term) in others
+
+
+async def test_a_leader_whose_disk_is_full_hands_over_and_follows_again_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rostra.consensus.storage_thread.FULL_RETRY_S", 0.01)
+    async with cluster(tmp_path) as (network, _):
+        leader = await leader_of(network)
+        full = cast(LmdbStore, leader._store)
+        monkeypatch.setattr(full, "free_bytes", lambda: 0)
+        term = leader.core.term
+        (before,) = places(await leader.propose([b"before"]))  # on the disks of the two others
+        successor = await leader_of(network, lambda leadership: leadership.term > term)
+        assert successor is not leader
+        with pytest.raises(Busy, match="the disk is full"):
+            await leader.propose([b"refused"])
+        (after,) = places(await successor.propose([b"after"]))
+        monkeypatch.setattr(full, "free_bytes", lambda: 1 << 40)
+        assert await applied_commands(leader, after) == [b"before", b"after"]
+        assert before < after
 
 
 async def test_an_empty_server_joins_by_a_snapshot_and_becomes_a_voter(tmp_path: Path) -> None:
