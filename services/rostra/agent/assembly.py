@@ -14,6 +14,7 @@ from rostra.clients.gossip import GossipClient
 from rostra.config import Settings
 from rostra.model.identity import Identity
 from rostra.views.hub import Hub
+from rostra.views.upstreams import Upstreams
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Assembly:
     rng: random.Random = field(default_factory=random.Random)
     parts: list[Role] = field(default_factory=list)
     hub: Hub | None = None
+    catalogs: Upstreams | None = None
+    """The catalogs that ``hub`` lives on."""
 
     @property
     def path(self) -> Path | None:
