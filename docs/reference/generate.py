@@ -28,10 +28,12 @@ from rostra.cli.main import CLIENTS, SERVERS, TOOLS
 from rostra.config.help import default_text
 from rostra.config.key import Key, Standing
 from rostra.config.keys import DEFINITION_FIELDS, GROUPS
+from rostra.consensus.metrics import RAFT
 from rostra.gateway.ask import READ_PARAMETERS
 from rostra.gateway.openapi import DESCRIPTIONS
 from rostra.gateway.routes import Route, build_table
 from rostra.gateway.unserved import UNSERVED
+from rostra.telemetry.consul_names import prometheus_name
 
 HERE = Path(__file__).resolve().parent
 PROTO = HERE.parents[1] / "proto"
@@ -194,6 +196,12 @@ def metrics() -> Page:
         shown = name + "_total" * (family.type == "counter" and not name.endswith("_total"))
         rows.append((code(shown), family.type, " ".join(map(code, metric._labelnames)), cell(family.documentation.rstrip("."))))
     yield table(("metric", "type", "labels", "what it measures"), rows)
+    yield (
+        "Raft goes by Consul's names; in JSON (`/v1/agent/metrics`) they are spelled with dots: `consul.raft.commitTime`. Times are in "
+        "milliseconds here, with quantiles of the last minute, as Consul has them."
+    )
+    described = sorted((prometheus_name(name), kind.value, what) for name, (kind, what) in RAFT.described.items())
+    yield table(("metric", "type", "what it measures"), [(code(name), kind, cell(what)) for name, kind, what in described])
     yield (
         "Beside these, every whole number that `rostra info` shows of gossip and consensus is a gauge with the label `group`: "
         '`rostra_gossip_members{group="serf_lan"}`, `rostra_consensus_commit_index{group="raft"}`.'

@@ -1,6 +1,6 @@
 """``/v1/agent/metrics`` (https://developer.hashicorp.com/consul/api-docs/agent#view-metrics).
 
-The JSON form shows this process's metrics since start in Consul's shape. Names are ours: a dashboard made for Consul's finds none of them.
+The JSON form shows this process's metrics since start in Consul's shape. Those of Raft go by Consul's names, the rest by ours.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rostra.gateway.answer import VARY, Answer
 from rostra.gateway.ask import Ask
 from rostra.gateway.catalog import render_json
 from rostra.gateway.settings import GatewaySettings
+from rostra.telemetry.consul_names import DOTTED, Kind
 
 
 class GaugeRecord(Struct, rename="pascal"):
@@ -71,7 +72,9 @@ def metrics_record() -> MetricsRecord:
         for sample in metric.samples:
             suffix = sample.name.removeprefix(metric.name)
             labels = tuple(sorted((key, value) for key, value in sample.labels.items() if key != "le"))
-            if metric.type == "counter" and suffix == "_total":
+            if metric.name in DOTTED and DOTTED[metric.name][1] is Kind.COUNTER:
+                record.counters.append(_sum(metric.name, int(sample.value), sample.value, {}))
+            elif metric.type == "counter" and suffix == "_total":
                 record.counters.append(_sum(metric.name, 1, sample.value, dict(labels)))
             elif metric.type in ("histogram", "summary") and suffix in ("_sum", "_count"):
                 totals.setdefault(labels, {})[suffix] = sample.value
@@ -88,4 +91,6 @@ def _sum(name: str, count: int, total: float, labels: dict[str, str]) -> Counter
 
 
 def _dotted(name: str) -> str:
+    if name in DOTTED:
+        return DOTTED[name][0]
     return name.replace("_", ".", 2) if name.startswith("rostra_") else name

@@ -171,7 +171,7 @@ class Core:
         if not self._progress:
             return math.inf
         transfer_at = math.inf if self._transfer is None else self._transfer.until
-        return min(self._heartbeat_at, self._quorum_contact() + self.timing.lease_timeout_s, transfer_at)
+        return min(self._heartbeat_at, self.quorum_contact_at() + self.timing.lease_timeout_s, transfer_at)
 
     @property
     def term_confirmed(self) -> bool:
@@ -219,8 +219,8 @@ class Core:
         if not self._progress:
             return
         # Check-quorum (section 6.2): a leader cut off from its followers must let its clients go.
-        if now >= self._quorum_contact() + self.timing.lease_timeout_s:
-            self._become_follower(self.term, None, now, "no quorum answered within the lease timeout")
+        if now >= self.quorum_contact_at() + self.timing.lease_timeout_s:
+            self._become_follower(self.term, None, now, events.CUT_OFF)
         elif now >= self._heartbeat_at:
             self._heartbeat_due = True
 
@@ -1001,7 +1001,7 @@ class Core:
     def _lease_of(self, voter: PeerId) -> float:
         return math.inf if voter == self.id else self._progress[voter].promised_until
 
-    def _quorum_contact(self) -> float:
+    def quorum_contact_at(self) -> float:
         return quorum_value([math.inf if voter == self.id else self._progress[voter].contact_at for voter in self.configuration.voters])
 
     def _require_office(self) -> None:

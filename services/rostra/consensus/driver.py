@@ -24,6 +24,7 @@ from rostra.consensus.core import Core, Role
 from rostra.consensus.events import Event
 from rostra.consensus.limits import HOLD_TIMEOUT_S, Limits
 from rostra.consensus.messages import Message, SnapshotInstalled
+from rostra.consensus.metrics import RAFT, count_event
 from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode, SnapshotMeta, Suffrage
 from rostra.consensus.proposals import Committed, Outcome
 from rostra.consensus.proposer import Proposer
@@ -137,7 +138,7 @@ class Consensus:
 
         thread = StorageThread(
             self._store,
-            on_completed=lambda number: hand_over(self._on_completed, number),
+            on_completed=lambda number, seconds: hand_over(self._on_completed, number, seconds),
             on_full=lambda error: hand_over(self._on_full, error),
             on_failed=lambda error: hand_over(self._on_failed, error),
         )
@@ -156,8 +157,9 @@ class Consensus:
         if self._thread is None or self._thread.stop(timeout_s=5.0):
             self._store.close()
 
-    def _on_completed(self, number: int) -> None:
+    def _on_completed(self, number: int, seconds: float) -> None:
         self._completed = max(self._completed, number)
+        RAFT.observe("raft.leader.dispatchLog" if self.core.role is Role.LEADER else "raft.rpc.appendEntries.storeLogs", seconds)
         self._rouse()
 
     def _on_full(self, error: StorageFull | None) -> None:
@@ -260,6 +262,7 @@ class Consensus:
             self._transport.send(peer, messages)
 
     def _log(self, event: Event) -> None:
+        count_event(event)
         report.log_event(log, event, self.core.configuration)
 
     # -- messages ----------------------------------------------------------------------------------------------------
@@ -378,6 +381,17 @@ class Consensus:
         now = self._clock()
         return {peer: max(0.0, now - progress.contact_at) for peer, progress in self.core.progress.items()}
 
+    def quorum_contact_s(self) -> float | None:
+        """On the leader of several: seconds since a quorum last answered."""
+        if self.core.role is not Role.LEADER or len(self.core.configuration.voters) < 2:
+            return None
+        return max(0.0, self._clock() - self.core.quorum_contact_at())
+
+    @property
+    def applied_index(self) -> int:
+        """How far the primary state machine is; without one, what could be handed to it."""
+        return self.core.deliverable_index if self._primary is None else self._primary.applied_index
+
     def bootstrap(self, *, members: Sequence[Member] = (), node_name: str = "", address: str = "") -> str:
         """Starts a new cluster on an empty store: of ``members``, or of this server alone. Returns its ID."""
         if not members:
@@ -395,7 +409,7 @@ class Consensus:
     ) -> int:
         """One single-server change; returns when it is committed, with its index. ``UnknownOutcome`` if that is not learned."""
         index = self.core.change_membership(action, member, self._wall_ns(), self._clock(), only_at_index=only_at_index)
-        future = self._proposer.follow(index)
+        future = self._proposer.follow(index, self._clock())
         self._rouse()
         if index <= self.core.commit_index:
             return index
@@ -426,8 +440,7 @@ class Consensus:
 
     def stats(self) -> dict[str, str]:
         """The ``raft`` block of ``rostra info``."""
-        applied = self.core.deliverable_index if self._primary is None else self._primary.applied_index
-        return report.stats_of(self.core, applied, self._clock())
+        return report.stats_of(self.core, self.applied_index, self._clock())
 
     # -- state machines ----------------------------------------------------------------------------------------------
 
@@ -512,7 +525,9 @@ class Consensus:
     async def save_snapshot(self, index: int, chunks: AsyncIterator[bytes]) -> SnapshotMeta:
         """Keeps a snapshot of the state after ``index``; then the log behind it may go."""
         meta = self.core.describe_snapshot(index, uuid.uuid4().hex)
+        began = self._clock()
         size = await self._snapshots.save(meta, chunks)
+        RAFT.observe("raft.snapshot.persist", self._clock() - began)
         self.core.snapshot_saved(meta)
         self._rouse()
         log.info("snapshot saved", extra={"index": meta.index, "term": meta.term, "size_bytes": size})

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from rostra.consensus.configuration import Configuration
 from rostra.consensus.model import PeerId
+
+CUT_OFF: Final = "no quorum answered within the lease timeout"
+"""Why a leader steps down that its followers no longer answer."""
 
 
 @dataclass(frozen=True, slots=True)

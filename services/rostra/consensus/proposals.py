@@ -29,13 +29,14 @@ Outcome = Committed | RostraError
 
 @dataclass(slots=True)
 class Batch:
-    """Consecutive entries of one proposer, all of one term."""
+    """Consecutive entries of one proposer, all of one term. ``put_at``: when they were put into the log."""
 
     first: int
     count: int
     term: int
     size: int
     future: asyncio.Future[list[Outcome]]
+    put_at: float = 0.0
     known: list[Outcome] = field(default_factory=list)
 
     @property
@@ -85,6 +86,11 @@ class PendingProposals:
             self._decide(batch, [*batch.known, *unknown])
         self._former.clear()
         self._current.clear()
+
+    @property
+    def oldest_put_at(self) -> float | None:
+        """When the entries that wait longest were put into the log of this leader."""
+        return self._current[0].put_at if self._current else None
 
     @property
     def has_former(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 
 from rostra.consensus.core import Core, Role
 from rostra.consensus.limits import Limits
+from rostra.consensus.metrics import RAFT
 from rostra.consensus.proposals import Batch, Outcome, PendingProposals
 from rostra.errors import BadRequest, Busy, NotLeader, NotReady, RostraError
 
@@ -73,10 +74,10 @@ class Proposer:
         self._waiting_size += size
         return future
 
-    def follow(self, index: int) -> asyncio.Future[list[Outcome]]:
+    def follow(self, index: int, now: float) -> asyncio.Future[list[Outcome]]:
         """Waits for the fate of one entry that is in the log already."""
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._pending.add(Batch(index, 1, self._core.term, 0, future))
+        self._pending.add(Batch(index, 1, self._core.term, 0, future, now))
         return future
 
     def gathers_until(self, sync_s: float) -> float:
@@ -112,8 +113,11 @@ class Proposer:
                 _fail(one.future, error)
             return
         for one in accepted:
-            self._pending.add(Batch(first, len(one.commands), core.term, one.size, one.future))
+            self._pending.add(Batch(first, len(one.commands), core.term, one.size, one.future, now))
             first += len(one.commands)
+        count = sum([len(one.commands) for one in accepted])
+        RAFT.count("raft.apply", count)
+        RAFT.set("raft.leader.dispatchNumLogs", count)
 
     def _is_understood(self, one: _Waiting, wall_ns: int, now: float) -> bool:
         """Whether every server can apply it; refused if not."""
@@ -134,9 +138,13 @@ class Proposer:
             self._pending.leave_office()
             self._seen_term = core.term
         if core.commit_index != self._seen_commit:
+            RAFT.set("raft.commitNumLogs", core.commit_index - self._seen_commit)
             self._seen_commit = core.commit_index
             if in_office:
+                oldest = self._pending.oldest_put_at
                 self._pending.committed_in_office(core.commit_index)
+                if oldest is not None and self._pending.count < before:
+                    RAFT.observe("raft.commitTime", now - oldest)
             if self._pending.has_former:
                 self._pending.committed(core.commit_index, core.log.term)
         if self._pending.count < before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import zlib
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from rostra.consensus.convert import (
     snapshot_meta_from_proto,
 )
 from rostra.consensus.driver import Consensus
+from rostra.consensus.metrics import RAFT
 from rostra.consensus.model import PeerId
 from rostra.consensus.wire import message_from_proto
 from rostra.errors import BadRequest, Conflict, RostraError
@@ -67,6 +69,7 @@ class RaftServicer(raft_pb2_grpc.RaftServiceServicer):
         if peer_from_proto(offer.receiver) != self._consensus.core.id:
             raise _not_us(peer_from_proto(offer.receiver), self._consensus.core.id, peer)
         meta = snapshot_meta_from_proto(offer.header)
+        began = time.monotonic()
         writer = await self._consensus.begin_snapshot(meta)
         finished = False
         try:
@@ -80,6 +83,7 @@ class RaftServicer(raft_pb2_grpc.RaftServiceServicer):
                 if chunk.last:
                     finished = True
                     await self._consensus.install_snapshot(writer, meta, offer.term, peer_from_proto(offer.sender))
+                    RAFT.observe("raft.rpc.installSnapshot", time.monotonic() - began)
                     log.info("snapshot received", extra={"index": meta.index, "size_bytes": writer.offset, "from": peer})
                     yield raft_pb2.InstallSnapshotResponse(installed_index=meta.index)
                     return

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from rostra.consensus.core import Core
+from rostra.consensus.metrics import RAFT
 from rostra.consensus.model import ReadMode, ReadResult
 from rostra.errors import Busy
 
@@ -38,6 +39,8 @@ class ReadBatches:
             self._count += 1
             self._asked[self._count] = future
             core.read_index(self._count, mode, now)
+            if mode is ReadMode.QUORUM:
+                RAFT.count("raft.verify_leader")
 
     def answer(self, results: Iterable[ReadResult]) -> None:
         """The core has answered."""

@@ -8,11 +8,13 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rostra.consensus.bootstrap import Promises, Proposer
 from rostra.consensus.check import StoreCheck
 from rostra.consensus.driver import Consensus, Limits
 from rostra.consensus.lmdb_store import LmdbStore
+from rostra.consensus.metrics import RAFT
 from rostra.consensus.peers import AddressBook, Peers
 from rostra.consensus.raft_servicer import RaftServicer
 from rostra.consensus.ready import Options
@@ -27,6 +29,8 @@ from rostra.rpc.channels import Connector
 from rostra.telemetry.metrics import expose_stats
 
 log = logging.getLogger("rostra.consensus")
+
+CONTACT_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class ConsensusRole:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._report_leaders(), name="consensus: report leaders")
+                group.create_task(self._watch_contact(), name="consensus: contact with a quorum")
                 group.create_task(self._peers.run(), name="consensus: peers")
                 group.create_task(self._servers.run(), name="consensus: servers")
                 if self._settings.expect > 1:
@@ -113,6 +118,19 @@ class ConsensusRole:
 
     async def stop(self) -> None:
         """The store closes with ``run``."""
+
+    async def _watch_contact(self) -> None:
+        """For Consul's metrics."""
+        consensus, core = self.consensus, self.consensus.core
+        RAFT.watch("raft.applied_index", lambda: float(consensus.applied_index))
+        RAFT.watch("raft.last_index", lambda: float(core.log.last_index))
+        RAFT.watch("raft.peers", lambda: float(len(core.configuration.members)))
+        RAFT.watch("server.isLeader", lambda: float(core.term_confirmed))
+        while True:
+            await asyncio.sleep(CONTACT_S)
+            age_s = consensus.quorum_contact_s()
+            if age_s is not None:
+                RAFT.observe("raft.leader.lastContact", age_s)
 
     async def _report_leaders(self) -> None:
         """What an operator looks for in the log: who leads. Of itself a server says so once its catalog has taken office."""

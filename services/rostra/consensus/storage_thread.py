@@ -18,13 +18,15 @@ FULL_RETRY_S = 1.0
 
 
 class StorageThread:
-    """Performs writes in order. The callbacks run in this thread: they hand over to the loop and do nothing else."""
+    """Performs writes in order. The callbacks run in this thread: they hand over to the loop and do nothing else.
+
+    ``on_completed`` gets the number of the last write on disk, and how many seconds that took."""
 
     def __init__(
         self,
         store: Store,
         *,
-        on_completed: Callable[[int], None],
+        on_completed: Callable[[int, float], None],
         on_full: Callable[[StorageFull | None], None],
         on_failed: Callable[[BaseException], None],
     ) -> None:
@@ -81,7 +83,8 @@ class StorageThread:
             try:
                 began = time.perf_counter()
                 self._store.perform(writes)
-                self.sync_s += (time.perf_counter() - began - self.sync_s) / 8
+                took_s = time.perf_counter() - began
+                self.sync_s += (took_s - self.sync_s) / 8
             except StorageFull as error:
                 if not full:
                     full = True
@@ -91,5 +94,5 @@ class StorageThread:
                 continue
             if full:
                 self._on_full(None)
-            self._on_completed(writes[-1].number)
+            self._on_completed(writes[-1].number, took_s)
             return True

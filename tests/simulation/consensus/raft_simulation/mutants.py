@@ -26,7 +26,7 @@ WILD_CLOCKS = replace(LEASES, clock_rates=(0.5, 1.5), transfer_s=6.0, shapes=("o
 class NeverStepsDown(Core):
     """Keeps office without a quorum's answers. That breaks no promise about reads: leases and rounds alone must keep those."""
 
-    def _quorum_contact(self) -> float:
+    def quorum_contact_at(self) -> float:
         return math.inf
 
 
