@@ -41,12 +41,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class StreamedAnswer:
-    """An answer of unknown length, sent in chunks: until the client goes, or the chunks end. With ``has_end`` one that is cut short
-    must not look whole: then the connection breaks."""
+    """An answer without an end of its own: sent in chunks, until the client goes."""
 
     headers: Sequence[Header]
     chunks: AsyncIterator[bytes]
-    has_end: bool = False
 
 
 DONE: Final = Answer()

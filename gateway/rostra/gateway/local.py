@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import math
 import random
 from collections.abc import Sequence
 from typing import Final
@@ -17,12 +19,12 @@ from rostra.gateway.ask import Ask, read_options, required_flag
 from rostra.gateway.bodies import decode_body
 from rostra.gateway.catalog import render_json
 from rostra.gateway.encoding import encode_json
-from rostra.gateway.reads import JITTER_FRACTION
+from rostra.gateway.reads import JITTER_FRACTION, Places
 from rostra.gateway.records import AgentServiceRecord, CheckRecord, agent_service_record, check_record
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, TtlBody, agent_service, check_status, local_check
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import AgentDoor
-from rostra.model.catalog import Check, HealthStatus
+from rostra.model.catalog import Check, HealthStatus, Service
 
 LOOK_AGAIN_S: Final = 0.5
 """How often a query that blocks by hash looks whether the service is another."""
@@ -41,11 +43,30 @@ class HealthRecord(msgspec.Struct, rename="pascal"):
     checks: list[CheckRecord] | None
 
 
-class LocalEndpoints:
-    """Each public method is an endpoint."""
+class _Looks:
+    """This node's services as they were a moment ago: all who wait for a change look together."""
 
-    def __init__(self, agent: AgentDoor, settings: GatewaySettings) -> None:
+    def __init__(self, agent: AgentDoor) -> None:
         self._agent = agent
+        self._services: Sequence[Service] = ()
+        self._at = -math.inf
+
+    async def next(self) -> Sequence[Service]:
+        """After ``LOOK_AGAIN_S``, as they were in the second half of that time."""
+        await asyncio.sleep(LOOK_AGAIN_S)
+        now = asyncio.get_running_loop().time()
+        if self._at < now - LOOK_AGAIN_S / 2:
+            self._at, self._services = now, await self._agent.list_services()
+        return self._services
+
+
+class LocalEndpoints:
+    """Each public method is an endpoint. Queries that block by hash take their place among all that block."""
+
+    def __init__(self, agent: AgentDoor, places: Places, settings: GatewaySettings) -> None:
+        self._agent = agent
+        self._places = places
+        self._looks = _Looks(agent)
         self._settings = settings
 
     async def services(self, ask: Ask) -> Answer:
@@ -68,18 +89,21 @@ class LocalEndpoints:
         known = ask.parameters.get("hash")
         settings = self._settings
         options = read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
-        end = asyncio.get_running_loop().time() + options.wait_s * (1 + random.random() * JITTER_FRACTION)
-        while True:
-            service = next((each for each in await self._agent.list_services() if each.id == ask.tail), None)
-            if service is None:
-                raise HttpError(404, f"unknown service ID: {ask.tail}")
-            record = agent_service_record(service)
-            record.content_hash = content_hash(record)
-            if record.content_hash != known or asyncio.get_running_loop().time() >= end:
-                break
-            await asyncio.sleep(min(LOOK_AGAIN_S, max(0.0, end - asyncio.get_running_loop().time())))
+        record = _shown(await self._agent.list_services(), ask.tail)
+        if record.content_hash == known:
+            with self._places:
+                record = await self._another(record, options.wait_s * (1 + random.random() * JITTER_FRACTION))
         answer = render_json(ask, record, settings)
-        return Answer(200, (*answer.headers, (b"X-Consul-Contenthash", record.content_hash.encode())), answer.body)
+        return Answer(200, (*answer.headers, (b"X-Consul-Contenthash", str(record.content_hash).encode())), answer.body)
+
+    async def _another(self, record: AgentServiceRecord, wait_s: float) -> AgentServiceRecord:
+        """The service once it is another than ``record``, or as it is when the time is up."""
+        known = record.content_hash
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while record.content_hash == known:
+                    record = _shown(await self._looks.next(), record.id)
+        return record
 
     async def health_by_id(self, ask: Ask) -> Answer:
         """Status 200, 429 or 503 says how it is; ``format=text`` says it in a word."""
@@ -192,6 +216,15 @@ def aggregated(checks: Sequence[Check]) -> str:
         return "maintenance"
     worst = max((check.status for check in checks), key=lambda status: status.severity, default=HealthStatus.PASSING)
     return worst.value
+
+
+def _shown(services: Sequence[Service], service_id: str) -> AgentServiceRecord:
+    service = next((each for each in services if each.id == service_id), None)
+    if service is None:
+        raise HttpError(404, f"unknown service ID: {service_id}")
+    record = agent_service_record(service)
+    record.content_hash = content_hash(record)
+    return record
 
 
 def content_hash(record: AgentServiceRecord) -> str:

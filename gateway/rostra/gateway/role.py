@@ -21,9 +21,8 @@ from rostra.gateway.raft import RaftOperator
 from rostra.gateway.reads import Reads
 from rostra.gateway.routes import build_table
 from rostra.gateway.settings import GatewaySettings
-from rostra.gateway.snapshot import SnapshotEndpoints
 from rostra.gateway.status import StatusReads
-from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo, SnapshotDoor
+from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo
 from rostra.gateway.writes import CatalogWrites
 from rostra.version import VERSION
 from rostra.views.reader import BarrierReader, Writer
@@ -46,7 +45,6 @@ class GatewayRole:
         dns: DnsDoor,
         settings: GatewaySettings,
         tls: ssl.SSLContext | None = None,
-        snapshots: SnapshotDoor | None = None,
     ) -> None:
         """With ``tls`` HTTPS is served too, where ``settings`` has a port for it."""
         self._reads = reads = Reads(reader, gossip, settings)
@@ -55,13 +53,12 @@ class GatewayRole:
             CatalogReads(reads, settings),
             CatalogWrites(writer, settings),
             AgentEndpoints(agent, gossip, settings),
-            LocalEndpoints(agent, settings),
+            LocalEndpoints(agent, reads.places, settings),
             StatusReads(raft, settings),
             CoordinateReads(gossip, reader, settings),
             DatacenterReads(gossip, settings),
             KeyringEndpoints(gossip, settings),
             RaftOperator(raft, settings),
-            SnapshotEndpoints(snapshots, writer, settings),
             Metrics(settings),
             DnsOverHttps(dns),
             pages,

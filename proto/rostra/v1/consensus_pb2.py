@@ -26,7 +26,7 @@ from rostra.v1 import common_pb2 as rostra_dot_v1_dot_common__pb2
 from rostra.v1 import raft_pb2 as rostra_dot_v1_dot_raft__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rostra/v1/consensus.proto\x12\trostra.v1\x1a\x16rostra/v1/common.proto\x1a\x14rostra/v1/raft.proto\"i\n\x0eProposeRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12)\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.rostra.v1.ProposalBatchH\x00\x42\t\n\x07\x63ontent\"7\n\rProposalBatch\x12&\n\tproposals\x18\x01 \x03(\x0b\x32\x13.rostra.v1.Proposal\"v\n\x08Proposal\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x14\n\x0conly_in_term\x18\x04 \x01(\x04\x12\x11\n\tforwarded\x18\x05 \x01(\x08\x12\r\n\x05level\x18\x06 \x01(\r\"n\n\x0fProposeResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12-\n\x07results\x18\x02 \x01(\x0b\x32\x1a.rostra.v1.ProposalResultsH\x00\x42\t\n\x07\x63ontent\"=\n\x0fProposalResults\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.rostra.v1.ProposalResult\"f\n\x0eProposalResult\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12%\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"g\n\x10ReadIndexRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12%\n\x05round\x18\x02 \x01(\x0b\x32\x14.rostra.v1.ReadRoundH\x00\x42\t\n\x07\x63ontent\"[\n\tReadRound\x12\r\n\x05round\x18\x01 \x01(\x04\x12+\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x16.rostra.v1.Consistency\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\"o\n\x11ReadIndexResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.rostra.v1.ReadRoundResultH\x00\x42\t\n\x07\x63ontent\"V\n\x0fReadRoundResult\x12\r\n\x05round\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"\xaa\x01\n\rAttachRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12%\n\x04open\x18\x02 \x01(\x0b\x32\x15.rostra.v1.AttachOpenH\x00\x12\x17\n\rapplied_index\x18\x03 \x01(\x04H\x00\x12+\n\x08snapshot\x18\x04 \x01(\x0b\x32\x17.rostra.v1.SnapshotPartH\x00\x42\t\n\x07\x63ontent\"\x8b\x01\n\nAttachOpen\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x15\n\rapplied_index\x18\x02 \x01(\x04\x12\x14\n\x0c\x61pplied_term\x18\x03 \x01(\x04\x12\x0f\n\x07primary\x18\x04 \x01(\x08\x12\x14\n\x0cwindow_bytes\x18\x05 \x01(\r\x12\x15\n\rcommand_level\x18\x06 \x01(\r\"\xd1\x01\n\x0e\x41ttachResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12+\n\x08snapshot\x18\x02 \x01(\x0b\x32\x17.rostra.v1.SnapshotPartH\x00\x12.\n\x07\x65ntries\x18\x03 \x01(\x0b\x32\x1b.rostra.v1.CommittedEntriesH\x00\x12\x34\n\x0fsnapshot_wanted\x18\x04 \x01(\x0b\x32\x19.rostra.v1.SnapshotWantedH\x00\x42\t\n\x07\x63ontent\"n\n\x0cSnapshotPart\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.rostra.v1.SnapshotHeaderH\x00\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x18.rostra.v1.SnapshotChunkH\x00\x42\x06\n\x04part\"N\n\x10\x43ommittedEntries\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.rostra.v1.LogEntry\x12\x14\n\x0c\x63ommit_index\x18\x02 \x01(\x04\"\'\n\x0eSnapshotWanted\x12\x15\n\rminimum_index\x18\x01 \x01(\x04\"9\n\x16WatchLeadershipRequest\x12\x1f\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.Hello\"r\n\x17WatchLeadershipResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12+\n\nleadership\x18\x02 \x01(\x0b\x32\x15.rostra.v1.LeadershipH\x00\x42\x07\n\x05\x65vent\"\x84\x01\n\nLeadership\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0e\n\x06leader\x18\x02 \x01(\t\x12\x16\n\x0eleader_address\x18\x03 \x01(\t\x12\x11\n\tis_leader\x18\x04 \x01(\x08\x12\x17\n\x0flast_contact_ms\x18\x05 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x06 \x01(\x04\"\"\n ConsensusServiceGetStatusRequest\"\x9d\x02\n!ConsensusServiceGetStatusResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x1d\n\x02id\x18\x02 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12\r\n\x05state\x18\x03 \x01(\t\x12)\n\nleadership\x18\x04 \x01(\x0b\x32\x15.rostra.v1.Leadership\x12\x46\n\x05stats\x18\x05 \x03(\x0b\x32\x37.rostra.v1.ConsensusServiceGetStatusResponse.StatsEntry\x12\x15\n\rcommand_level\x18\x06 \x01(\r\x1a,\n\nStatsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\x17GetConfigurationRequest\x12\x13\n\x0b\x66rom_leader\x18\x01 \x01(\x08\"\xaa\x01\n\x18GetConfigurationResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12/\n\rconfiguration\x18\x02 \x01(\x0b\x32\x18.rostra.v1.Configuration\x12!\n\x06leader\x18\x03 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12+\n\x08progress\x18\x04 \x03(\x0b\x32\x19.rostra.v1.MemberProgress\"]\n\x0eMemberProgress\x12\x1d\n\x02id\x18\x01 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12\x13\n\x0bmatch_index\x18\x02 \x01(\x04\x12\x17\n\x0flast_contact_ms\x18\x03 \x01(\x04\"\x82\x01\n\x13\x43hangeMemberRequest\x12-\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1d.rostra.v1.MemberChangeAction\x12%\n\x06member\x18\x02 \x01(\x0b\x32\x15.rostra.v1.RaftMember\x12\x15\n\ronly_at_index\x18\x03 \x01(\x04\"%\n\x14\x43hangeMemberResponse\x12\r\n\x05index\x18\x01 \x01(\x04\",\n\x19TransferLeadershipRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\t\",\n\x1aTransferLeadershipResponse\x12\x0e\n\x06leader\x18\x01 \x01(\t\":\n\x10\x42ootstrapRequest\x12&\n\x07members\x18\x01 \x03(\x0b\x32\x15.rostra.v1.RaftMember\"\'\n\x11\x42ootstrapResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t*\xa3\x01\n\x12MemberChangeAction\x12$\n MEMBER_CHANGE_ACTION_UNSPECIFIED\x10\x00\x12$\n MEMBER_CHANGE_ACTION_ADD_LEARNER\x10\x01\x12 \n\x1cMEMBER_CHANGE_ACTION_PROMOTE\x10\x02\x12\x1f\n\x1bMEMBER_CHANGE_ACTION_REMOVE\x10\x03\x32\x84\x06\n\x10\x43onsensusService\x12\x44\n\x07Propose\x12\x19.rostra.v1.ProposeRequest\x1a\x1a.rostra.v1.ProposeResponse(\x01\x30\x01\x12J\n\tReadIndex\x12\x1b.rostra.v1.ReadIndexRequest\x1a\x1c.rostra.v1.ReadIndexResponse(\x01\x30\x01\x12\x41\n\x06\x41ttach\x12\x18.rostra.v1.AttachRequest\x1a\x19.rostra.v1.AttachResponse(\x01\x30\x01\x12Z\n\x0fWatchLeadership\x12!.rostra.v1.WatchLeadershipRequest\x1a\".rostra.v1.WatchLeadershipResponse0\x01\x12\x66\n\tGetStatus\x12+.rostra.v1.ConsensusServiceGetStatusRequest\x1a,.rostra.v1.ConsensusServiceGetStatusResponse\x12[\n\x10GetConfiguration\x12\".rostra.v1.GetConfigurationRequest\x1a#.rostra.v1.GetConfigurationResponse\x12O\n\x0c\x43hangeMember\x12\x1e.rostra.v1.ChangeMemberRequest\x1a\x1f.rostra.v1.ChangeMemberResponse\x12\x61\n\x12TransferLeadership\x12$.rostra.v1.TransferLeadershipRequest\x1a%.rostra.v1.TransferLeadershipResponse\x12\x46\n\tBootstrap\x12\x1b.rostra.v1.BootstrapRequest\x1a\x1c.rostra.v1.BootstrapResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rostra/v1/consensus.proto\x12\trostra.v1\x1a\x16rostra/v1/common.proto\x1a\x14rostra/v1/raft.proto\"i\n\x0eProposeRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12)\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x18.rostra.v1.ProposalBatchH\x00\x42\t\n\x07\x63ontent\"7\n\rProposalBatch\x12&\n\tproposals\x18\x01 \x03(\x0b\x32\x13.rostra.v1.Proposal\"v\n\x08Proposal\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x14\n\x0conly_in_term\x18\x04 \x01(\x04\x12\x11\n\tforwarded\x18\x05 \x01(\x08\x12\r\n\x05level\x18\x06 \x01(\r\"n\n\x0fProposeResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12-\n\x07results\x18\x02 \x01(\x0b\x32\x1a.rostra.v1.ProposalResultsH\x00\x42\t\n\x07\x63ontent\"=\n\x0fProposalResults\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.rostra.v1.ProposalResult\"f\n\x0eProposalResult\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12%\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"g\n\x10ReadIndexRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12%\n\x05round\x18\x02 \x01(\x0b\x32\x14.rostra.v1.ReadRoundH\x00\x42\t\n\x07\x63ontent\"[\n\tReadRound\x12\r\n\x05round\x18\x01 \x01(\x04\x12+\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x16.rostra.v1.Consistency\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\"o\n\x11ReadIndexResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1a.rostra.v1.ReadRoundResultH\x00\x42\t\n\x07\x63ontent\"V\n\x0fReadRoundResult\x12\r\n\x05round\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"B\n\x13GetReadIndexRequest\x12+\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x16.rostra.v1.Consistency\"%\n\x14GetReadIndexResponse\x12\r\n\x05index\x18\x01 \x01(\x04\"\xaa\x01\n\rAttachRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12%\n\x04open\x18\x02 \x01(\x0b\x32\x15.rostra.v1.AttachOpenH\x00\x12\x17\n\rapplied_index\x18\x03 \x01(\x04H\x00\x12+\n\x08snapshot\x18\x04 \x01(\x0b\x32\x17.rostra.v1.SnapshotPartH\x00\x42\t\n\x07\x63ontent\"\x8b\x01\n\nAttachOpen\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x15\n\rapplied_index\x18\x02 \x01(\x04\x12\x14\n\x0c\x61pplied_term\x18\x03 \x01(\x04\x12\x0f\n\x07primary\x18\x04 \x01(\x08\x12\x14\n\x0cwindow_bytes\x18\x05 \x01(\r\x12\x15\n\rcommand_level\x18\x06 \x01(\r\"\xd1\x01\n\x0e\x41ttachResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12+\n\x08snapshot\x18\x02 \x01(\x0b\x32\x17.rostra.v1.SnapshotPartH\x00\x12.\n\x07\x65ntries\x18\x03 \x01(\x0b\x32\x1b.rostra.v1.CommittedEntriesH\x00\x12\x34\n\x0fsnapshot_wanted\x18\x04 \x01(\x0b\x32\x19.rostra.v1.SnapshotWantedH\x00\x42\t\n\x07\x63ontent\"n\n\x0cSnapshotPart\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.rostra.v1.SnapshotHeaderH\x00\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x18.rostra.v1.SnapshotChunkH\x00\x42\x06\n\x04part\"N\n\x10\x43ommittedEntries\x12$\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x13.rostra.v1.LogEntry\x12\x14\n\x0c\x63ommit_index\x18\x02 \x01(\x04\"\'\n\x0eSnapshotWanted\x12\x15\n\rminimum_index\x18\x01 \x01(\x04\"9\n\x16WatchLeadershipRequest\x12\x1f\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.Hello\"r\n\x17WatchLeadershipResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12+\n\nleadership\x18\x02 \x01(\x0b\x32\x15.rostra.v1.LeadershipH\x00\x42\x07\n\x05\x65vent\"\x84\x01\n\nLeadership\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x0e\n\x06leader\x18\x02 \x01(\t\x12\x16\n\x0eleader_address\x18\x03 \x01(\t\x12\x11\n\tis_leader\x18\x04 \x01(\x08\x12\x17\n\x0flast_contact_ms\x18\x05 \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x06 \x01(\x04\"\"\n ConsensusServiceGetStatusRequest\"\x9d\x02\n!ConsensusServiceGetStatusResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x1d\n\x02id\x18\x02 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12\r\n\x05state\x18\x03 \x01(\t\x12)\n\nleadership\x18\x04 \x01(\x0b\x32\x15.rostra.v1.Leadership\x12\x46\n\x05stats\x18\x05 \x03(\x0b\x32\x37.rostra.v1.ConsensusServiceGetStatusResponse.StatsEntry\x12\x15\n\rcommand_level\x18\x06 \x01(\r\x1a,\n\nStatsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\x17GetConfigurationRequest\x12\x13\n\x0b\x66rom_leader\x18\x01 \x01(\x08\"\xaa\x01\n\x18GetConfigurationResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12/\n\rconfiguration\x18\x02 \x01(\x0b\x32\x18.rostra.v1.Configuration\x12!\n\x06leader\x18\x03 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12+\n\x08progress\x18\x04 \x03(\x0b\x32\x19.rostra.v1.MemberProgress\"]\n\x0eMemberProgress\x12\x1d\n\x02id\x18\x01 \x01(\x0b\x32\x11.rostra.v1.PeerId\x12\x13\n\x0bmatch_index\x18\x02 \x01(\x04\x12\x17\n\x0flast_contact_ms\x18\x03 \x01(\x04\"\x82\x01\n\x13\x43hangeMemberRequest\x12-\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1d.rostra.v1.MemberChangeAction\x12%\n\x06member\x18\x02 \x01(\x0b\x32\x15.rostra.v1.RaftMember\x12\x15\n\ronly_at_index\x18\x03 \x01(\x04\"%\n\x14\x43hangeMemberResponse\x12\r\n\x05index\x18\x01 \x01(\x04\",\n\x19TransferLeadershipRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\t\",\n\x1aTransferLeadershipResponse\x12\x0e\n\x06leader\x18\x01 \x01(\t\":\n\x10\x42ootstrapRequest\x12&\n\x07members\x18\x01 \x03(\x0b\x32\x15.rostra.v1.RaftMember\"\'\n\x11\x42ootstrapResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\t*\xa3\x01\n\x12MemberChangeAction\x12$\n MEMBER_CHANGE_ACTION_UNSPECIFIED\x10\x00\x12$\n MEMBER_CHANGE_ACTION_ADD_LEARNER\x10\x01\x12 \n\x1cMEMBER_CHANGE_ACTION_PROMOTE\x10\x02\x12\x1f\n\x1bMEMBER_CHANGE_ACTION_REMOVE\x10\x03\x32\xd5\x06\n\x10\x43onsensusService\x12\x44\n\x07Propose\x12\x19.rostra.v1.ProposeRequest\x1a\x1a.rostra.v1.ProposeResponse(\x01\x30\x01\x12J\n\tReadIndex\x12\x1b.rostra.v1.ReadIndexRequest\x1a\x1c.rostra.v1.ReadIndexResponse(\x01\x30\x01\x12O\n\x0cGetReadIndex\x12\x1e.rostra.v1.GetReadIndexRequest\x1a\x1f.rostra.v1.GetReadIndexResponse\x12\x41\n\x06\x41ttach\x12\x18.rostra.v1.AttachRequest\x1a\x19.rostra.v1.AttachResponse(\x01\x30\x01\x12Z\n\x0fWatchLeadership\x12!.rostra.v1.WatchLeadershipRequest\x1a\".rostra.v1.WatchLeadershipResponse0\x01\x12\x66\n\tGetStatus\x12+.rostra.v1.ConsensusServiceGetStatusRequest\x1a,.rostra.v1.ConsensusServiceGetStatusResponse\x12[\n\x10GetConfiguration\x12\".rostra.v1.GetConfigurationRequest\x1a#.rostra.v1.GetConfigurationResponse\x12O\n\x0c\x43hangeMember\x12\x1e.rostra.v1.ChangeMemberRequest\x1a\x1f.rostra.v1.ChangeMemberResponse\x12\x61\n\x12TransferLeadership\x12$.rostra.v1.TransferLeadershipRequest\x1a%.rostra.v1.TransferLeadershipResponse\x12\x46\n\tBootstrap\x12\x1b.rostra.v1.BootstrapRequest\x1a\x1c.rostra.v1.BootstrapResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE_STATSENTRY']._loaded_options = None
   _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE_STATSENTRY']._serialized_options = b'8\001'
-  _globals['_MEMBERCHANGEACTION']._serialized_start=3124
-  _globals['_MEMBERCHANGEACTION']._serialized_end=3287
+  _globals['_MEMBERCHANGEACTION']._serialized_start=3231
+  _globals['_MEMBERCHANGEACTION']._serialized_end=3394
   _globals['_PROPOSEREQUEST']._serialized_start=86
   _globals['_PROPOSEREQUEST']._serialized_end=191
   _globals['_PROPOSALBATCH']._serialized_start=193
@@ -57,48 +57,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READINDEXRESPONSE']._serialized_end=958
   _globals['_READROUNDRESULT']._serialized_start=960
   _globals['_READROUNDRESULT']._serialized_end=1046
-  _globals['_ATTACHREQUEST']._serialized_start=1049
-  _globals['_ATTACHREQUEST']._serialized_end=1219
-  _globals['_ATTACHOPEN']._serialized_start=1222
-  _globals['_ATTACHOPEN']._serialized_end=1361
-  _globals['_ATTACHRESPONSE']._serialized_start=1364
-  _globals['_ATTACHRESPONSE']._serialized_end=1573
-  _globals['_SNAPSHOTPART']._serialized_start=1575
-  _globals['_SNAPSHOTPART']._serialized_end=1685
-  _globals['_COMMITTEDENTRIES']._serialized_start=1687
-  _globals['_COMMITTEDENTRIES']._serialized_end=1765
-  _globals['_SNAPSHOTWANTED']._serialized_start=1767
-  _globals['_SNAPSHOTWANTED']._serialized_end=1806
-  _globals['_WATCHLEADERSHIPREQUEST']._serialized_start=1808
-  _globals['_WATCHLEADERSHIPREQUEST']._serialized_end=1865
-  _globals['_WATCHLEADERSHIPRESPONSE']._serialized_start=1867
-  _globals['_WATCHLEADERSHIPRESPONSE']._serialized_end=1981
-  _globals['_LEADERSHIP']._serialized_start=1984
-  _globals['_LEADERSHIP']._serialized_end=2116
-  _globals['_CONSENSUSSERVICEGETSTATUSREQUEST']._serialized_start=2118
-  _globals['_CONSENSUSSERVICEGETSTATUSREQUEST']._serialized_end=2152
-  _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE']._serialized_start=2155
-  _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE']._serialized_end=2440
-  _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE_STATSENTRY']._serialized_start=2396
-  _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE_STATSENTRY']._serialized_end=2440
-  _globals['_GETCONFIGURATIONREQUEST']._serialized_start=2442
-  _globals['_GETCONFIGURATIONREQUEST']._serialized_end=2488
-  _globals['_GETCONFIGURATIONRESPONSE']._serialized_start=2491
-  _globals['_GETCONFIGURATIONRESPONSE']._serialized_end=2661
-  _globals['_MEMBERPROGRESS']._serialized_start=2663
-  _globals['_MEMBERPROGRESS']._serialized_end=2756
-  _globals['_CHANGEMEMBERREQUEST']._serialized_start=2759
-  _globals['_CHANGEMEMBERREQUEST']._serialized_end=2889
-  _globals['_CHANGEMEMBERRESPONSE']._serialized_start=2891
-  _globals['_CHANGEMEMBERRESPONSE']._serialized_end=2928
-  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=2930
-  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=2974
-  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=2976
-  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=3020
-  _globals['_BOOTSTRAPREQUEST']._serialized_start=3022
-  _globals['_BOOTSTRAPREQUEST']._serialized_end=3080
-  _globals['_BOOTSTRAPRESPONSE']._serialized_start=3082
-  _globals['_BOOTSTRAPRESPONSE']._serialized_end=3121
-  _globals['_CONSENSUSSERVICE']._serialized_start=3290
-  _globals['_CONSENSUSSERVICE']._serialized_end=4062
+  _globals['_GETREADINDEXREQUEST']._serialized_start=1048
+  _globals['_GETREADINDEXREQUEST']._serialized_end=1114
+  _globals['_GETREADINDEXRESPONSE']._serialized_start=1116
+  _globals['_GETREADINDEXRESPONSE']._serialized_end=1153
+  _globals['_ATTACHREQUEST']._serialized_start=1156
+  _globals['_ATTACHREQUEST']._serialized_end=1326
+  _globals['_ATTACHOPEN']._serialized_start=1329
+  _globals['_ATTACHOPEN']._serialized_end=1468
+  _globals['_ATTACHRESPONSE']._serialized_start=1471
+  _globals['_ATTACHRESPONSE']._serialized_end=1680
+  _globals['_SNAPSHOTPART']._serialized_start=1682
+  _globals['_SNAPSHOTPART']._serialized_end=1792
+  _globals['_COMMITTEDENTRIES']._serialized_start=1794
+  _globals['_COMMITTEDENTRIES']._serialized_end=1872
+  _globals['_SNAPSHOTWANTED']._serialized_start=1874
+  _globals['_SNAPSHOTWANTED']._serialized_end=1913
+  _globals['_WATCHLEADERSHIPREQUEST']._serialized_start=1915
+  _globals['_WATCHLEADERSHIPREQUEST']._serialized_end=1972
+  _globals['_WATCHLEADERSHIPRESPONSE']._serialized_start=1974
+  _globals['_WATCHLEADERSHIPRESPONSE']._serialized_end=2088
+  _globals['_LEADERSHIP']._serialized_start=2091
+  _globals['_LEADERSHIP']._serialized_end=2223
+  _globals['_CONSENSUSSERVICEGETSTATUSREQUEST']._serialized_start=2225
+  _globals['_CONSENSUSSERVICEGETSTATUSREQUEST']._serialized_end=2259
+  _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE']._serialized_start=2262
+  _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE']._serialized_end=2547
+  _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE_STATSENTRY']._serialized_start=2503
+  _globals['_CONSENSUSSERVICEGETSTATUSRESPONSE_STATSENTRY']._serialized_end=2547
+  _globals['_GETCONFIGURATIONREQUEST']._serialized_start=2549
+  _globals['_GETCONFIGURATIONREQUEST']._serialized_end=2595
+  _globals['_GETCONFIGURATIONRESPONSE']._serialized_start=2598
+  _globals['_GETCONFIGURATIONRESPONSE']._serialized_end=2768
+  _globals['_MEMBERPROGRESS']._serialized_start=2770
+  _globals['_MEMBERPROGRESS']._serialized_end=2863
+  _globals['_CHANGEMEMBERREQUEST']._serialized_start=2866
+  _globals['_CHANGEMEMBERREQUEST']._serialized_end=2996
+  _globals['_CHANGEMEMBERRESPONSE']._serialized_start=2998
+  _globals['_CHANGEMEMBERRESPONSE']._serialized_end=3035
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_start=3037
+  _globals['_TRANSFERLEADERSHIPREQUEST']._serialized_end=3081
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_start=3083
+  _globals['_TRANSFERLEADERSHIPRESPONSE']._serialized_end=3127
+  _globals['_BOOTSTRAPREQUEST']._serialized_start=3129
+  _globals['_BOOTSTRAPREQUEST']._serialized_end=3187
+  _globals['_BOOTSTRAPRESPONSE']._serialized_start=3189
+  _globals['_BOOTSTRAPRESPONSE']._serialized_end=3228
+  _globals['_CONSENSUSSERVICE']._serialized_start=3397
+  _globals['_CONSENSUSSERVICE']._serialized_end=4250
 # @@protoc_insertion_point(module_scope)

@@ -366,6 +366,50 @@ class ReadRoundResult(_message.Message):
 Global___ReadRoundResult: _TypeAlias = ReadRoundResult  # noqa: Y015
 
 @_typing.final
+class GetReadIndexRequest(_message.Message):
+    """GetReadIndexRequest asks for an index that no write acknowledged before the request's arrival exceeds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    consistency: _common_pb2.Consistency.ValueType
+    """DEFAULT or CONSISTENT."""
+    def __init__(
+        self,
+        *,
+        consistency: _common_pb2.Consistency.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReadIndexRequest: _TypeAlias = GetReadIndexRequest  # noqa: Y015
+
+@_typing.final
+class GetReadIndexResponse(_message.Message):
+    """GetReadIndexResponse carries it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Apply up to here before reading; 0 where it is not known without asking others."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReadIndexResponse: _TypeAlias = GetReadIndexResponse  # noqa: Y015
+
+@_typing.final
 class AttachRequest(_message.Message):
     """AttachRequest is one message of the stream from the state machine."""
 

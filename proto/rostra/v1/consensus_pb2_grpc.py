@@ -46,6 +46,11 @@ class ConsensusServiceStub:
                 request_serializer=rostra_dot_v1_dot_consensus__pb2.ReadIndexRequest.SerializeToString,
                 response_deserializer=rostra_dot_v1_dot_consensus__pb2.ReadIndexResponse.FromString,
                 _registered_method=True)
+        self.GetReadIndex = channel.unary_unary(
+                '/rostra.v1.ConsensusService/GetReadIndex',
+                request_serializer=rostra_dot_v1_dot_consensus__pb2.GetReadIndexRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_consensus__pb2.GetReadIndexResponse.FromString,
+                _registered_method=True)
         self.Attach = channel.stream_stream(
                 '/rostra.v1.ConsensusService/Attach',
                 request_serializer=rostra_dot_v1_dot_consensus__pb2.AttachRequest.SerializeToString,
@@ -98,6 +103,13 @@ class ConsensusServiceServicer:
 
     def ReadIndex(self, request_iterator, context):
         """ReadIndex answers each round with an index that no write acknowledged before the round's arrival exceeds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReadIndex(self, request, context):
+        """GetReadIndex answers at once, as ReadIndex would, or with 0 where that takes asking another server: then ReadIndex is the way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,6 +176,11 @@ def add_ConsensusServiceServicer_to_server(servicer, server):
                     servicer.ReadIndex,
                     request_deserializer=rostra_dot_v1_dot_consensus__pb2.ReadIndexRequest.FromString,
                     response_serializer=rostra_dot_v1_dot_consensus__pb2.ReadIndexResponse.SerializeToString,
+            ),
+            'GetReadIndex': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReadIndex,
+                    request_deserializer=rostra_dot_v1_dot_consensus__pb2.GetReadIndexRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_consensus__pb2.GetReadIndexResponse.SerializeToString,
             ),
             'Attach': grpc.stream_stream_rpc_method_handler(
                     servicer.Attach,
@@ -257,6 +274,33 @@ class ConsensusService:
             '/rostra.v1.ConsensusService/ReadIndex',
             rostra_dot_v1_dot_consensus__pb2.ReadIndexRequest.SerializeToString,
             rostra_dot_v1_dot_consensus__pb2.ReadIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReadIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.ConsensusService/GetReadIndex',
+            rostra_dot_v1_dot_consensus__pb2.GetReadIndexRequest.SerializeToString,
+            rostra_dot_v1_dot_consensus__pb2.GetReadIndexResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class ConsensusServiceStub:
     """
     ReadIndex: _grpc.StreamStreamMultiCallable[_consensus_pb2.ReadIndexRequest, _consensus_pb2.ReadIndexResponse]
     """ReadIndex answers each round with an index that no write acknowledged before the round's arrival exceeds."""
+    GetReadIndex: _grpc.UnaryUnaryMultiCallable[_consensus_pb2.GetReadIndexRequest, _consensus_pb2.GetReadIndexResponse]
+    """GetReadIndex answers at once, as ReadIndex would, or with 0 where that takes asking another server: then ReadIndex is the way."""
     Attach: _grpc.StreamStreamMultiCallable[_consensus_pb2.AttachRequest, _consensus_pb2.AttachResponse]
     """Attach connects a state machine: it receives a snapshot if it must, then every committed entry in order."""
     WatchLeadership: _grpc.UnaryStreamMultiCallable[_consensus_pb2.WatchLeadershipRequest, _consensus_pb2.WatchLeadershipResponse]
@@ -69,6 +71,8 @@ class ConsensusServiceAsyncStub(ConsensusServiceStub):
     """
     ReadIndex: _aio.StreamStreamMultiCallable[_consensus_pb2.ReadIndexRequest, _consensus_pb2.ReadIndexResponse]  # type: ignore[assignment]
     """ReadIndex answers each round with an index that no write acknowledged before the round's arrival exceeds."""
+    GetReadIndex: _aio.UnaryUnaryMultiCallable[_consensus_pb2.GetReadIndexRequest, _consensus_pb2.GetReadIndexResponse]  # type: ignore[assignment]
+    """GetReadIndex answers at once, as ReadIndex would, or with 0 where that takes asking another server: then ReadIndex is the way."""
     Attach: _aio.StreamStreamMultiCallable[_consensus_pb2.AttachRequest, _consensus_pb2.AttachResponse]  # type: ignore[assignment]
     """Attach connects a state machine: it receives a snapshot if it must, then every committed entry in order."""
     WatchLeadership: _aio.UnaryStreamMultiCallable[_consensus_pb2.WatchLeadershipRequest, _consensus_pb2.WatchLeadershipResponse]  # type: ignore[assignment]
@@ -106,6 +110,14 @@ class ConsensusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_consensus_pb2.ReadIndexResponse], _abc.AsyncIterator[_consensus_pb2.ReadIndexResponse]]:
         """ReadIndex answers each round with an index that no write acknowledged before the round's arrival exceeds."""
+
+    @_abc_1.abstractmethod
+    def GetReadIndex(
+        self,
+        request: _consensus_pb2.GetReadIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_consensus_pb2.GetReadIndexResponse, _abc.Awaitable[_consensus_pb2.GetReadIndexResponse]]:
+        """GetReadIndex answers at once, as ReadIndex would, or with 0 where that takes asking another server: then ReadIndex is the way."""
 
     @_abc_1.abstractmethod
     def Attach(

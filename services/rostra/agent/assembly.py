@@ -14,7 +14,6 @@ from rostra.clients.gossip import GossipClient
 from rostra.config import Settings
 from rostra.model.identity import Identity
 from rostra.views.hub import Hub
-from rostra.views.upstreams import Upstreams
 
 
 @dataclass
@@ -29,8 +28,6 @@ class Assembly:
     rng: random.Random = field(default_factory=random.Random)
     parts: list[Role] = field(default_factory=list)
     hub: Hub | None = None
-    catalogs: Upstreams | None = None
-    """The catalogs that ``hub`` lives on."""
 
     @property
     def path(self) -> Path | None:

@@ -16,7 +16,6 @@ from rostra.agent.members import RaftByConsensus, RaftByGossip, ServersByGossip
 from rostra.agent.parts import FollowServers, ViewsPart
 from rostra.agent.process import Door as ProcessDoor
 from rostra.agent.process import Role
-from rostra.agent.snapshots import SnapshotsOfCatalogs
 from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
 from rostra.clients.dns import DnsClient
@@ -35,11 +34,9 @@ from rostra.v1 import (
     dns_pb2_grpc,
     gossip_pb2_grpc,
     raft_pb2_grpc,
-    snapshot_pb2_grpc,
 )
 from rostra.version import VERSION
 from rostra.views.hub import Hub
-from rostra.views.upstreams import Upstreams
 
 
 def compose(assembly: Assembly) -> tuple[Sequence[Role], Sequence[ProcessDoor]]:
@@ -202,19 +199,17 @@ def _build_catalog(assembly: Assembly) -> None:
     )
     assembly.wiring.handlers.add(catalog_pb2_grpc.add_CatalogServiceServicer_to_server, role.servicer)
     assembly.wiring.handlers.add(catalog_stream_pb2_grpc.add_CatalogStreamServiceServicer_to_server, role.stream_servicer)
-    assembly.wiring.handlers.add(snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server, role.snapshot_servicer)
     assembly.parts.append(role)
 
 
 def _build_views(assembly: Assembly) -> None:
     """The hub that local, dns and gateway of this process share."""
     settings = assembly.settings
-    upstreams: Upstreams = assembly.wiring.catalogs()
+    upstreams = assembly.wiring.catalogs()
     if settings.roles.catalog_by_gossip and not assembly.wiring.is_here("catalog"):
         upstreams = servers = ServersByGossip(assembly.gossip(), assembly.identity, assembly.wiring.connector)
         assembly.parts.append(FollowServers(servers))
     role = next(name for name in ("gateway", "dns", "local") if name in settings.roles.run)
-    assembly.catalogs = upstreams
     assembly.hub = Hub(upstreams, assembly.identity, role=role, hold_s=settings.server.rpc_hold_timeout_s, rng=assembly.rng)
     assembly.parts.append(ViewsPart(assembly.hub))
 
@@ -285,7 +280,6 @@ def _build_gateway(assembly: Assembly) -> None:
 
     settings, identity, wiring, hub = assembly.settings, assembly.identity, assembly.wiring, assembly.hub
     assert hub is not None
-    assert assembly.catalogs is not None
     https = wiring.certificates.https
     tls = server_context(https, protocols=("http/1.1",), ask_clients=https.settings.verify_incoming) if https is not None else None
     raft = (
@@ -315,8 +309,7 @@ def _build_gateway(assembly: Assembly) -> None:
     if not wiring.is_here("dns"):
         _build_dns(assembly)
     agent, dns = AgentClient(wiring.channel("local")), DnsClient(wiring.in_process)
-    snapshots = SnapshotsOfCatalogs(assembly.catalogs, hub)
-    assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, dns, gateway_settings, tls, snapshots))
+    assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, dns, gateway_settings, tls))
 
 
 _BUILDERS: Final = {

@@ -18,7 +18,6 @@ from rostra.catalog.member_list import MemberList
 from rostra.catalog.reads import Reads
 from rostra.catalog.results import Outcome
 from rostra.catalog.servicer import CatalogServicer
-from rostra.catalog.snapshot_servicer import SnapshotServicer
 from rostra.catalog.stream_servicer import CatalogStreamServicer, another_cluster
 from rostra.catalog.writes import Writes
 from rostra.clients.consensus import ConsensusClient
@@ -67,7 +66,6 @@ class CatalogRole:
             autopilot or AutopilotSettings(),
         )
         self.servicer = CatalogServicer(identity, self.driver, self.reads, self.writes, self.leadership)
-        self.snapshot_servicer = SnapshotServicer(identity, self.driver, self.reads, self.writes, self.leadership)
         self.stream_servicer = CatalogStreamServicer(identity, self.driver, self.reads, self.writes, self.leadership)
 
     @property
@@ -135,6 +133,5 @@ class CatalogRole:
 
     def _replaced(self, another: bool) -> None:
         self.writes.state_replaced()
-        self.members.compare_all()
         if another:
             self.stream_servicer.end_watches(another_cluster())

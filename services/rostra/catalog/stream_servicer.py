@@ -13,7 +13,6 @@ from rostra.catalog.leadership import LeadershipWatch
 from rostra.catalog.reads import Reads
 from rostra.catalog.writes import Writes
 from rostra.errors import BadRequest, Busy, NotReady, Resync, RostraError, Unavailable
-from rostra.model.catalog import RestorePart
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.identity import Identity
 from rostra.model.proto import command_from_proto, topic_from_proto
@@ -106,11 +105,8 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         header = write.header
         try:
             self._check_datacenter(header.datacenter)
-            command = command_from_proto(write.command)
-            if isinstance(command, RestorePart):
-                raise BadRequest("a restore comes by SnapshotService, which checks it first", field="command.restore")
             result.index = await self._writes.write(
-                command,
+                command_from_proto(write.command),
                 request_id=header.request_id or write.command.request_id,
                 timeout_s=header.timeout_ms / 1000 or None,
             )
@@ -130,7 +126,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
                     case "unsubscribe":
                         watch.session.unsubscribe(request.unsubscribe.subscription)
                     case "barrier":
-                        self._start_barrier(watch, request.barrier, companions)
+                        await self._start_barrier(watch, request.barrier, companions)
         finally:
             watch.end(None)
 
@@ -145,16 +141,23 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         publisher = self._driver.publications.open(topic)
         session.subscribe(request.subscription, publisher, request.resume_index if resumes else None)
 
-    def _start_barrier(self, watch: _Watch, request: catalog_stream_pb2.Barrier, companions: Companions) -> None:
+    async def _start_barrier(self, watch: _Watch, request: catalog_stream_pb2.Barrier, companions: Companions) -> None:
+        try:
+            consistency = Consistency(request.consistency or Consistency.DEFAULT.value)
+        except ValueError:
+            watch.session.answer_barrier(request.barrier, 0, BadRequest("unknown consistency", field="barrier.consistency"))
+            return
+        if index := await self._reads.at_once(consistency):
+            watch.session.answer_barrier(request.barrier, index)
+            return
         if watch.barriers >= MAX_BARRIERS:
             watch.session.answer_barrier(request.barrier, 0, Busy(f"{MAX_BARRIERS} barriers are under way on this stream"))
             return
         watch.barriers += 1
-        companions.start(self._reach(watch, request), "catalog: barrier")
+        companions.start(self._reach(watch, request, consistency), "catalog: barrier")
 
-    async def _reach(self, watch: _Watch, request: catalog_stream_pb2.Barrier) -> None:
+    async def _reach(self, watch: _Watch, request: catalog_stream_pb2.Barrier, consistency: Consistency) -> None:
         try:
-            consistency = Consistency(request.consistency or Consistency.DEFAULT.value)
             index = await self._reads.be_fresh(consistency, request.timeout_ms / 1000 or None)
         except RostraError as error:
             watch.session.answer_barrier(request.barrier, self._driver.applied.index, error)

@@ -3,7 +3,7 @@ may say ``-flag=false``, names are never abbreviated, and a value may begin with
 
 argparse holds the table and converts the values. It reads single-dash words differently (``-status`` as ``-s tatus``, a value
 beginning with a dash as a flag), so the arguments are first brought into its one unambiguous form, ``-flag=value``. Unlike Consul,
-flags may also follow the arguments; after ``--`` everything is an argument.
+flags may also follow the arguments, but for a command whose arguments are a program to run; after ``--`` everything is an argument.
 """
 
 from __future__ import annotations
@@ -28,12 +28,18 @@ class HelpAsked(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """The flags of one command. ``arguments`` names what follows the flags, as the usage line shows it, and is empty for nothing."""
+    """The flags of one command. ``arguments`` names what follows the flags, as the usage line shows it, and is empty for nothing.
 
-    def __init__(self, command: str, description: str, *, arguments: str = "", arguments_max: int = sys.maxsize) -> None:
+    ``ends_at_arguments``: the first word that is no flag begins another program's command line, flags of its own included.
+    """
+
+    def __init__(
+        self, command: str, description: str, *, arguments: str = "", arguments_max: int = sys.maxsize, ends_at_arguments: bool = False
+    ) -> None:
         super().__init__(prog=f"rostra {command}", description=description, allow_abbrev=False, add_help=False, formatter_class=_formatter)
         self.usage_arguments = arguments
         self._arguments_max = arguments_max if arguments else 0
+        self._ends_at_arguments = ends_at_arguments
         self._switches: set[str] = set()
         self._flags: dict[str, list[argparse.Action]] = {}
         self._section = "Command options"
@@ -42,10 +48,10 @@ class Parser(argparse.ArgumentParser):
         """Flags added from here on stand under this title in the help."""
         self._section = title
 
-    def switch(self, name: str, text: str) -> None:
-        """A flag that is on or off, off by default."""
+    def switch(self, name: str, text: str, *, default: bool = False) -> None:
+        """A flag that is on or off."""
         self._switches.add(name)
-        self._add(name, text, type=_boolean, default=False, metavar="")
+        self._add(name, text, type=_boolean, default=default, metavar="")
 
     def value(self, name: str, text: str, *, default: str = "", metavar: str = "value", choices: Sequence[str] | None = None) -> None:
         """A flag with one value; of several, the last counts."""
@@ -88,6 +94,8 @@ class Parser(argparse.ArgumentParser):
                 flags.append(self._one_flag(word, words))
             else:
                 rest.append(word)
+                if self._ends_at_arguments:
+                    rest.extend(words)
         return flags, rest
 
     def _one_flag(self, word: str, words: Iterator[str]) -> str:

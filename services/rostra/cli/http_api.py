@@ -21,6 +21,8 @@ from rostra.errors import BadRequest, RostraError, Unavailable
 DEFAULT_ADDRESS = "127.0.0.1:8500"
 TIMEOUT_S = 60.0
 """For one answer: well above the 7 s that an agent waits for a leader and the 5 s that a leaving server drains."""
+BLOCK_TIMEOUT_S = 12 * 60.0
+"""For the answer of a blocking query: well above the 10 minutes, and a sixteenth more, that it may wait."""
 OK = 200
 
 Query = Mapping[str, str | Sequence[str]]
@@ -91,28 +93,29 @@ class Api:
         """As ``put``, where the API wants another method."""
         self._answer(method, path, doing, query, b"" if body is None else json.dumps(body).encode())
 
-    def upload(self, path: str, doing: str, parts: Iterator[bytes], size: int) -> None:
-        """Put what comes to ``size`` bytes, part by part; it is done, however long that takes, or this raises."""
-        with self._explained(doing), self._agent.connect(timeout_s=None) as connection:
-            self._ask(connection, "PUT", path, doing, None, http_wire.Upload(parts, size)).read()
-
     def stream(self, path: str, doing: str, query: Query | None = None) -> Generator[bytes, None, None]:
         """An endless answer as it comes; ends when the agent ends it."""
         with self._explained(doing), self._agent.connect(timeout_s=None) as connection:
             yield from self._ask(connection, "GET", path, doing, query).parts()
+
+    def block(self, path: str, doing: str, index: int, query: Query | None = None) -> tuple[int, Any]:
+        """A blocking query: the index of the answer, and the answer, once it is another than that of ``index`` or some minutes have
+        passed. ``index`` 0 does not block."""
+        asked = {**(query or {}), **({"index": str(index)} if index else {})}
+        with self._explained(doing), self._agent.connect(timeout_s=BLOCK_TIMEOUT_S) as connection:
+            response = self._ask(connection, "GET", path, doing, asked)
+            body = response.read()
+        try:
+            return int(response.headers.get("x-consul-index", "0")), json.loads(body)
+        except ValueError:
+            raise Unavailable(f"Error {doing}: {self._agent.url} answered with something else: is that Consul's HTTP API?") from None
 
     def _answer(self, method: str, path: str, doing: str, query: Query | None, body: bytes | None = None) -> bytes:
         with self._explained(doing), self._agent.connect(timeout_s=TIMEOUT_S) as connection:
             return self._ask(connection, method, path, doing, query, body).read()
 
     def _ask(
-        self,
-        connection: http_wire.Connection,
-        method: str,
-        path: str,
-        doing: str,
-        query: Query | None,
-        body: bytes | http_wire.Upload | None = None,
+        self, connection: http_wire.Connection, method: str, path: str, doing: str, query: Query | None, body: bytes | None = None
     ) -> http_wire.Response:
         text = urlencode({**self._scope, **(query or {})}, doseq=True)
         target = self._agent.prefix + path + (f"?{text}" if text else "")

@@ -21,15 +21,16 @@ class NotHttp(Exception):
 
 
 class Response:
-    """``status`` and, once, the body: whole by ``read`` or as it comes by ``parts``. Either raises ``NotHttp`` and ``OSError``."""
+    """``status``, ``headers`` (names in lower case) and, once, the body: whole by ``read`` or as it comes by ``parts``. Either raises
+    ``NotHttp`` and ``OSError``."""
 
     def __init__(self, reader: BufferedReader) -> None:
         self._reader = reader
-        self.status, headers = _read_head(reader)
+        self.status, self.headers = _read_head(reader)
         while self.status < 200:  # an interim answer (RFC 9110, section 15.2)
-            self.status, headers = _read_head(reader)
-        self._is_chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-        self._length = headers.get("content-length")
+            self.status, self.headers = _read_head(reader)
+        self._is_chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        self._length = self.headers.get("content-length")
 
     def read(self) -> bytes:
         return b"".join(self.parts())
@@ -68,25 +69,14 @@ class Connection:
         self._reader.close()
         self._sock.close()
 
-    def exchange(self, method: str, target: str, headers: Mapping[str, str], body: bytes | Upload | None = None) -> Response:
+    def exchange(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
         """Send the request; its response, of which the head has come."""
         fields = {**headers, "Connection": "close"}
         if body is not None:
-            fields["Content-Length"] = str(len(body) if isinstance(body, bytes) else body.size)
+            fields["Content-Length"] = str(len(body))
         head = "".join([f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields.items()), "\r\n"])
-        self._sock.sendall(head.encode("latin-1") + (body if isinstance(body, bytes) else b""))
-        if isinstance(body, Upload):
-            for part in body.parts:
-                self._sock.sendall(part)
+        self._sock.sendall(head.encode("latin-1") + (body or b""))
         return Response(self._reader)
-
-
-class Upload:
-    """A body that is not held whole: ``parts`` come to ``size`` bytes."""
-
-    def __init__(self, parts: Iterator[bytes], size: int) -> None:
-        self.parts = parts
-        self.size = size
 
 
 def _read_head(reader: BufferedReader) -> tuple[int, dict[str, str]]:

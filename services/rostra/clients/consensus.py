@@ -15,6 +15,7 @@ from rostra.errors import Conflict, RostraError
 from rostra.model.consistency import Consistency
 from rostra.model.identity import Identity
 from rostra.rpc.hello import check_hello, make_hello
+from rostra.rpc.inprocess import InProcessChannel
 from rostra.rpc.status import error_from_detail, error_from_rpc
 from rostra.v1 import common_pb2, consensus_pb2, raft_pb2
 from rostra.v1.consensus_pb2_grpc import ConsensusServiceStub
@@ -168,6 +169,19 @@ class ConsensusClient:
     def read_index(self) -> ReadIndexStream:
         """A stream of read rounds, opened by entering it."""
         return ReadIndexStream(self._stub.ReadIndex, consensus_pb2.ReadIndexRequest(hello=self._hello()))
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the service is in this process, so that a unary call is answered within the caller's turn."""
+        return isinstance(self._channel, InProcessChannel)
+
+    async def get_read_index(self, consistency: Consistency) -> int:
+        """An index that no write acknowledged before this call exceeds, if the server knows one without asking another; else 0."""
+        mode = common_pb2.Consistency.ValueType(consistency.value)
+        try:
+            return int((await self._stub.GetReadIndex(consensus_pb2.GetReadIndexRequest(consistency=mode))).index)
+        except aio.AioRpcError as error:
+            raise error_from_rpc(error) from None
 
     def attach(
         self, *, cluster_id: str = "", applied_index: int = 0, applied_term: int = 0, primary: bool = False, command_level: int = 1

@@ -324,6 +324,10 @@ class Consensus:
 
     # -- reads -------------------------------------------------------------------------------------------------------
 
+    def read_at_once(self, mode: ReadMode) -> int:
+        """What ``read_index`` would return, if that is known here and now; else 0."""
+        return 0 if self._stopped else self.core.read_at_once(mode, self._clock())
+
     async def read_index(self, mode: ReadMode, *, timeout_s: float = HOLD_TIMEOUT_S) -> int:
         """An index that no write acknowledged before this call exceeds: whoever has applied it reads linearizably. Waits
         for a leader, up to ``timeout_s``; then ``NoLeader``. Asked again when an answer is lost: a later one is as good."""

@@ -109,10 +109,12 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
             async for answer in stream:
                 yield answer
 
+    async def GetReadIndex(self, request: consensus_pb2.GetReadIndexRequest, context: Any) -> consensus_pb2.GetReadIndexResponse:
+        return consensus_pb2.GetReadIndexResponse(index=self._consensus.read_at_once(_mode(request)))
+
     async def _read(self, request: consensus_pb2.ReadRound) -> consensus_pb2.ReadIndexResponse:
-        mode = ReadMode.QUORUM if request.consistency == common_pb2.CONSISTENCY_CONSISTENT else ReadMode.LEASE
         try:
-            index = await self._consensus.read_index(mode, timeout_s=request.timeout_ms / 1000 or HOLD_S)
+            index = await self._consensus.read_index(_mode(request), timeout_s=request.timeout_ms / 1000 or HOLD_S)
             result = consensus_pb2.ReadRoundResult(round=request.round, index=index)
         except RostraError as error:
             result = consensus_pb2.ReadRoundResult(round=request.round, error=detail_from_error(error))
@@ -295,6 +297,10 @@ async def _next(requests: AsyncIterator[Any]) -> Any:
         return await anext(requests)
     except StopAsyncIteration:
         raise BadRequest("the stream ended before it began", field="hello") from None
+
+
+def _mode(request: consensus_pb2.ReadRound | consensus_pb2.GetReadIndexRequest) -> ReadMode:
+    return ReadMode.QUORUM if request.consistency == common_pb2.CONSISTENCY_CONSISTENT else ReadMode.LEASE
 
 
 def _groups(proposals: Any) -> list[list[consensus_pb2.Proposal]]:

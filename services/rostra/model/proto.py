@@ -12,7 +12,6 @@ from rostra.model.catalog import (
     HealthStatus,
     Node,
     Registration,
-    RestorePart,
     Service,
     ServiceAddress,
     ServiceInstance,
@@ -244,13 +243,10 @@ def command_to_proto(command: Command, request_id: bytes = b"") -> command_pb2.C
         case CommandGroup():
             group = command_pb2.CommandGroup(commands=[command_to_proto(part) for part in command.commands])
             return command_pb2.Command(request_id=request_id, group=group)
-        case RestorePart():
-            part = command_pb2.RestorePart(restore_id=command.restore_id, number=command.number, frames=command.frames, last=command.last)
-            return command_pb2.Command(request_id=request_id, restore=part)
 
 
 def command_from_proto(message: command_pb2.Command) -> Command:
-    """Raises ``BadRequest`` for a kind that this version does not know, or a group of anything but single writes."""
+    """Raises ``BadRequest`` for a kind that this version does not know, or a group within a group."""
     match message.WhichOneof("kind"):
         case "register":
             return registration_from_proto(message.register)
@@ -258,17 +254,14 @@ def command_from_proto(message: command_pb2.Command) -> Command:
             return deregistration_from_proto(message.deregister)
         case "group":
             parts = tuple(command_from_proto(part) for part in message.group.commands)
-            return CommandGroup(tuple(_single(part) for part in parts))
-        case "restore":
-            part = message.restore
-            return RestorePart(part.restore_id, part.number, part.frames, part.last)
+            return CommandGroup(tuple(_not_a_group(part) for part in parts))
         case _:
             raise BadRequest("command.kind is not one that this version knows", field="command.kind")
 
 
-def _single(command: Command) -> Registration | Deregistration:
-    if not isinstance(command, Registration | Deregistration):
-        raise BadRequest("command.group holds a group or a restore", field="command.group")
+def _not_a_group(command: Command) -> Registration | Deregistration:
+    if isinstance(command, CommandGroup):
+        raise BadRequest("command.group holds a group", field="command.group")
     return command
 
 

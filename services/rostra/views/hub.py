@@ -98,11 +98,6 @@ class Hub:
     def contact(self) -> Contact:
         return self._watching.contact
 
-    @property
-    def upstream(self) -> str:
-        """Address of the catalog that the views live on now; empty while there is none."""
-        return self._watching.upstream
-
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         """For ``rostra info``."""
         numbers = {

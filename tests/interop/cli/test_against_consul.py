@@ -78,6 +78,20 @@ SAME = [
     "force-leave -prune none",
     "reload",
     "monitor -log-level=bogus",
+    "watch -type=nodes",
+    "watch -type=nodes -stale",
+    "watch -type=services",
+    "watch -type=service -service=none",
+    "watch -type=service -service=zz -tag=x",
+    "watch -type=checks -state=warning",
+    "watch -type=checks -service=none",
+    "watch -type=services false",
+    "watch -type=services exit 7",
+    "watch -type=services -shell=false -- sh -c false",
+    "watch -type=service",
+    "watch -type=checks -service=a -state=any",
+    "watch -type=nodes -service=x",
+    "watch -type=bogus",
 ]
 
 

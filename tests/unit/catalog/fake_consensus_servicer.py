@@ -33,6 +33,7 @@ class FakeConsensus(Partial):
         self.term = 1
         self.is_leader = False
         self.deaf = self.forgetful = self.down = self.silent = False
+        self.knows_at_once = False
         self.proposals: list[pb.Proposal] = []
         self.rounds: list[pb.ReadRound] = []
         self.attachments: list[pb.AttachOpen] = []
@@ -174,6 +175,9 @@ class FakeConsensus(Partial):
                 return pb.ProposalResult(sequence=proposal.sequence, index=index, term=self.term)
             error = UnknownOutcome("forgotten by the test")
         return pb.ProposalResult(sequence=proposal.sequence, error=detail_from_error(error))
+
+    async def GetReadIndex(self, request: pb.GetReadIndexRequest, context: Any) -> pb.GetReadIndexResponse:
+        return pb.GetReadIndexResponse(index=self.last_index if self.knows_at_once else 0)
 
     async def ReadIndex(self, request_iterator: Any, context: Any) -> AsyncIterator[pb.ReadIndexResponse]:
         await anext(request_iterator)

@@ -93,6 +93,26 @@ async def test_a_round_serves_only_the_reads_that_asked_before_it_was_sent(near:
     assert near.role.driver.state.applied_index == 1
 
 
+async def test_beside_a_leader_that_knows_no_round_is_asked(near: World) -> None:
+    near.consensus.knows_at_once = True
+    near.consensus.entries_per_message = 1
+    for number in range(20):
+        near.consensus.do(registration(f"n{number}"))
+        assert len((await near.client.list_nodes()).value) == number + 1
+    assert near.consensus.rounds == []
+
+
+async def test_at_once_is_only_what_is_applied_already(near: World) -> None:
+    near.consensus.knows_at_once = True
+    near.consensus.do(registration("a"))
+    assert near.role.driver.state.applied_index == 0
+    assert await near.role.reads.at_once(Consistency.DEFAULT) == 0
+    assert await near.role.reads.be_fresh(Consistency.DEFAULT) == 1
+    assert await near.role.reads.at_once(Consistency.DEFAULT) == 1
+    near.consensus.knows_at_once = False
+    assert await near.role.reads.at_once(Consistency.DEFAULT) == 0
+
+
 async def test_a_round_that_breaks_is_asked_again(near: World) -> None:
     near.consensus.deaf = True
     reading = asyncio.create_task(near.role.reads.be_fresh(Consistency.CONSISTENT))

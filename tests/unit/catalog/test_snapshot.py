@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rostra.catalog.entries import normalized, topic_entry
-from rostra.catalog.frames import PIECE_SIZE
-from rostra.catalog.snapshot import Saver
+from rostra.catalog.snapshot import PIECE_SIZE, Saver
 from rostra.catalog.state import CatalogState
 from rostra.errors import Conflict
 from rostra.model.catalog import CommandGroup, Deregistration, HealthStatus

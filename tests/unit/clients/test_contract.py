@@ -55,6 +55,7 @@ async def test_consensus_commits_what_is_proposed_and_hands_it_to_whoever_attach
         await reads.send(3, Consistency.CONSISTENT, 5.0)
         answer = await reads.receive()
     assert answer.index >= results[-1].index
+    assert await world.consensus.get_read_index(Consistency.CONSISTENT) >= answer.index
     seen = 0
     async with world.consensus.attach() as attachment:
         while seen < results[-1].index:
@@ -121,11 +122,13 @@ async def test_the_catalog_streams_topics_writes_and_barriers(world: World) -> N
     async with client.watch() as watch:
         await watch.send(Subscribe(1, NODES))
         await watch.send(Subscribe(2, Topic(TopicKind.SERVICE, "web")))
-        await watch.send(BarrierRequest(9, Consistency.DEFAULT, 5.0))
         names: dict[int, list[str]] = {}
+        while len(names) < 2:
+            if isinstance(part := await watch.receive(), SnapshotPart):
+                names.setdefault(part.subscription, []).extend(entry.key for entry in part.entries)
+        await watch.send(BarrierRequest(9, Consistency.DEFAULT, 5.0))
         while not isinstance(event := await watch.receive(), BarrierAnswer):
-            if isinstance(event, SnapshotPart):
-                names.setdefault(event.subscription, []).extend(entry.key for entry in event.entries)
+            pass
     assert event.index >= result.index
     assert names == {1: ["db1", "n1"], 2: ["db1\0web"]}
 

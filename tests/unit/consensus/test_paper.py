@@ -823,6 +823,33 @@ def test_6_4_1_the_lease_runs_from_the_send_time_for_nine_tenths_of_the_promise(
     assert not leader.core.lease_holds(sent_at + 0.9)
 
 
+def test_6_4_1_a_read_is_answered_at_once_while_the_lease_holds_and_by_nobody_else() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect("n1")
+    cluster.advance(0.5)
+    assert leader.core.read_at_once(ReadMode.LEASE, cluster.now) == leader.core.commit_index > 0
+    assert leader.core.read_at_once(ReadMode.QUORUM, cluster.now) == 0
+    assert cluster["n2"].core.read_at_once(ReadMode.LEASE, cluster.now) == 0
+    assert leader.core.read_at_once(ReadMode.LEASE, cluster.now + TIMING.heartbeat_timeout_s) == 0
+    leader.core.transfer(cluster["n3"].id, cluster.now)
+    assert leader.core.read_at_once(ReadMode.LEASE, cluster.now) == 0
+
+
+def test_6_4_1_a_new_leader_answers_no_read_at_once_before_an_entry_of_its_term_is_committed() -> None:
+    cluster = Cluster(1)
+    server = cluster["n1"]
+    server.disk = False
+    cluster.advance(0.02)
+    server.sync()  # its own vote, not yet the entry with which it begins
+    server.pump()
+    assert server.core.role is Role.LEADER
+    assert server.core.read_at_once(ReadMode.QUORUM, cluster.now) == 0
+    server.disk = True
+    server.pump()
+    cluster.advance(0.02)
+    assert server.core.read_at_once(ReadMode.QUORUM, cluster.now) == server.core.commit_index > 0
+
+
 def test_6_4_1_no_lease_is_given_on_a_promise_that_is_not_on_disk() -> None:
     cluster = Cluster(3)
     new = cluster.servers["n4"] = Server(cluster, "n4")

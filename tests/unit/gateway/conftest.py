@@ -13,7 +13,7 @@ import pytest
 from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings
 
-from .small_hub import SmallAgent, SmallDns, SmallGossip, SmallHub, SmallRaft, SmallSnapshots
+from .small_hub import SmallAgent, SmallDns, SmallGossip, SmallHub, SmallRaft
 
 
 @dataclass
@@ -53,16 +53,8 @@ class Connection:
     async def receive(self, *, head_only: bool = False) -> Response:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        if not head_only and headers.get("transfer-encoding") == "chunked":
-            body = b"".join([chunk async for chunk in self._chunks()])
-        else:
-            body = b"" if head_only else await self.reader.readexactly(int(headers.get("content-length", "0")))
+        body = b"" if head_only else await self.reader.readexactly(int(headers.get("content-length", "0")))
         return Response(int(head[0].split()[1]), headers, body)
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        while size := int(await self.reader.readuntil(b"\r\n"), 16):
-            yield (await self.reader.readexactly(size + 2))[:-2]
-        await self.reader.readexactly(2)
 
     async def closed(self) -> bool:
         """Whether the other side ends the connection; what it still says is dropped."""
@@ -87,7 +79,6 @@ class World:
         self.gossip = SmallGossip()
         self.dns = SmallDns()
         self.raft = SmallRaft(self.hub)
-        self.snapshots = SmallSnapshots()
         self._connections: list[Connection] = []
         self.role: GatewayRole
 
@@ -99,7 +90,7 @@ class World:
     async def start(self, settings: GatewaySettings | None = None) -> None:
         settings = settings or GatewaySettings()
         settings = msgspec.structs.replace(settings, http_port=0, node_name="n1")
-        self.role = GatewayRole(self.hub, self.hub, self.agent, self.gossip, self.raft, self.dns, settings, snapshots=self.snapshots)
+        self.role = GatewayRole(self.hub, self.hub, self.agent, self.gossip, self.raft, self.dns, settings)
         await self.role.start()
 
     async def connect(self) -> Connection:

@@ -13,7 +13,6 @@ from rostra.clients.agent import AgentDescription, LocalCheck
 from rostra.clients.consensus import Configuration, RaftMember
 from rostra.clients.dns import DnsAnswer
 from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList, PoolStatus
-from rostra.clients.snapshot import SavedSnapshot
 from rostra.errors import BadRequest, NoLeader, NotFound, RostraError
 from rostra.model.catalog import Check, Command, HealthStatus, Node, Registration, Service
 from rostra.model.consistency import Consistency, Contact
@@ -47,15 +46,20 @@ class SmallHub:
         return Contact(self.leader, 0, self.state.applied_index, "n1" if self.leader else "", "127.0.0.1:8300" if self.leader else "")
 
     def apply(self, command: Command) -> int:
-        index = self.state.applied_index + 1
-        applied = self.state.apply(index, 1, index, command)
-        if applied.outcome.error is not None:
-            raise applied.outcome.error
+        return self.apply_all([command])
+
+    def apply_all(self, commands: Sequence[Command]) -> int:
+        """Several log entries, which the views take over together; the index of the last."""
+        for command in commands:
+            index = self.state.applied_index + 1
+            applied = self.state.apply(index, 1, index, command)
+            if applied.outcome.error is not None:
+                raise applied.outcome.error
         for topic in self.views:
             self._load(topic)
         for listener in tuple(self.listeners):
             listener()
-        return index
+        return self.state.applied_index
 
     def register(self, node: str, service: str = "", **given: object) -> int:
         """A node, and a service on it."""
@@ -284,32 +288,3 @@ class SmallRaft:
 
     async def transfer_leader(self, node_id: str = "") -> None:
         self.asked.append(f"transfer to {node_id or 'anyone'}")
-
-
-class SmallSnapshots:
-    """Keeps what was restored. ``error`` is what either way fails with, the saving one after the first bytes."""
-
-    def __init__(self) -> None:
-        self.file = b"the file"
-        self.restored = b""
-        self.consistency = Consistency.DEFAULT
-        self.error: RostraError | None = None
-
-    async def save(self, consistency: Consistency = Consistency.DEFAULT) -> SavedSnapshot:
-        self.consistency = consistency
-        return SavedSnapshot(7, True, 0, self._chunks())
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self.file), 100_000):
-            yield self.file[start : start + 100_000]
-            if self.error is not None:
-                raise self.error
-
-    async def restore(self, chunks: AsyncIterator[bytes]) -> int:
-        held = bytearray()
-        async for chunk in chunks:
-            held += chunk
-        if self.error is not None:
-            raise self.error
-        self.restored = bytes(held)
-        return 8

@@ -13,7 +13,7 @@ from rostra.model.catalog import Check, CheckDefinition, HealthStatus, Service, 
 from rostra.model.coordinates import Coordinate
 from rostra.model.members import Member, MemberStatus
 
-from .conftest import World
+from .conftest import World, until
 
 
 async def test_self_describes_the_agent_in_consuls_shape(world: World) -> None:
@@ -159,6 +159,28 @@ async def test_a_service_of_this_node_is_shown_with_a_hash_that_blocks_until_it_
     assert (await world.get(f"/v1/agent/service/web?hash={known}&wait=10m")).headers["x-consul-contenthash"] != known
     missing = await world.get("/v1/agent/service/nope")
     assert (missing.status, missing.text) == (404, "unknown service ID: nope")
+
+
+async def test_queries_that_block_by_hash_wake_when_the_service_changes_and_take_a_place_each(world: World) -> None:
+    await world.put("/v1/agent/service/register", '{"Name":"web","Port":1}')
+    await world.put("/v1/agent/service/register", '{"Name":"other","Port":1}')
+    known = (await world.get("/v1/agent/service/web")).headers["x-consul-contenthash"]
+    waiting = []
+    for _ in range(20):
+        connection = await world.connect()
+        connection.send("GET", f"/v1/agent/service/web?hash={known}&wait=10m")
+        waiting.append(connection)
+    await until(lambda: world.blocked == len(waiting))
+    await world.put("/v1/agent/service/register", '{"Name":"other","Port":2}')
+    await world.put("/v1/agent/service/register", '{"Name":"web","Port":2}')
+    answers = [await asyncio.wait_for(connection.receive(), 10) for connection in waiting]
+    assert {(answer.status, answer.json["Port"]) for answer in answers} == {(200, 2)}  # type: ignore[index]
+    assert world.blocked == 0
+    connection = await world.connect()
+    connection.send("GET", f"/v1/agent/service/web?hash={answers[0].headers['x-consul-contenthash']}")
+    await until(lambda: world.blocked == 1)
+    await world.put("/v1/agent/service/deregister/web")
+    assert (await asyncio.wait_for(connection.receive(), 10)).status == 404
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,45 @@ async def test_it_does_not_wake_for_writes_that_leave_its_answer_the_same(world:
     assert '"none"' in (await on_nothing.receive()).text
 
 
+UNTOUCHED = [
+    "/v1/catalog/service/web?tag=x",
+    "/v1/catalog/service/none",
+    "/v1/catalog/node/none",
+    "/v1/catalog/nodes?node-meta=rack:7",
+    "/v1/catalog/nodes?filter=Node==kept",
+    "/v1/health/service/web?passing",
+    "/v1/health/service/web?tag=x&stale",
+    "/v1/health/service/web?filter=Service.Port==80",
+    "/v1/health/checks/web",
+    "/v1/health/node/kept",
+    "/v1/health/state/critical",
+]
+
+
+async def test_ten_thousand_writes_of_others_wake_nobody(world: World) -> None:
+    kept = Registration(Node("kept", "127.0.0.1", meta={"rack": "7"}), service=Service("web", "web", tags=("x",), port=80))
+    world.hub.apply(kept)
+    waiting = {}
+    for target in UNTOUCHED:
+        index = (await world.get(target)).index
+        waiting[target] = await block(world, f"{target}{'&' if '?' in target else '?'}index={index}")
+
+    def of_another(number: int) -> Registration:
+        node = Node(f"m{number % 20}", "127.0.0.2", meta={"rack": str(number)})
+        check = Check(node.name, "c", "c", HealthStatus.WARNING if number % 3 else HealthStatus.PASSING, output=str(number))
+        return Registration(node, service=Service("other", "other", port=number % 1000), checks=(check,))
+
+    for start in range(0, 10_000, 250):
+        world.hub.apply_all([kept, *map(of_another, range(start, start + 250))])
+        await asyncio.sleep(0)
+    assert [target for target, connection in waiting.items() if not await still_blocked(connection)] == []
+    world.hub.apply(
+        Registration(Node("kept", "127.0.0.1", meta={"rack": "7", "new": "1"}), service=Service("web", "web", tags=("x",), port=80))
+    )
+    for target in ("/v1/catalog/service/web?tag=x", "/v1/catalog/nodes?filter=Node==kept", "/v1/health/service/web?passing"):
+        assert '"new"' in (await asyncio.wait_for(waiting[target].receive(), 10)).text
+
+
 async def test_one_that_times_out_answers_after_wait_and_at_most_a_sixteenth_more(world: World) -> None:
     index = world.hub.register("n1")
     loop = asyncio.get_running_loop()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -70,12 +71,14 @@ async def read_responses(reader: asyncio.StreamReader, count: int) -> list[bytes
     return responses
 
 
-async def by_application(application: Application, target: str) -> bytes:
+async def by_application(
+    application: Application, target: str, method: str = "GET", headers: Sequence[tuple[str, str]] = (("host", "test"),)
+) -> bytes:
     """What the ASGI application answers, encoded."""
     path, _, query = target.partition("?")
     scope: dict[str, Any] = {
-        "type": "http", "method": "GET", "raw_path": path.encode(), "path": path, "query_string": query.encode(),
-        "headers": [(b"host", b"test")], "client": ("127.0.0.1", 1), "root_path": "",
+        "type": "http", "method": method, "raw_path": path.encode(), "path": path, "query_string": query.encode(),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers], "client": ("127.0.0.1", 1), "root_path": "",
     }  # fmt: skip
     sent: list[Any] = []
 

@@ -1,0 +1,1 @@
+"""The gateway as a process, asked by programs that are not ours."""
