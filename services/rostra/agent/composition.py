@@ -25,6 +25,7 @@ from rostra.config.settings import GossipTiming
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
 from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
+from rostra.rpc.strangers import Strangers
 from rostra.tls.contexts import server_context
 from rostra.v1 import (
     agent_pb2_grpc,
@@ -177,6 +178,8 @@ def _build_consensus(assembly: Assembly) -> None:
     assembly.wiring.handlers.add(raft_pb2_grpc.add_RaftServiceServicer_to_server, role.raft_servicer)
     assembly.wiring.handlers.add(consensus_pb2_grpc.add_ConsensusServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
+    if settings.ports.server > 0:
+        assembly.parts.append(Strangers(settings.ports.server))
 
 
 def _build_catalog(assembly: Assembly) -> None:

@@ -171,12 +171,23 @@ def test_a_user_event_reaches_every_agent_once(agents: Agents) -> None:
         listener.join(30)
 
 
-@pytest.mark.parametrize("data", [b"\x00\x12consul", b"\x01\x00\x00", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00" + bytes(60)])
-def test_foreign_bytes_at_the_server_port_end_the_connection_at_once(agents: Agents, data: bytes) -> None:
+def test_foreign_bytes_at_the_server_port_end_the_connection_at_once_and_each_peer_is_named_once(agents: Agents) -> None:
     server = agents.server("s1")
-    for _ in range(3):
-        with socket.create_connection(server.server, timeout=2.0) as connection:
-            connection.sendall(data)
-            while connection.recv(4096):
-                pass
+    network = server.host.rpartition(".")[0]
+    foreign = (b"\x00\x12consul", b"\x01\x00\x00", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00" + bytes(60))
+    peers = [f"{network}.{200 + number}" for number in range(len(foreign))]
+    for peer, data in zip(peers, foreign, strict=True):
+        for _ in range(2):
+            with socket.create_connection(server.server, timeout=5.0, source_address=(peer, 0)) as connection:
+                connection.sendall(data)
+                while connection.recv(4096):
+                    pass
+    for peer in peers:
+        server.running.wait_for_line(f"refused a connection to the server port.*{re.escape(peer)}", 30)
     eventually(lambda: json(server.api.get("/v1/status/leader")), 20, "it leads, whatever was thrown at it")
+    client = agents.start("c1", f"-retry-join={server.lan}")  # speaks to that port, as it should, and stops doing so
+    server.sees(c1="alive")
+    client.kill()
+    server.sees(c1="failed")
+    named = [line for line in server.running.lines if "refused a connection to the server port" in line]
+    assert len(named) == len(peers), named
