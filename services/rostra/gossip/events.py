@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 from typing import Final
 
 from rostra.gossip.lamport import LamportClock
@@ -30,10 +30,12 @@ class UserEvents:
         return event
 
     def receive(self, event: UserEvent) -> bool:
-        """True when it is seen for the first time: deliver it, pass it on."""
+        """True when it is seen for the first time: deliver it, pass it on. Refused when it is so old that this cannot be told."""
         self.clock.witness(event.ltime)
-        if event.ltime < self._oldest_wanted or is_outside_ring(event.ltime, self.clock):
+        if event.ltime < self._oldest_wanted:
             return False
+        if is_outside_ring(event.ltime, self.clock):
+            raise WireError(Reason.STALE, "user event")
         seen = self._slot(event.ltime)
         identity = (event.name, event.payload)
         if identity in seen:
@@ -52,10 +54,17 @@ class UserEvents:
     def past(self) -> tuple[PastEvents, ...]:
         return tuple(PastEvents(slot[0], tuple(slot[1])) for slot in self._slots if slot is not None)
 
-    def receive_past(self, past: Iterable[PastEvents | None]) -> list[UserEvent]:
-        """The events among them that are seen for the first time."""
-        events = (UserEvent(ltime=slot.ltime, name=name, payload=payload) for slot in past if slot for name, payload in slot.events)
-        return [event for event in events if self.receive(event)]
+    def receive_past(self, past: PastEvents, refused: Counter[Reason]) -> list[UserEvent]:
+        """The events of one Lamport time that are seen for the first time."""
+        first_seen = []
+        for name, payload in past.events:
+            event = UserEvent(ltime=past.ltime, name=name, payload=payload)
+            try:
+                if self.receive(event):
+                    first_seen.append(event)
+            except WireError as error:
+                refused[error.reason] += 1
+        return first_seen
 
     def _slot(self, ltime: int) -> dict[tuple[str, bytes], None]:
         index = ltime % RING_SLOTS

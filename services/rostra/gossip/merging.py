@@ -36,7 +36,7 @@ def merge(remote: PushPull, membership: Membership, serf: SerfLayer, refused: Co
         # Intents first: so that a member that is gone and had said goodbye is seen as left, without a moment as failed.
         try:
             state = yield from serf_state_steps(remote.user_state)
-            yield from serf.merge(state, ignore_old_events=ignore_old_events)
+            yield from serf.merge(state, refused, ignore_old_events=ignore_old_events)
         except WireError as error:  # the rows are as good as ever
             refused[error.reason] += 1
     for row in news:

@@ -36,6 +36,7 @@ from rostra.gossip.storage import KnownPeers, PoolStorage
 from rostra.gossip.timing import LAN, Timing
 from rostra.gossip.versions import OURS, Versions
 from rostra.gossip.wire.envelope import Envelope
+from rostra.gossip.wire.errors import Reason
 from rostra.gossip.wire.serf_messages import KeyRequest, UserEvent, encode_serf
 from rostra.model.coordinates import Coordinate
 from rostra.model.members import Member, MemberChange, MemberStatus
@@ -351,7 +352,9 @@ class Pool:
         while True:
             await asyncio.sleep(_REPORT_REFUSALS_EVERY_S)
             total = Counter(self.refused())
-            if news := dict(total - reported):
+            news = dict(total - reported)
+            news.pop(Reason.STALE.value, None)  # any network delays some
+            if news:
                 _log.warning("input was refused", extra={"pool": self.config.pool, "reasons": news})
             reported = total
 

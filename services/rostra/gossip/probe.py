@@ -102,19 +102,21 @@ class Prober:
                 outputs.append(self._begin(target, now))
         return outputs
 
-    def on_ack(self, message: Ack, now: float) -> Acked | Send | None:
-        """An ack ends our probe, or is passed on to the member we probed for. Anything else is late, and nothing."""
+    def on_ack(self, message: Ack, now: float) -> Acked | Send:
+        """An ack ends our probe, or is passed on to the member we probed for. Any other is refused: it is late, or was replayed."""
         if (relay := self._relays.pop(message.sequence, None)) is not None:
             return Send(relay.requester, (Ack(sequence=relay.sequence),))
         if (current := self._round) is None or current.sequence != message.sequence:
-            return None
+            raise WireError(Reason.STALE, "ack")
         self._round = None
         self.awareness.adjust(-1)
         return Acked(current.target, message.payload, now - current.started_at)
 
     def on_nack(self, message: Nack) -> None:
-        if self._round is not None and self._round.sequence == message.sequence:
-            self._round.nacks = min(self._round.nacks + 1, self._round.expected_nacks)
+        """One helper has tried and not reached the member under probe. Any other nack is refused: it is late, or was replayed."""
+        if self._round is None or self._round.sequence != message.sequence:
+            raise WireError(Reason.STALE, "nack")
+        self._round.nacks = min(self._round.nacks + 1, self._round.expected_nacks)
 
     def on_stream_ack(self, sequence: int) -> None:
         """It answered over TCP: alive, though its datagrams get lost."""

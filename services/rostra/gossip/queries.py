@@ -79,6 +79,7 @@ class Queries:
 
     def __init__(self, rng: random.Random) -> None:
         self.clock = LamportClock()
+        self._oldest_wanted = 0
         self._rng = rng
         self._slots: list[tuple[int, set[int]] | None] = [None] * RING_SLOTS
         self._open: dict[Key, _Open] = {}
@@ -110,10 +111,10 @@ class Queries:
         return query
 
     def receive(self, query: Query) -> bool:
-        """True when it is seen for the first time."""
+        """True when it is seen for the first time. Refused when it is so old that this cannot be told."""
         self.clock.witness(query.ltime)
-        if is_outside_ring(query.ltime, self.clock):
-            return False
+        if query.ltime < self._oldest_wanted or is_outside_ring(query.ltime, self.clock):
+            raise WireError(Reason.STALE, "query")
         slot = self._slots[query.ltime % RING_SLOTS]
         if slot is None or slot[0] != query.ltime:
             slot = self._slots[query.ltime % RING_SLOTS] = (query.ltime, set())
@@ -124,12 +125,17 @@ class Queries:
         slot[1].add(query.query_id)
         return True
 
+    def ignore_before(self, ltime: int) -> None:
+        """Queries older than this were answered in a former run: a key is not changed again by a packet that somebody kept."""
+        self._oldest_wanted = max(self._oldest_wanted, ltime)
+
     def on_response(self, response: QueryResponse) -> QueryEvent | None:
-        """An ack or answer to a query of our own; None when it is late, or a copy of one that came another way."""
+        """An ack or answer to a query of our own; None when it is a copy of one that came another way. One to no open query is refused:
+        it is late, or was replayed."""
         key = (response.ltime, response.query_id)
         query = self._open.get(key)
         if query is None:
-            return None
+            raise WireError(Reason.STALE, "answer to a query")
         is_ack = bool(response.flags & QueryFlag.ACK)
         seen = query.acked if is_ack else query.answered
         if response.responder in seen:

@@ -6,6 +6,7 @@ It speaks to other members in two ways: broadcasts, which go into ``queues``, an
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final, TypeAlias, assert_never
 
@@ -112,11 +113,12 @@ class SerfLayer:
         return direct
 
     def restore_clocks(self, member_time: int, event_time: int, query_time: int) -> None:
-        """Go on from a former run: its events are not delivered again, its intents are not repeated."""
+        """Go on from a former run: its events are not delivered and its queries not answered again, its intents are not repeated."""
         self.members.clock.witness(member_time)
         self.events.clock.witness(event_time)
         self.events.ignore_before(event_time)
         self.queries.clock.witness(query_time)
+        self.queries.ignore_before(query_time)
 
     # What memberlist's layer found out
 
@@ -168,7 +170,7 @@ class SerfLayer:
         )
         return encode_serf_state(state, self.members.encoded_status_ltimes)
 
-    def merge(self, state: SerfState, *, ignore_old_events: bool) -> Steps[None]:
+    def merge(self, state: SerfState, refused: Counter[Reason], *, ignore_old_events: bool) -> Steps[None]:
         """What a peer knows. Nothing of it is broadcast: push-pulls spread by themselves."""
         now = yield 0
         self.members.clock.witness(state.ltime - 1)
@@ -188,7 +190,7 @@ class SerfLayer:
             self.events.ignore_before(state.event_ltime)
         for past in state.events:
             if past is not None:
-                self._events += self.events.receive_past((past,))
+                self._events += self.events.receive_past(past, refused)
                 yield len(past.events)
 
     def _on_intent(self, intent: JoinIntent | LeaveIntent, now: float) -> bool:

@@ -23,6 +23,7 @@ from rostra.gossip.keyring import Keyring
 from rostra.gossip.membership import Node, NodeSuspected
 from rostra.gossip.timing import LAN, Timing
 from rostra.gossip.wire.envelope import Envelope
+from rostra.gossip.wire.errors import Reason
 from rostra.gossip.wire.messages import Alive, encode_message
 from rostra.gossip.wire.serf_messages import UserEvent
 from rostra.gossip.wire.streams import StreamDecoder
@@ -304,8 +305,8 @@ class Simulation:
         return self.rng.uniform(*self.network.latency_s)
 
     def _check(self, process: Process) -> None:
-        """An honest member sends nothing that is refused; what is known of a member never gets older."""
-        assert not process.core.refused, f"{process.name} refused {dict(process.core.refused)}"
+        """An honest member sends nothing that is refused, unless it comes late; what is known of a member never gets older."""
+        assert process.core.refused.keys() <= {Reason.STALE}, f"{process.name} refused {dict(process.core.refused)}"
         nodes = process.core.membership.nodes
         if not self._checks or len(nodes) > _CHECKED_MEMBERS_MAX:
             return

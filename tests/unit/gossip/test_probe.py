@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -13,7 +14,7 @@ from rostra.gossip.membership import Membership, Node, NodeState
 from rostra.gossip.probe import Acked, PingStream, Prober, Send
 from rostra.gossip.timing import LAN
 from rostra.gossip.versions import OURS, Versions
-from rostra.gossip.wire.errors import WireError
+from rostra.gossip.wire.errors import Reason, WireError
 from rostra.gossip.wire.messages import Ack, Alive, IndirectPing, Nack, Ping, Suspect
 
 SOURCE = Address(bytes((10, 9, 9, 9)), 1234)
@@ -21,6 +22,11 @@ SOURCE = Address(bytes((10, 9, 9, 9)), 1234)
 
 def address(number: int) -> Address:
     return Address(bytes((10, 0, 0, number)), 7946)
+
+
+def stale() -> AbstractContextManager[object]:
+    """What comes late, or was replayed, is refused for that reason."""
+    return pytest.raises(WireError, match=Reason.STALE)
 
 
 class Bench:
@@ -92,7 +98,8 @@ def test_an_ack_gives_the_round_trip_and_the_coordinate() -> None:
     assert isinstance(acked, Acked)
     assert (acked.node.name, acked.payload, acked.round_trip_s) == ("p0", b"xyz", 0.25)
     assert bench.awareness.score == 1
-    assert bench.prober.on_ack(Ack(sequence=ping.sequence), at + 0.3) is None
+    with stale():
+        bench.prober.on_ack(Ack(sequence=ping.sequence), at + 0.3)
 
 
 def test_without_an_ack_others_are_asked_and_tcp_is_tried() -> None:
@@ -157,7 +164,8 @@ def test_missing_nacks_speak_against_ourselves(nacks: int, score: int) -> None:
     bench.prober.tick(at + 0.5)
     for _ in range(nacks):
         bench.prober.on_nack(Nack(sequence=ping.sequence))
-    bench.prober.on_nack(Nack(sequence=ping.sequence + 1))
+    with stale():
+        bench.prober.on_nack(Nack(sequence=ping.sequence + 1))
     bench.prober.tick(at + 1.0)
     assert bench.awareness.score == score
 
@@ -203,7 +211,8 @@ class TestForOthers:
         assert bench.prober.on_ack(Ack(sequence=ping.sequence, payload=b"c"), 10.1) == Send(
             Address(address(5).ip, 7000), (Ack(sequence=77),)
         )
-        assert bench.prober.on_ack(Ack(sequence=ping.sequence), 10.2) is None
+        with stale():
+            bench.prober.on_ack(Ack(sequence=ping.sequence), 10.2)
 
     @pytest.mark.parametrize("nack", [True, False])
     def test_silence_is_reported_only_if_wanted(self, nack: bool) -> None:

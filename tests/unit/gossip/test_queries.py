@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 
@@ -26,6 +27,7 @@ from rostra.gossip.wire.serf_messages import (
     ConflictResponse,
     KeyRequest,
     KeyResponse,
+    PastEvents,
     Query,
     QueryFlag,
     QueryResponse,
@@ -124,6 +126,17 @@ class TestAnswering:
         bench.hear(query(flags=QueryFlag.ACK))
         assert bench.sent() == [(ASKER, QueryResponse(ltime=5, query_id=99, responder="me", flags=1))]
 
+    def test_what_is_so_old_that_nobody_can_tell_whether_it_was_answered_is_refused(self, bench: Bench) -> None:
+        bench.hear(query(ltime=1000))
+        with pytest.raises(WireError, match=Reason.STALE):
+            bench.hear(query(ltime=1000 - RING_SLOTS))
+
+    def test_queries_of_a_former_run_are_not_answered_again(self, bench: Bench) -> None:
+        bench.restore_clocks(1, 1, 5)
+        with pytest.raises(WireError, match=Reason.STALE):
+            bench.hear(query(ltime=4))
+        assert bench.hear(query(ltime=5)) != []
+
     def test_a_query_may_ask_not_to_be_passed_on(self, bench: Bench) -> None:
         bench.hear(query(flags=QueryFlag.NO_BROADCAST))
         assert len(bench.queues.queries) == 0
@@ -194,7 +207,8 @@ class TestAsking:
         assert bench.deadline == 12.0
         bench.tick(12.0)
         assert bench.take_events() == [QueryClosed(key)]
-        assert bench.hear(QueryResponse(ltime=key[0], query_id=key[1], responder="asker", flags=0)) == []
+        with pytest.raises(WireError, match=Reason.STALE):
+            bench.hear(QueryResponse(ltime=key[0], query_id=key[1], responder="asker", flags=0))
 
     def test_answers_from_nobody_known_are_refused(self, bench: Bench) -> None:
         key = bench.ask(QueryRequest("load"), 10.0)
@@ -317,7 +331,8 @@ class TestUserEvents:
     def test_events_older_than_the_ring_are_dropped(self) -> None:
         events = UserEvents()
         assert events.receive(self.event(1000))
-        assert not events.receive(self.event(1000 + 1 - RING_SLOTS - 1))
+        with pytest.raises(WireError, match=Reason.STALE):
+            events.receive(self.event(1000 + 1 - RING_SLOTS - 1))
         assert events.receive(self.event(1000 + 1 - RING_SLOTS))
 
     def test_what_happened_before_we_joined_is_dropped(self) -> None:
@@ -331,9 +346,21 @@ class TestUserEvents:
         for ltime in (1, 1, 2, 400):
             events.receive(self.event(ltime))
         events.receive(self.event(2, "other"))
-        told = newcomer.receive_past(events.past())
+        refused: Counter[Reason] = Counter()
+
+        def tell() -> list[UserEvent]:
+            return [event for past in events.past() for event in newcomer.receive_past(past, refused)]
+
+        told = tell()
         assert [(event.ltime, event.name) for event in told] == [(1, "deploy"), (2, "deploy"), (2, "other"), (400, "deploy")]
-        assert newcomer.receive_past(events.past()) == []
+        assert tell() == []
+        assert not refused
+
+    def test_one_event_too_many_does_not_hide_the_others_of_its_time(self) -> None:
+        refused: Counter[Reason] = Counter()
+        past = PastEvents(7, tuple((f"event{number}", b"") for number in range(70)))
+        assert len(UserEvents().receive_past(past, refused)) == 64
+        assert refused == {Reason.QUEUE_FULL: 6}
 
     def test_many_events_of_one_time_cost_bounded_memory(self) -> None:
         events = UserEvents()

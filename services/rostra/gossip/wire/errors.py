@@ -28,6 +28,8 @@ class Reason(enum.StrEnum):
     NOT_FOR_US = "not_for_us"
     NOT_ADMITTED = "not_admitted"
     STALE = "stale"
+    """Late, or replayed. The only reason that a network alone can bring about."""
+
     QUEUE_FULL = "queue_full"
 
 
