@@ -154,9 +154,19 @@ class Cluster:
         await until(lambda: agent.sees(name, "alive"), 30, f"{name} is up")
         return agent
 
-    async def ours(self, name: str, *, host: str = "", port: int = 7946, timing: Timing = LAN, tags: dict[str, str] | None = None) -> Pool:
+    async def ours(
+        self,
+        name: str,
+        *,
+        host: str = "",
+        port: int = 7946,
+        timing: Timing = LAN,
+        tags: dict[str, str] | None = None,
+        votes_on_names: bool = False,
+    ) -> Pool:
         tags = tags or {"role": "rostra", "dc": "dc1"}
-        pool = Pool(PoolConfig("lan", name, host or loopback(), port, tags, timing=timing, keys=self.keys))
+        host = host or loopback()
+        pool = Pool(PoolConfig("lan", name, host, port, tags, timing=timing, keys=self.keys, votes_on_names=votes_on_names))
         self.tasks[name] = asyncio.create_task(pool.run(), name=name)
         await asyncio.wait([self.tasks[name], asyncio.ensure_future(pool.ready.wait())], return_when=asyncio.FIRST_COMPLETED)
         assert pool.ready.is_set()

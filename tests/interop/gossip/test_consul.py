@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import uuid
 from collections.abc import AsyncIterator
 
+import httpx
+import msgpack
 import pytest
 
 from rostra.model.members import MemberStatus
@@ -19,6 +24,35 @@ TAGS = {"role": "rostra", "dc": "dc1", "id": "11111111-2222-3333-4444-5555555555
 async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[Cluster]:
     async with running_cluster(request.param) as found:
         yield found
+
+
+async def test_user_events_cross_both_ways(cluster: Cluster) -> None:
+    server = await cluster.consul("server")
+    ours = await cluster.ours("ours", port=8301, tags=TAGS)
+    await ours.join([server.address])
+    api = f"http://{server.address}:8500"
+    await until(lambda: server.sees("ours", "alive"), 10, "it sees us")
+    with ours.watch_user_events() as events:
+
+        async def fired() -> bool:
+            answer = await asyncio.to_thread(httpx.put, f"{api}/v1/event/fire/deploy", content=b"v7", timeout=30, trust_env=False)
+            return answer.status_code == 200
+
+        await until(fired, 60, "it has a leader, and fires an event")
+        async for event in events:
+            if event.name == "consul:event:deploy":
+                break
+    body = msgpack.unpackb(event.payload, raw=False)
+    assert (body["n"], body["p"]) == ("deploy", b"v7")
+
+    told = {"ID": str(uuid.uuid4()), "n": "rebuild", "p": b"now", "v": 1}
+    ours.user_event("consul:event:rebuild", msgpack.packb(told, use_bin_type=True))
+
+    async def listed() -> bool:
+        shown = await asyncio.to_thread(httpx.get, f"{api}/v1/event/list?name=rebuild", trust_env=False)
+        return [(each["ID"], each["Payload"]) for each in shown.json()] == [(told["ID"], base64.b64encode(b"now").decode())]
+
+    await until(listed, 10, "it lists our event")
 
 
 async def test_it_lists_us_with_our_tags_and_sees_us_leave_and_fail(cluster: Cluster) -> None:

@@ -10,6 +10,8 @@ from functools import partial
 
 import pytest
 
+from rostra.agent.process import innermost
+from rostra.errors import Conflict
 from rostra.gossip.key_queries import KeyOperation
 from rostra.gossip.keyring import encode_key
 from rostra.gossip.queries import QueryAcked, QueryAnswered, QueryRequest
@@ -182,6 +184,33 @@ async def test_keys_are_rotated_live_from_either_side_without_losing_a_member(en
     assert ours.keys == other.keys == (OLD_KEY,)
     assert set((await first.statuses()).values()) == {"alive"}
     assert {member.status for member in ours.members()} == {MemberStatus.ALIVE}
+
+
+async def test_a_name_belongs_to_whom_the_pool_knows_by_it_be_it_theirs_or_ours(plain: Cluster) -> None:
+    first = await plain.serf("first")
+    second = await plain.serf("second", join=first.address)
+    ours = await plain.ours("ours", votes_on_names=True)
+    await ours.join([first.address])
+    for agent in (first, second):
+        await until(partial(agent.sees, "ours", "alive"), 10, f"{agent.name} sees us")
+
+    theirs = await plain.serf("ours", join=first.address)  # a real one that calls itself as we do
+    assert theirs.process is not None
+    async with asyncio.timeout(60):
+        await theirs.process.wait()  # it asked, was told where "ours" lives, and went
+    assert ours.ready.is_set()
+    assert (await first.members())["ours"]["addr"] == str(ours.address)
+
+    usurper = await plain.ours("second", votes_on_names=True)
+    await usurper.join([first.address])
+    task = plain.tasks.pop("second")
+    async with asyncio.timeout(60):
+        await asyncio.wait([task])
+    failure = task.exception()
+    assert failure is not None
+    assert isinstance(innermost(failure), Conflict)
+    assert await first.sees("second", "alive")
+    assert (await first.members())["second"]["addr"] == f"{second.address}:7946"
 
 
 async def test_force_leave_and_prune_work_in_both_directions(plain: Cluster) -> None:
