@@ -20,18 +20,22 @@ class Resolver:
         self.host = host
         self.port = port
 
-    def ask(self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S) -> dns.message.Message:
-        """The whole answer, whatever its code; without recursion, as a resolver in front of us asks."""
-        question = dns.message.make_query(f"{name}.", kind, flags=0)
+    def ask(
+        self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S, recursive: bool = False
+    ) -> dns.message.Message:
+        """The whole answer, whatever its code; without recursion, as a resolver in front of us asks, or ``recursive``, as its client does."""
+        question = dns.message.make_query(f"{name}.", kind, flags=dns.flags.RD if recursive else 0)
         query = dns.query.tcp if tcp else dns.query.udp
         return query(question, self.host, port=self.port, timeout=stretched(within_s))
 
-    def addresses(self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S) -> list[str]:
+    def addresses(
+        self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S, recursive: bool = False
+    ) -> list[str]:
         """Addresses in ANSWER, in order of text."""
-        answer = self.ask(name, kind, tcp=tcp, within_s=within_s)
+        answer = self.ask(name, kind, tcp=tcp, within_s=within_s, recursive=recursive)
         wanted = dns.rdatatype.from_text(kind)
         return sorted(item.to_text() for rrset in answer.answer if rrset.rdtype == wanted for item in rrset)
 
-    def code(self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S) -> str:
+    def code(self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S, recursive: bool = False) -> str:
         """The response code, for example ``NXDOMAIN``."""
-        return dns.rcode.to_text(self.ask(name, kind, tcp=tcp, within_s=within_s).rcode())
+        return dns.rcode.to_text(self.ask(name, kind, tcp=tcp, within_s=within_s, recursive=recursive).rcode())

@@ -1,4 +1,4 @@
-"""DNS on a node in one process and in six: dnspython and ``dig``, over UDP and TCP (issue 2, item 5; consul-surface section 3)."""
+"""DNS on a node in one process and in six: dnspython and ``dig``, over UDP and TCP."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import dns.message
 import dns.rdatatype
 import pytest
 
-from .harness.deployment import HOST, Deployment
-from .harness.waiting import eventually
+from ..harness.deployment import HOST, Deployment
+from ..harness.waiting import eventually
 
 pytestmark = pytest.mark.process
 

@@ -1,0 +1,90 @@
+"""Resolvers that people run in front of an agent: dnsmasq and unbound forward ``consul.`` to it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ..harness.deployment import HOST, Deployment
+from ..harness.names import Resolver
+from ..harness.ports import free_port
+from ..harness.waiting import eventually
+
+pytestmark = pytest.mark.process
+
+
+def dnsmasq(folder: Path, port: int, agent: int) -> list[str]:
+    return ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--cache-size=1000",
+            f"--pid-file={folder}/pid", "--user=", "--group=", f"--port={port}", f"--listen-address={HOST}", "--bind-interfaces",
+            f"--server=/consul/{HOST}#{agent}"]  # fmt: skip
+
+
+def unbound(folder: Path, port: int, agent: int) -> list[str]:
+    (folder / "unbound.conf").write_text(f"""
+server:
+  interface: {HOST}@{port}
+  username: ""
+  chroot: ""
+  directory: "{folder}"
+  pidfile: "{folder}/pid"
+  use-syslog: no
+  do-not-query-localhost: no
+  module-config: "iterator"
+  num-threads: 1
+  domain-insecure: "consul"
+  local-zone: "consul." nodefault
+remote-control:
+  control-enable: no
+forward-zone:
+  name: "consul."
+  forward-addr: {HOST}@{agent}
+""")
+    return ["unbound", "-d", "-p", "-c", str(folder / "unbound.conf")]
+
+
+FORWARDERS: dict[str, Callable[[Path, int, int], list[str]]] = {"dnsmasq": dnsmasq, "unbound": unbound}
+
+
+@contextmanager
+def forwarding(name: str, folder: Path, agent: int) -> Iterator[Resolver]:
+    port = free_port()
+    log = folder / "log"
+    with log.open("w") as output, subprocess.Popen(FORWARDERS[name](folder, port, agent), stdout=output, stderr=output) as process:
+        try:
+            resolver = Resolver(HOST, port)
+
+            def is_up() -> bool:
+                if process.poll() is not None:
+                    raise RuntimeError(f"{name} ended: {log.read_text()}")
+                return bool(resolver.ask("consul", "SOA", recursive=True, within_s=1.0).answer)
+
+            eventually(is_up, 20.0, f"{name} forwards")
+            yield resolver
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("name", FORWARDERS)
+def test_names_are_found_through_a_resolver(agent: Deployment, tmp_path: Path, require: Callable[..., None], name: str) -> None:
+    require(name)
+    for number in range(30):
+        agent.api.register(f"far-{number}", f"127.1.0.{number + 1}", Service={"Service": "far", "Port": 25})
+    try:
+        with forwarding(name, tmp_path, agent.ports.dns) as resolver:
+            assert resolver.addresses("far-7.node.consul", recursive=True) == ["127.1.0.8"]
+            assert resolver.code("nobody.service.consul", recursive=True) == "NXDOMAIN"
+            assert resolver.code("far-7.node.consul", "MX", recursive=True) == "NOERROR"
+            # What was cut for UDP comes whole: the resolver, or its client, asks again over TCP.
+            srv = resolver.ask("far.service.consul", "SRV", recursive=True, tcp=True)
+            assert sum(len(rrset) for rrset in srv.answer) == 30
+            agent.api.deregister("far-7")
+            eventually(lambda: resolver.code("far-7.node.consul", recursive=True) == "NXDOMAIN", 10.0, "nothing is kept too long")
+            agent.api.register("far-7", "127.1.0.99")
+            eventually(lambda: resolver.addresses("far-7.node.consul", recursive=True) == ["127.1.0.99"], 10.0, "nor its absence")
+    finally:
+        for number in range(30):
+            agent.api.deregister(f"far-{number}")
