@@ -691,6 +691,7 @@ class Contact(_message.Message):
     APPLIED_INDEX_FIELD_NUMBER: _builtins.int
     LEADER_FIELD_NUMBER: _builtins.int
     LEADER_ADDRESS_FIELD_NUMBER: _builtins.int
+    CAUGHT_UP_FIELD_NUMBER: _builtins.int
     known_leader: _builtins.bool
     """Whether it knows a leader."""
     last_contact_ms: _builtins.int
@@ -701,6 +702,8 @@ class Contact(_message.Message):
     """Name of the leader's node, if known."""
     leader_address: _builtins.str
     """HOST:PORT of the leader's port 8300, if known."""
+    caught_up: _builtins.bool
+    """Whether it has been as fresh as the leader at least once since it started: before that, what it lacks may exist."""
     def __init__(
         self,
         *,
@@ -709,10 +712,11 @@ class Contact(_message.Message):
         applied_index: _builtins.int = ...,
         leader: _builtins.str = ...,
         leader_address: _builtins.str = ...,
+        caught_up: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_index", b"applied_index", "known_leader", b"known_leader", "last_contact_ms", b"last_contact_ms", "leader", b"leader", "leader_address", b"leader_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_index", b"applied_index", "caught_up", b"caught_up", "known_leader", b"known_leader", "last_contact_ms", b"last_contact_ms", "leader", b"leader", "leader_address", b"leader_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, Final
 
 from rostra.catalog import metrics
@@ -39,6 +40,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         self._writes = writes
         self._leadership = leadership
         self._watches: set[_Watch] = set()
+        self._was_fresh = False
 
     @property
     def watch_count(self) -> int:
@@ -163,6 +165,9 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
             watch.session.answer_barrier(request.barrier, self._driver.applied.index, error)
         else:
             watch.session.answer_barrier(request.barrier, index)
+            if not self._was_fresh:
+                self._was_fresh = True
+                self.tell_contact()
         finally:
             watch.barriers -= 1
 
@@ -170,7 +175,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         return make_hello(self._identity, "catalog", self._driver.cluster_id)
 
     def _contact(self) -> Contact:
-        return self._leadership.contact(self._driver.state.applied_index)
+        return replace(self._leadership.contact(self._driver.state.applied_index), caught_up=self._was_fresh)
 
     def _check_datacenter(self, datacenter: str) -> None:
         if datacenter not in ("", self._identity.datacenter):
@@ -273,6 +278,7 @@ def _response(send: Send) -> catalog_stream_pb2.WatchResponse:
             message.contact.known_leader, message.contact.last_contact_ms = contact.known_leader, contact.last_contact_ms
             message.contact.applied_index = contact.applied_index
             message.contact.leader, message.contact.leader_address = contact.leader, contact.leader_address
+            message.contact.caught_up = contact.caught_up
     return message
 
 

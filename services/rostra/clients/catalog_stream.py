@@ -182,6 +182,7 @@ def _contact(message: catalog_stream_pb2.Contact) -> Contact:
         applied_index=message.applied_index,
         leader=message.leader,
         leader_address=message.leader_address,
+        caught_up=message.caught_up,
     )
 
 

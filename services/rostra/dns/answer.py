@@ -19,8 +19,10 @@ class ErrorCode(enum.IntEnum):
     """The extended errors (RFC 8914 section 4) that are given here."""
 
     OTHER = 0
+    STALE_ANSWER = 3
     NOT_READY = 14
     PROHIBITED = 18
+    STALE_NXDOMAIN = 19
     NOT_AUTHORITATIVE = 20
     NOT_SUPPORTED = 21
     NO_REACHABLE_AUTHORITY = 22

@@ -1,20 +1,20 @@
 """The whole of the role between a datagram and its answer, without I/O: parse, answer, fit; and keep what is finished.
 
 A finished answer is kept under the question's own bytes, all but the ID, for as long as what it was made from stands. Where
-the answer is one of many orders, a message that came alone gets one drawn anew. In a *burst*, messages taken between two
-turns of the loop, up to ``ROTATION`` orders are kept and given in turn, and one in ``RENEWAL`` is replaced by a new one; and
-since no view can change within a burst, what was found standing is not looked at again.
+the answer is one of many orders, a message that came alone gets one drawn anew. Among many at once, up to ``ROTATION`` orders are
+kept and given in turn, and one in ``RENEWAL`` is replaced by a new one. What was found standing is not looked at again within
+the same *epoch*, in which no view has changed.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeAlias
 
-from rostra.dns.answer import Answer, ExtendedError, World
+from rostra.dns.answer import Answer, ErrorCode, ExtendedError, World
 from rostra.dns.answers import answer_request
 from rostra.dns.glance import Glance, Ground, Lacking, Look
 from rostra.dns.message import allowance_of, fit
@@ -44,10 +44,10 @@ Outcome: TypeAlias = bytes | Lacking | Outside | None
 class _Finished:
     """A question's finished answers, without their ID. ``size`` is what they may come to take."""
 
-    __slots__ = ("_compose", "_grounds", "_orders", "_turn", "burst", "only", "size")
+    __slots__ = ("_compose", "_grounds", "_orders", "_turn", "epoch", "only", "size")
 
     def __init__(self, grounds: tuple[Ground, ...], first: bytes, compose: Callable[[], bytes] | None) -> None:
-        self.burst = 0
+        self.epoch = 0
         self.only = first if compose is None else None
         """The answer, where there is but one order."""
         self.size = len(first) * (ROTATION if compose else 1)
@@ -109,14 +109,25 @@ class Core:
         self._zones = tuple(Zone(domain, settings) for domain in domains)
         self._store = _Store(settings.max_cached_bytes)
 
-    def respond(self, message: bytes, transport: Transport, look: Look, *, recursion: bool = False, burst: int = 0) -> Outcome:
-        """What becomes of ``message``. ``burst`` is the same number for messages between which no view can have changed, and 0
-        for one that came alone."""
-        key = message[2:] if transport is Transport.UDP and not recursion else message[2:] + _variant(transport, recursion)
+    def respond(
+        self,
+        message: bytes,
+        transport: Transport,
+        look: Look,
+        *,
+        recursion: bool = False,
+        cut_off: bool = False,
+        epoch: int = 0,
+        alone: bool = True,
+    ) -> Outcome:
+        """What becomes of ``message``. ``epoch`` is the same number for messages between which no view can have changed, 0 where
+        that is not known; ``alone``: there is no crowd of messages; ``cut_off``: no leader is known, so the answer may be old."""
+        is_plain = transport is Transport.UDP and not recursion and not cut_off
+        key = message[2:] if is_plain else message[2:] + _variant(transport, recursion, cut_off)
         finished = self._store.get(key)
-        if finished is not None and ((burst and finished.burst == burst) or finished.stands(look)):
-            finished.burst = burst
-            return message[:2] + (finished.only or finished.next(anew=not burst))
+        if finished is not None and ((epoch and finished.epoch == epoch) or finished.stands(look)):
+            finished.epoch = epoch
+            return message[:2] + (finished.only or finished.next(anew=alone))
         request = parse_request(message)
         if request is None:
             return None
@@ -128,6 +139,8 @@ class Core:
             answer = answer_request(request, World(self.settings, self._zones, self._source, glance))
         except Lacking as lacking:
             return lacking
+        if cut_off and answer.authoritative:
+            answer = replace(answer, error=_stale(answer))
         if answer.outside is not None and recursion and request.recursion_desired:
             return Outside(request, answer.outside, answer)
         response = self._fit(request, answer, transport, recursion)
@@ -169,6 +182,12 @@ class Core:
         return fit(request, answer, allowance, self.settings, self._source, recursion=recursion)
 
 
-def _variant(transport: Transport, recursion: bool) -> bytes:
+def _stale(answer: Answer) -> ExtendedError:
+    """RFC 8914 sections 4.4 and 4.20; what else there is to say comes along."""
+    code = ErrorCode.STALE_NXDOMAIN if answer.rcode is Rcode.NXDOMAIN else ErrorCode.STALE_ANSWER
+    return ExtendedError(code, f"{answer.error.text}; no leader is known" if answer.error else "no leader is known")
+
+
+def _variant(transport: Transport, recursion: bool, cut_off: bool) -> bytes:
     """Tells apart answers to the same bytes. A question with bytes after its end is never kept, so these mix with no other."""
-    return b"%d%d" % (transport is Transport.TCP, recursion)
+    return b"%d%d%d" % (transport is Transport.TCP, recursion, cut_off)

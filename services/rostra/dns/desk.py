@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final
 
 from rostra.dns import metrics
 from rostra.dns.answer import ErrorCode, ExtendedError
 from rostra.dns.core import Core, Outcome, Outside
+from rostra.dns.freshness import Freshness
 from rostra.dns.glance import Lacking, Look
 from rostra.dns.rate_limit import RateLimit
 from rostra.dns.recursion import Recursion
-from rostra.dns.settings import TEN_YEARS_S
 from rostra.dns.wire import Transport
 from rostra.errors import Busy, NotReady, RostraError
 from rostra.model.consistency import Consistency
@@ -26,14 +26,7 @@ REPORT_INTERVAL_S: Final = 60.0
 MAX_ROUNDS: Final = 12
 """Times that an answer may turn out to need more views; a chain of aliases needs one each."""
 
-_BURSTS: Final = itertools.count(1)
-
 _log = logging.getLogger("rostra.dns")
-
-
-def new_burst() -> int:
-    """A number for the messages that are taken from here to the end of this turn of the loop."""
-    return next(_BURSTS)
 
 
 class Desk:
@@ -42,6 +35,7 @@ class Desk:
     def __init__(self, core: Core, reader: Reader, recursion: Recursion) -> None:
         self.tasks: asyncio.TaskGroup | None = None
         self.pending = 0
+        self.freshness = Freshness(reader, time.monotonic)
         self._reader = reader
         self._last_report = -REPORT_INTERVAL_S
         self.configure(core, recursion)
@@ -52,17 +46,21 @@ class Desk:
         self.settings = core.settings
         self._recursion = recursion
         self.rate_limit = RateLimit(core.settings.response_rate_limit) if core.settings.response_rate_limit else None
-        self._is_always_stale = self.settings.allow_stale and self.settings.max_stale_s >= TEN_YEARS_S
+        self.freshness.configure(self.settings)
 
-    def at_once(self, message: bytes, transport: Transport, client: str, burst: int = 0) -> Outcome:
-        """The answer, None where none is due, or what it takes to have one. ``burst`` as in ``Core.respond``."""
-        look = self._look if self._is_always_stale or self._may_be_stale() else _nothing
-        outcome = self._respond(message, transport, look, client, burst)
+    def at_once(self, message: bytes, transport: Transport, client: str, *, alone: bool = True) -> Outcome:
+        """The answer, None where none is due, or what it takes to have one. ``freshness.look`` comes before, in the same turn of
+        the loop; ``alone`` as in ``Core.respond``."""
+        if self.freshness.answers_at_once:
+            outcome = self._respond(message, transport, self._look, client, epoch=self.freshness.epoch, alone=alone)
+        else:
+            outcome = self._respond(message, transport, _nothing, client)
         _count(outcome, transport)
         return outcome
 
     async def answer(self, message: bytes, transport: Transport, client: str) -> bytes | None:
         """The answer, however long it takes within the limits."""
+        self.freshness.look()
         outcome = self.at_once(message, transport, client)
         if outcome is None or isinstance(outcome, bytes):
             return outcome
@@ -101,7 +99,7 @@ class Desk:
             match outcome:
                 case Lacking():
                     try:
-                        await self._read(outcome.topics, here)
+                        here.update(zip(outcome.topics, await self.read(outcome.topics), strict=True))
                     except RostraError as error:
                         return self._fail(message, transport, _reason(error), client)
                     outcome = self._respond(message, transport, self._with(here), client)
@@ -113,9 +111,10 @@ class Desk:
         reason = ExtendedError(ErrorCode.NOT_READY, "the catalog changes faster than it can be read")
         return self._fail(message, transport, reason, client)
 
-    def _respond(self, message: bytes, transport: Transport, look: Look, client: str, burst: int = 0) -> Outcome:
+    def _respond(self, message: bytes, transport: Transport, look: Look, client: str, *, epoch: int = 0, alone: bool = True) -> Outcome:
         try:
-            return self.core.respond(message, transport, look, recursion=self._recursion.serves(client), burst=burst)
+            recursion, cut_off = self._recursion.serves(client), self.freshness.cut_off
+            return self.core.respond(message, transport, look, recursion=recursion, cut_off=cut_off, epoch=epoch, alone=alone)
         except Exception:
             return self._broken(message, transport, client)
 
@@ -131,16 +130,19 @@ class Desk:
             _log.exception("dns question failed")
         return self._fail(message, transport, ExtendedError(ErrorCode.OTHER, "internal error"), client)
 
-    async def _read(self, topics: tuple[Topic, ...], here: dict[Topic, View]) -> None:
-        consistency = Consistency.STALE if self._may_be_stale() else Consistency.DEFAULT
-        reading = await self._reader.read(topics, consistency, timeout_s=self.settings.view_timeout_s)
-        here.update(zip(topics, reading.views, strict=True))
-
-    def _may_be_stale(self) -> bool:
-        if not self.settings.allow_stale:
-            return False
-        max_stale_s = self.settings.max_stale_s
-        return max_stale_s >= TEN_YEARS_S or self._reader.contact.last_contact_ms <= max_stale_s * 1000
+    async def read(self, topics: Sequence[Topic]) -> Sequence[View]:
+        """Views that will do: fresh ones until the catalog has caught up once, so that nothing is denied out of ignorance. Raises
+        ``RostraError`` when there are none in time."""
+        self.freshness.look()
+        consistency = Consistency.STALE if self.freshness.answers_at_once else Consistency.DEFAULT
+        try:
+            reading = await self._reader.read(topics, consistency, timeout_s=self.settings.view_timeout_s)
+        except RostraError:
+            if self.freshness.caught_up:
+                raise
+            raise NotReady("the catalog has not caught up since it started") from None
+        self.freshness.caught_up = True
+        return reading.views
 
     def _look(self, topic: Topic) -> View | None:
         try:
@@ -151,7 +153,7 @@ class Desk:
 
     def _with(self, here: Mapping[Topic, View]) -> Look:
         """What was just read, and where old views will do, all others too."""
-        if not self._may_be_stale():
+        if not self.freshness.may_be_stale:
             return here.get
         return lambda topic: here[topic] if topic in here else self._look(topic)
 
@@ -169,5 +171,5 @@ def _nothing(topic: Topic) -> View | None:
 
 def _reason(error: RostraError) -> ExtendedError:
     if isinstance(error, NotReady):
-        return ExtendedError(ErrorCode.NOT_READY, "the catalog was not read once")
+        return ExtendedError(ErrorCode.NOT_READY, str(error))
     return ExtendedError(ErrorCode.NO_REACHABLE_AUTHORITY, str(error))

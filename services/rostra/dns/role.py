@@ -16,7 +16,6 @@ from rostra.dns.servicer import DnsServicer
 from rostra.dns.settings import DnsSettings
 from rostra.errors import RostraError
 from rostra.model.catalog import CONSUL_SERVICE
-from rostra.model.consistency import Consistency
 from rostra.model.topics import NODES, SERVICES, Topic, TopicKind
 from rostra.views.reader import Reader
 
@@ -50,8 +49,8 @@ class DnsRole:
 
     @property
     def ready(self) -> bool:
-        """Whether the lists are here, so that a name's absence can be told."""
-        return self._reader.peek((NODES, SERVICES)) is not None
+        """Whether the lists are here and were once as fresh as the leader's, so that a name's absence can be told."""
+        return self._desk.freshness.caught_up and self._reader.peek((NODES, SERVICES)) is not None
 
     async def start(self) -> None:
         """Binds; raises ``RostraError`` that names the port that is taken. Questions before ``run`` get SERVFAIL or no answer."""
@@ -82,7 +81,7 @@ class DnsRole:
         """Asks for the lists before the first question does, and until they come; the hub keeps them from then on."""
         while True:
             try:
-                await self._reader.read(_ALWAYS, Consistency.STALE, timeout_s=self._desk.settings.view_timeout_s)
+                await self._desk.read(_ALWAYS)
                 break
             except RostraError:
                 await asyncio.sleep(_RETRY_S * self._source.uniform(0.5, 1.0))

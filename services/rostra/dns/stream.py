@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Final, cast
 
 from rostra.dns import metrics
-from rostra.dns.desk import Desk, new_burst
+from rostra.dns.desk import Desk
 from rostra.dns.wire import HEADER_SIZE, Transport
 
 MAX_WAITING: Final = 64
@@ -110,15 +110,16 @@ class Connection(asyncio.Protocol):
         """Answers what is complete in the buffer, as far as the peer reads and the bounds allow."""
         self._is_scheduled = False
         self._offset = 0
-        burst = 0
+        self._desk.freshness.look()
+        alone = True
         for _ in range(BURST):
             if self._transport is None or not self._may_take():
                 break
             message = self._next_message()
             if message is None:
                 break
-            self._take(message, burst)
-            burst = burst or new_burst()
+            self._take(message, alone=alone)
+            alone = False
         else:
             self._is_scheduled = True
             self._loop.call_soon(self._work)
@@ -143,8 +144,8 @@ class Connection(asyncio.Protocol):
         self._offset = end
         return self._buffer[start:end]
 
-    def _take(self, message: bytes, burst: int) -> None:
-        outcome = self._desk.at_once(message, Transport.TCP, self._client, burst)
+    def _take(self, message: bytes, *, alone: bool) -> None:
+        outcome = self._desk.at_once(message, Transport.TCP, self._client, alone=alone)
         if isinstance(outcome, bytes):
             self._write(outcome)
         elif outcome is None:

@@ -19,10 +19,12 @@ class Consistency(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """How fresh a server is. ``last_contact_ms`` is 0 on the leader itself; ``leader`` is a node name, or empty."""
+    """How fresh a server is. ``last_contact_ms`` is 0 on the leader itself; ``leader`` is a node name, or empty. ``caught_up``: it
+    has been as fresh as the leader at least once since it started; before that, what it lacks may exist."""
 
     known_leader: bool = False
     last_contact_ms: int = 0
     applied_index: int = 0
     leader: str = ""
     leader_address: str = ""
+    caught_up: bool = False

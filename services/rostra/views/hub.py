@@ -98,6 +98,10 @@ class Hub:
     def contact(self) -> Contact:
         return self._watching.contact
 
+    @property
+    def changes(self) -> int:
+        return self._subscriptions.changes
+
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         """For ``rostra info``."""
         numbers = {

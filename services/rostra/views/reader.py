@@ -35,6 +35,11 @@ class Reader(Protocol):
         """How fresh the catalog behind the views is, as it last said."""
         ...
 
+    @property
+    def changes(self) -> int:
+        """Another number whenever a view has changed, come or gone: while it stays, so does whatever was made from views."""
+        ...
+
     def peek(self, topics: Sequence[Topic]) -> Reading | None:
         """The views as they are, at once and never stale-checked; None while one of them has no snapshot yet."""
         ...

@@ -84,6 +84,8 @@ class Subscriptions:
         self._outbox: deque[Subscribe | Unsubscribe] = deque()
         self._opened_at: int | None = None
         self.cluster_id = ""
+        self.changes = 0
+        """Grows with every change of a view, and with every view that comes or goes."""
         self.nodes = self._add(NODES, 0.0)
         self.services = self._add(SERVICES, 0.0)
         self.nodes.pins = self.services.pins = 1
@@ -156,6 +158,7 @@ class Subscriptions:
             return None
         subscription.parts = None
         subscription.view.load(self.cluster_id, part.index, parts)
+        self.changes += 1
         return self._live(subscription)
 
     def delta(self, delta: Delta) -> Subscription | None:
@@ -165,6 +168,7 @@ class Subscriptions:
         if subscription.parts is not None or (subscription.live_at is None and not subscription.offered):
             raise Resync(f"a delta of {subscription.topic} came before its snapshot was whole")
         subscription.view.apply(delta.index, delta.entries)
+        self.changes += 1
         return self._caught_up(subscription)
 
     def resumed(self, resumed: Resumed) -> Subscription | None:
@@ -184,6 +188,7 @@ class Subscriptions:
         if subscription in (self.nodes, self.services):
             raise ended.error
         del self._numbers[subscription.number], self._topics[subscription.topic]
+        self.changes += 1
         return subscription
 
     def sweep(self, now: float) -> None:
@@ -194,6 +199,7 @@ class Subscriptions:
 
     def _add(self, topic: Topic, now: float) -> Subscription:
         subscription = self._topics[topic] = Subscription(topic, now)
+        self.changes += 1
         if self._opened_at is not None:
             self._subscribe(subscription)
         return subscription
@@ -230,6 +236,7 @@ class Subscriptions:
 
     def _let_go(self, subscription: Subscription) -> None:
         del self._topics[subscription.topic]
+        self.changes += 1
         if subscription.number:
             del self._numbers[subscription.number]
             self._outbox.append(Unsubscribe(subscription.number))

@@ -228,8 +228,8 @@ class Watching:
             raise Unavailable(f"barrier not reached: {answer.error}")
         reached = self.barriers.reached(answer.number, answer.index)
         self.reached_index = max(self.reached_index, answer.index)
-        if not self._contact.known_leader:
-            self._contact = dataclasses.replace(self._contact, known_leader=True, last_contact_ms=0)
+        if not (self._contact.known_leader and self._contact.caught_up):
+            self._contact = dataclasses.replace(self._contact, known_leader=True, last_contact_ms=0, caught_up=True)
         if reached is not None:
             barrier, futures = reached
             for future in futures:

@@ -25,8 +25,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             eventually(lambda: resolver(server).addresses("consul.service.consul"), 20.0, "DNS is up")  # noqa: B023
         yield servers
     finally:
-        for server in servers.up:
-            server.kill()
+        servers.stop()
 
 
 def resolver(server: Server) -> Resolver:

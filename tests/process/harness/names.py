@@ -23,14 +23,12 @@ class Resolver:
     def ask(
         self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S, recursive: bool = False
     ) -> dns.message.Message:
-        """The whole answer, whatever its code; without recursion, as a resolver in front of us asks, or ``recursive``, as its client does."""
+        """The whole answer, whatever its code: to a question as a resolver in front of us asks it, or ``recursive``, as its client does."""
         question = dns.message.make_query(f"{name}.", kind, flags=dns.flags.RD if recursive else 0)
         query = dns.query.tcp if tcp else dns.query.udp
         return query(question, self.host, port=self.port, timeout=stretched(within_s))
 
-    def addresses(
-        self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S, recursive: bool = False
-    ) -> list[str]:
+    def addresses(self, name: str, kind: str = "A", *, tcp: bool = False, within_s: float = LIMIT_S, recursive: bool = False) -> list[str]:
         """Addresses in ANSWER, in order of text."""
         answer = self.ask(name, kind, tcp=tcp, within_s=within_s, recursive=recursive)
         wanted = dns.rdatatype.from_text(kind)

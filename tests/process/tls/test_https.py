@@ -154,6 +154,16 @@ def test_dns_over_tls_answers_as_dns_does(secure: Secure) -> None:
     assert [rdata.address for rrset in answer.answer for rdata in rrset] == secure.node.dns.addresses("solo.node.consul")
 
 
+def test_dns_over_https_answers_as_dns_does(secure: Secure) -> None:
+    """RFC 8484, with the certificate of HTTPS."""
+    question = dns.message.make_query("solo.node.consul", "A")
+    headers = {"Content-Type": "application/dns-message"}
+    context = ssl.create_default_context(cafile=str(secure.pki.ca_file))
+    response = httpx.post(f"{secure.url}/dns-query", content=question.to_wire(), headers=headers, verify=context, trust_env=False)
+    answer = dns.message.from_wire(response.content)
+    assert [rdata.address for rrset in answer.answer for rdata in rrset] == secure.node.dns.addresses("solo.node.consul")
+
+
 @pytest.mark.interop("consul")
 def test_the_real_consul_command_asks_over_https(secure: Secure, tmp_path: Path) -> None:
     command = [shutil.which("consul") or "", "members", f"-http-addr={secure.url}", f"-ca-file={secure.pki.ca_file}"]

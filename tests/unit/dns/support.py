@@ -49,12 +49,16 @@ class Catalog:
         self.nodes: dict[str, Node] = {}
         self.instances: dict[tuple[str, str], ServiceInstance] = {}
         self.index = 1
-        self.contact = Contact(known_leader=True)
+        self.contact = Contact(known_leader=True, caught_up=ready)
         self.ready = ready
         self.reads: list[tuple[Topic, ...]] = []
         self._subscribed = subscribed
         self._known: set[Topic] = {NODES, SERVICES}
         self._views: dict[Topic, View] = {}
+
+    @property
+    def changes(self) -> int:
+        return self.index
 
     def node(self, name: str, address: str = "10.0.0.1", *, meta: Mapping[str, str] | None = None, **tagged: str) -> Node:
         self.nodes[name] = node = Node(name, address, meta=meta or {}, tagged_addresses=tagged)

@@ -44,7 +44,7 @@ def test_a_node_that_changes_is_answered_anew_and_another_node_is_not() -> None:
     assert asker.records("n1.node.consul") == ["n1.node.consul. A 10.0.0.9"]
 
 
-def test_within_a_burst_what_stands_is_not_looked_at_again() -> None:
+def test_within_an_epoch_what_stands_is_not_looked_at_again() -> None:
     catalog = Catalog()
     catalog.node("n1")
     core = Core(DnsSettings(), random.Random(1))
@@ -55,8 +55,8 @@ def test_within_a_burst_what_stands_is_not_looked_at_again() -> None:
         return catalog.look(topic)
 
     message = dns.message.make_query("n1.node.consul", "A").to_wire()
-    for burst in (0, 7, 7, 7, 8):
-        core.respond(message, Transport.UDP, look, burst=burst)  # type: ignore[arg-type]
+    for epoch in (0, 7, 7, 7, 8):
+        core.respond(message, Transport.UDP, look, epoch=epoch)  # type: ignore[arg-type]
     assert len(looks) == 3
 
 
@@ -68,15 +68,15 @@ def test_the_same_question_over_tcp_is_not_answered_from_what_was_cut_for_udp() 
     assert len(asker.records("web.service.consul", edns=None, transport=Transport.TCP)) == 9
 
 
-@pytest.mark.parametrize("burst", [0, 5])
-def test_every_instance_comes_first_about_as_often_alone_and_in_bursts(burst: int) -> None:
+@pytest.mark.parametrize("alone", [True, False])
+def test_every_instance_comes_first_about_as_often_alone_and_in_a_crowd(alone: bool) -> None:
     catalog = Catalog()
     catalog.add(*(make_instance(catalog.node(f"n{i}", f"10.0.0.{i}"), "web") for i in range(5)))
     core = Core(DnsSettings(), random.Random(3))
     message = dns.message.make_query("web.service.consul", "A").to_wire()
     first: Counter[str] = Counter()
     for _ in range(2000):
-        outcome = core.respond(message, Transport.UDP, catalog.look, burst=burst)
+        outcome = core.respond(message, Transport.UDP, catalog.look, epoch=5, alone=alone)
         assert isinstance(outcome, bytes)
         first[lines(dns.message.from_wire(outcome).answer)[0]] += 1
     assert len(first) == 5

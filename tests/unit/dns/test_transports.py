@@ -69,7 +69,7 @@ async def test_who_never_had_a_snapshot_answers_servfail_not_nxdomain(start: Sta
     assert not running.role.ready
     response = await ask(running, "nobody.service.consul", tcp=tcp)
     assert response.rcode() == dns.rcode.SERVFAIL
-    assert [option.to_text() for option in response.options] == ["EDE 14 (Not Ready): the catalog was not read once"]
+    assert [option.to_text() for option in response.options] == ["EDE 14 (Not Ready): the catalog has not caught up since it started"]
     running.catalog.ready = True
     assert (await ask(running, "n1.node.consul", tcp=tcp)).rcode() == dns.rcode.NOERROR
     assert running.role.ready
@@ -92,12 +92,33 @@ async def test_a_view_that_was_just_read_counts_though_it_is_empty(start: Start)
 
 async def test_without_a_leader_it_keeps_answering_unless_stale_answers_are_forbidden(start: Start) -> None:
     catalog = small_catalog()
-    catalog.contact = Contact(known_leader=False, last_contact_ms=60_000)
-    assert (await ask(await start(catalog), "n1.node.consul")).rcode() == dns.rcode.NOERROR
+    catalog.contact = Contact(known_leader=False, last_contact_ms=60_000, caught_up=True)
+    running = await start(catalog)
+    for name, rcode, told in (
+        ("n1.node.consul", dns.rcode.NOERROR, "EDE 3 (Stale Answer): no leader is known"),
+        ("n9.node.consul", dns.rcode.NXDOMAIN, "EDE 19 (Stale NXDOMAIN Answer): no such node; no leader is known"),
+    ):
+        response = await ask(running, name)
+        assert (response.rcode(), [option.to_text() for option in response.options]) == (rcode, [told])
     for settings in ({"allow_stale": False}, {"max_stale_s": 5.0}):
         response = await ask(await start(catalog, **settings), "n1.node.consul")
         assert response.rcode() == dns.rcode.SERVFAIL
         assert [option.to_text() for option in response.options] == ["EDE 22 (No Reachable Authority): No cluster leader"]
+
+
+async def test_a_catalog_that_never_caught_up_is_no_ground_for_denial(start: Start) -> None:
+    """It may hold an old snapshot: what it lacks may exist, and what it has may be gone."""
+    catalog = small_catalog()
+    catalog.contact = Contact(known_leader=False)
+    running = await start(catalog)
+    for name in ("n1.node.consul", "n9.node.consul", "web.service.consul"):
+        response = await ask(running, name)
+        assert response.rcode() == dns.rcode.SERVFAIL
+        assert [option.to_text() for option in response.options] == ["EDE 14 (Not Ready): the catalog has not caught up since it started"]
+    assert not running.role.ready
+    catalog.contact = Contact(known_leader=False, caught_up=True)
+    catalog.node("n2")
+    assert (await ask(running, "n9.node.consul")).rcode() == dns.rcode.NXDOMAIN
 
 
 async def test_without_stale_answers_every_question_reads_anew(start: Start) -> None:

@@ -42,6 +42,10 @@ class SmallHub:
         self.commands: list[Command] = []
 
     @property
+    def changes(self) -> int:
+        return len(self.commands)
+
+    @property
     def contact(self) -> Contact:
         return Contact(self.leader, 0, self.state.applied_index, "n1" if self.leader else "", "127.0.0.1:8300" if self.leader else "")
 

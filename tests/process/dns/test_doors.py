@@ -1,0 +1,74 @@
+"""DNS by other doors than port 8600, and settings that change while an agent runs."""
+
+from __future__ import annotations
+
+import base64
+import signal
+from pathlib import Path
+
+import dns.message
+import dns.rcode
+import httpx
+import pytest
+
+from ..conftest import Start
+from ..harness.deployment import HOST, Deployment
+from ..harness.ports import free_port
+from ..harness.waiting import eventually
+
+pytestmark = pytest.mark.process
+
+MEDIA = {"Content-Type": "application/dns-message"}
+
+
+def answers(deployment: Deployment, name: str) -> list[dns.message.Message]:
+    """By both methods of RFC 8484."""
+    question = dns.message.make_query(name, "A", flags=0).to_wire()
+    url = f"http://{deployment.http_address}/dns-query"
+    encoded = base64.urlsafe_b64encode(question).decode().rstrip("=")
+    found = [
+        httpx.post(url, content=question, headers=MEDIA, trust_env=False),
+        httpx.get(url, params={"dns": encoded}, trust_env=False),
+    ]
+    assert [response.headers["content-type"] for response in found] == ["application/dns-message"] * 2
+    return [dns.message.from_wire(response.content) for response in found]
+
+
+def test_names_are_answered_over_http_by_a_gateway_with_dns_and_by_one_without(node: Deployment) -> None:
+    for message in answers(node, f"{node.node}.node.consul"):
+        assert [str(record) for rrset in message.answer for record in rrset] == [HOST]
+    for message in answers(node, "nothing.service.consul"):
+        assert message.rcode() == dns.rcode.NXDOMAIN
+
+
+def test_settings_come_from_the_configuration_and_a_reload_takes_them_over(start_dev: Start, tmp_path: Path) -> None:
+    file = tmp_path / "dns.hcl"
+    file.write_text("")
+    agent = start_dev(f"-config-file={file}")
+    check = {"Name": "up", "CheckID": "up", "ServiceID": "ill", "Status": "critical"}
+    agent.api.register("box", "10.0.0.7", Service={"Service": "ill", "Port": 1}, Check=check)
+    assert agent.dns.code("ill.service.consul") == "NOERROR"
+    assert agent.dns.ask("box.node.consul").answer[0].ttl == 0
+
+    file.write_text('dns_config { node_ttl = "9s" compat { all_critical_nxdomain = true } }')
+    agent.only.send(signal.SIGHUP)
+    applied = agent.only.wait_for_line("configuration reloaded")
+    assert "dns_config.node_ttl" in applied
+    assert "dns_config.compat.all_critical_nxdomain" in applied
+    assert agent.dns.code("ill.service.consul") == "NXDOMAIN"
+    assert agent.dns.ask("box.node.consul").answer[0].ttl == 9
+
+
+def test_recursors_serve_the_networks_that_are_allowed_and_are_tried_in_turn(start_dev: Start) -> None:
+    """The second recursor is another agent, for another domain; the first says nothing."""
+    other = start_dev("-alt-domain=other", node="far")
+    recursors = [f"-recursor={HOST}:{free_port()}", f"-recursor={HOST}:{other.ports.dns}"]
+    timeout = '-hcl=dns_config { recursor_timeout = "300ms" }'
+    asking = start_dev(*recursors, timeout, node="near")
+    closed = start_dev(*recursors, '-hcl=dns_config { allow_recursion = ["10.0.0.0/8"] }', node="closed")
+    eventually(lambda: asking.dns.addresses("far.node.other", recursive=True) == [HOST], 10.0, "the recursor's answer comes")
+    assert asking.dns.code("nobody.node.other", recursive=True) == "NXDOMAIN"
+    assert closed.dns.code("far.node.other", recursive=True) == "REFUSED"
+    asking.api.register("abroad", "far.node.other")
+    answer = asking.dns.ask("abroad.node.consul", recursive=True)
+    assert [rrset.to_text().split()[3:] for rrset in answer.answer] == [["CNAME", "far.node.other."], ["A", HOST]]
