@@ -7,6 +7,7 @@ moment of the machine falls on both. Everything listens on 127.0.0.1, on ports f
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import socket
@@ -44,6 +45,12 @@ class Running:
     processes: Sequence[psutil.Process]
     http: str
     started_s: float
+    started_cpu_s: float
+
+
+def cpu_s(processes: Sequence[psutil.Process]) -> float:
+    """Time on a core that they have used so far; unlike time on the clock, hardly touched by what else the machine does."""
+    return float(sum(sum(each.cpu_times()[:2]) for each in processes))
 
 
 def answered(url: str) -> bool:
@@ -66,7 +73,8 @@ def agent(commands: Sequence[Sequence[str]], http_port: int) -> Iterator[Running
             if time.perf_counter() - begin > STARTED_WITHIN_S:
                 raise SystemExit(f"no answer within {STARTED_WITHIN_S:g} s: {' '.join(commands[-1])}")
             time.sleep(0.005)
-        yield Running([psutil.Process(each.pid) for each in started], f"127.0.0.1:{http_port}", time.perf_counter() - begin)
+        started_s, processes = time.perf_counter() - begin, [psutil.Process(each.pid) for each in started]
+        yield Running(processes, f"127.0.0.1:{http_port}", started_s, cpu_s(processes))
     finally:
         for each in reversed(started):
             each.terminate()
@@ -130,31 +138,32 @@ def pss_mib(processes: Sequence[psutil.Process]) -> float:
 
 def cpu_percent(processes: Sequence[psutil.Process], seconds: float) -> float:
     """Of one core, over that time."""
-
-    def used() -> float:
-        return float(sum(sum(each.cpu_times()[:2]) for each in processes))
-
-    before = used()
+    before = cpu_s(processes)
     time.sleep(seconds)
-    return (used() - before) / seconds * 100
+    return (cpu_s(processes) - before) / seconds * 100
 
 
-def members_s(program: Sequence[str], http: str) -> float:
-    """One run of ``members``, start of the program included."""
-    begin = time.perf_counter()
+def members_s(program: Sequence[str], http: str) -> tuple[float, float]:
+    """One run of ``members``, start of the program included: on the clock, and on a core."""
+    begin, before = time.perf_counter(), os.times()
     subprocess.run([*program, "members", f"-http-addr={http}"], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begin
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.perf_counter() - begin, cpu
 
 
 def measure(name: str, commands: Sequence[Sequence[str]], http: int, program: Sequence[str], idle_s: float) -> dict[str, float]:
     """One round: start, settle, look."""
     with agent(commands, http) as running:
         time.sleep(3.0)
+        asked = [members_s(program, running.http) for _ in range(5)]
         sample = {
             "first answer, s": running.started_s,
+            "first answer, s of a core": running.started_cpu_s,
             "memory at rest (PSS), MiB": pss_mib(running.processes),
             "CPU at rest, % of a core": cpu_percent(running.processes, idle_s),
-            "`members`, s": statistics.median(members_s(program, running.http) for _ in range(5)),
+            "`members`, s": statistics.median(clock for clock, _ in asked),
+            "`members`, s of a core": statistics.median(core for _, core in asked),
         }
     print(f"{name:28}", "  ".join(f"{what}: {value:.3f}" for what, value in sample.items()), flush=True)
     return sample
