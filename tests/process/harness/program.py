@@ -14,6 +14,8 @@ import rostra
 from .pressure import stretched
 
 COMMAND_LIMIT_S = 20.0
+BYTECODE = Path(__file__).parents[3] / ".pytest_cache" / "bytecode"
+"""Shared by all processes of all runs: compiling rostra takes longer than starting it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Program:
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "tmp"),
             "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": str(BYTECODE),
             **self.environment,
         }
 
