@@ -6,6 +6,7 @@ client raises what the server raised. Within a stream the ``ErrorDetail`` is par
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import grpc
@@ -28,6 +29,10 @@ _TABLE: Final[dict[type[errors.RostraError], tuple[grpc.StatusCode, int]]] = {
     errors.Unsupported: (grpc.StatusCode.UNIMPLEMENTED, 501),
     errors.RostraError: (grpc.StatusCode.INTERNAL, 500),
 }
+
+_NOT_REACHED: Final = re.compile(
+    r"failed to connect to all addresses; last error: \w+: (?:ipv[46]:)?(?P<where>\S+): .*(?:error|remote host): (?P<why>[^:]+)$"
+)
 
 _FROM_STATUS: Final[dict[grpc.StatusCode, type[errors.RostraError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.BadRequest,
@@ -89,4 +94,10 @@ def error_from_rpc(error: aio.AioRpcError) -> errors.RostraError:
         if key == DETAIL_KEY and isinstance(value, bytes):
             return error_from_detail(common_pb2.ErrorDetail.FromString(value))
     kind = _FROM_STATUS.get(error.code(), errors.Unavailable)
-    return kind(error.details() or error.code().name)
+    return kind(_plainly(error.details() or error.code().name))
+
+
+def _plainly(details: str) -> str:
+    """Where nobody answered, and why, in one sentence without gRPC's inner workings."""
+    found = _NOT_REACHED.search(details)
+    return f"{found['where']} cannot be reached: {found['why']}" if found is not None else details

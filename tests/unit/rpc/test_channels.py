@@ -15,7 +15,7 @@ import pytest
 from grpc import aio
 
 from rostra.config.settings import Tls
-from rostra.errors import BadRequest, NotLeader, RostraError
+from rostra.errors import BadRequest, NotLeader, RostraError, Unavailable
 from rostra.rpc.channels import connect
 from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
@@ -297,3 +297,19 @@ async def test_a_method_nobody_serves_is_unimplemented(world: World) -> None:
         with pytest.raises(aio.AioRpcError) as caught:
             await world.dns.Query(dns_pb2.QueryRequest(message=b"hello"), timeout=5)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("unix:{folder}/gossip.sock", "unix:{folder}/gossip.sock cannot be reached: No such file or directory"),
+        ("127.0.0.1:1", "127.0.0.1:1 cannot be reached: Connection refused"),
+    ],
+)
+async def test_where_nobody_answers_the_error_says_where_and_why(address: str, said: str, tmp_path: Path) -> None:
+    async with aio.insecure_channel(address.format(folder=tmp_path)) as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await gossip_pb2_grpc.GossipServiceStub(channel).ListMembers(gossip_pb2.ListMembersRequest(), timeout=20.0)
+    error = error_from_rpc(caught.value)
+    assert isinstance(error, Unavailable)
+    assert str(error) == said.format(folder=tmp_path)
