@@ -174,9 +174,9 @@ async def test_a_unary_call_gives_its_answer(world: World) -> None:
 
 
 async def test_the_servicer_knows_the_deadline(world: World) -> None:
-    await world.dns.Query(dns_pb2.QueryRequest(message=b"hello"), timeout=5)
+    await world.dns.Query(dns_pb2.QueryRequest(message=b"hello"), timeout=60)
     assert world.echo.remaining is not None
-    assert 3 < world.echo.remaining <= 5
+    assert 30 < world.echo.remaining < 61  # gRPC rounds up what it sends
 
 
 @pytest.mark.parametrize(
