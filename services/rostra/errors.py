@@ -12,6 +12,7 @@
     │   ├── NotLeader         this server is not the leader; ``leader`` is, when known
     │   ├── NoLeader          there is no leader, or none that answered within the hold time
     │   ├── NoServers         no server is known; ``tried`` lists the addresses
+    │   ├── NoPath            no server of the datacenter can be reached from here
     │   ├── NotReady          this role is starting, stopping, or has not caught up once
     │   └── UnknownOutcome    a write was handed on and its fate was not learned in time
     ├── Resync                a stream lost its place: take a new snapshot
@@ -88,6 +89,13 @@ class NoServers(Unavailable):
     def __init__(self, tried: Sequence[str] = ()) -> None:
         super().__init__("No known servers" + (f" (tried {', '.join(tried)})" if tried else ""))
         self.tried = tuple(tried)
+
+
+class NoPath(Unavailable):
+    """No server of that datacenter is known to be alive. Consul's clients match on this text."""
+
+    def __init__(self, message: str = "No path to datacenter") -> None:
+        super().__init__(message)
 
 
 class NotReady(Unavailable):

@@ -5,15 +5,14 @@ from __future__ import annotations
 from rostra.filters import CHECK, SERVICE, SUMMARY, Schema, compile_filter, schemas_of
 from rostra.gateway import lookups
 from rostra.gateway.answer import Answer, HttpError, json_answer
-from rostra.gateway.ask import Ask, ReadOptions, check_datacenter, is_passing_only, node_meta, read_options
+from rostra.gateway.ask import Ask, ReadOptions, is_passing_only, node_meta, read_options
 from rostra.gateway.compression import accepts_gzip
 from rostra.gateway.encoding import encode_json, indent_json
 from rostra.gateway.fragments import Fragments
 from rostra.gateway.lookups import Lookup, Match
-from rostra.gateway.reads import Read, Reads, contact_headers
+from rostra.gateway.reads import Read, Reads
 from rostra.gateway.settings import GatewaySettings
 from rostra.model.catalog import ServiceSummary
-from rostra.model.consistency import Contact
 from rostra.model.topics import SERVICES
 
 
@@ -80,9 +79,7 @@ class CatalogReads:
 
     def _options(self, ask: Ask) -> ReadOptions:
         settings = self._settings
-        options = read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
-        check_datacenter(ask.parameters.get("dc"), settings.datacenter, contact_headers(1, Contact()))
-        return options
+        return read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
 
     def _prepare(self, ask: Ask, options: ReadOptions, lookup: Lookup, schema: Schema, *, cacheable: bool = False) -> Read:
         text = ask.parameters.get("filter")

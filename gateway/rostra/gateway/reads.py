@@ -17,11 +17,11 @@ from rostra.gateway.ask import ReadOptions
 from rostra.gateway.compression import GZIP, LARGE_BYTES, MIN_BYTES, compress, compressed, is_worth_it
 from rostra.gateway.encoding import indent_json
 from rostra.gateway.lookups import Lookup, Match
-from rostra.gateway.nearness import distances_from
 from rostra.gateway.resultsets import ResultSet, ResultSets, Variant
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import GossipDoor
 from rostra.model.consistency import Consistency, Contact
+from rostra.model.nearness import distances_from
 from rostra.views.reader import BarrierReader, Reading
 from rostra.views.view import View
 

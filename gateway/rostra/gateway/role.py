@@ -9,11 +9,13 @@ from collections.abc import Mapping
 
 from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
+from rostra.gateway.autopilot import AutopilotDoor, AutopilotEndpoints, NoAutopilot
 from rostra.gateway.catalog import CatalogReads
 from rostra.gateway.coordinates import CoordinateReads
 from rostra.gateway.datacenters import DatacenterReads
 from rostra.gateway.dns_over_https import DnsDoor, DnsOverHttps
 from rostra.gateway.door import Door
+from rostra.gateway.elsewhere import Alone, Datacenters, Everywhere
 from rostra.gateway.keyring import KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.openapi import Pages
@@ -45,18 +47,27 @@ class GatewayRole:
         dns: DnsDoor,
         settings: GatewaySettings,
         tls: ssl.SSLContext | None = None,
+        datacenters: Datacenters | None = None,
+        autopilot: AutopilotDoor | None = None,
     ) -> None:
-        """With ``tls`` HTTPS is served too, where ``settings`` has a port for it."""
+        """With ``tls`` HTTPS is served too, where ``settings`` has a port for it. Without ``datacenters`` there is only one, and
+        without ``autopilot`` nobody answers for it."""
         self._reads = reads = Reads(reader, gossip, settings)
+        datacenters = datacenters or Alone(settings.datacenter)
+
+        def reads_of(reader: BarrierReader, settings: GatewaySettings) -> Reads:
+            return Reads(reader, gossip, settings)
+
         pages = Pages()
         self.table = build_table(
-            CatalogReads(reads, settings),
-            CatalogWrites(writer, settings),
+            Everywhere(CatalogReads(reads, settings), datacenters, reads_of, settings),
+            CatalogWrites(writer, datacenters, settings),
             AgentEndpoints(agent, gossip, settings),
             LocalEndpoints(agent, reads.places, settings),
-            StatusReads(raft, settings),
+            StatusReads(raft, datacenters, settings),
             CoordinateReads(gossip, reader, settings),
-            DatacenterReads(gossip, settings),
+            DatacenterReads(datacenters, settings),
+            AutopilotEndpoints(autopilot or NoAutopilot(), settings),
             KeyringEndpoints(gossip, settings),
             RaftOperator(raft, settings),
             Metrics(settings),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -17,10 +17,11 @@ from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.answer import Answer, StreamedAnswer
 from rostra.gateway.ask import READ_PARAMETERS, Ask
-from rostra.gateway.catalog import CatalogReads
+from rostra.gateway.autopilot import AutopilotEndpoints, ConfigurationBody
 from rostra.gateway.coordinates import CoordinateReads
 from rostra.gateway.datacenters import DatacenterReads
 from rostra.gateway.dns_over_https import DnsOverHttps
+from rostra.gateway.elsewhere import Everywhere
 from rostra.gateway.keyring import KeyBody, KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.raft import RaftOperator
@@ -102,13 +103,14 @@ def allow(methods: Mapping[str, Route]) -> bytes:
 
 
 def build_table(
-    catalog: CatalogReads,
+    catalog: Everywhere,
     writes: CatalogWrites,
     agent: AgentEndpoints,
     local: LocalEndpoints,
     status: StatusReads,
     coordinates: CoordinateReads,
     datacenters: DatacenterReads,
+    autopilot: AutopilotEndpoints,
     keyring: KeyringEndpoints,
     raft: RaftOperator,
     metrics: Metrics,
@@ -118,17 +120,18 @@ def build_table(
     """What is served."""
     meta, near = ("node-meta",), ("near",)
     reads = [
-        Route("GET", "/v1/catalog/nodes", "Lists the nodes.", read=catalog.nodes, parameters=meta + near),
-        Route("GET", "/v1/catalog/services", "Lists the services with their tags.", catalog.services, catalog.services_read, meta),
-        Route("GET", "/v1/catalog/service/{service}", "Lists the instances of a service.", read=catalog.service,
+        Route("GET", "/v1/catalog/nodes", "Lists the nodes.", *both(catalog, "nodes"), parameters=meta + near),
+        Route("GET", "/v1/catalog/services", "Lists the services with their tags.", catalog.services, catalog.read("services_read"), meta),
+        Route("GET", "/v1/catalog/service/{service}", "Lists the instances of a service.", *both(catalog, "service"),
               parameters=("tag", *meta, *near, "cached")),
-        Route("GET", "/v1/catalog/node/{node}", "Shows a node with its services.", read=catalog.node),
-        Route("GET", "/v1/catalog/node-services/{node}", "Shows a node with a list of its services.", read=catalog.node_services),
-        Route("GET", "/v1/health/node/{node}", "Lists the checks of a node.", read=catalog.health_node),
-        Route("GET", "/v1/health/checks/{service}", "Lists the checks of a service.", read=catalog.health_checks, parameters=meta + near),
-        Route("GET", "/v1/health/service/{service}", "Lists the instances of a service with their checks.", read=catalog.health_service,
-              parameters=("passing", "tag", *meta, *near, "cached")),
-        Route("GET", "/v1/health/state/{state}", "Lists the checks in a state.", read=catalog.health_state, parameters=meta + near),
+        Route("GET", "/v1/catalog/node/{node}", "Shows a node with its services.", *both(catalog, "node")),
+        Route("GET", "/v1/catalog/node-services/{node}", "Shows a node with a list of its services.", *both(catalog, "node_services")),
+        Route("GET", "/v1/health/node/{node}", "Lists the checks of a node.", *both(catalog, "health_node")),
+        Route("GET", "/v1/health/checks/{service}", "Lists the checks of a service.", *both(catalog, "health_checks"),
+              parameters=meta + near),
+        Route("GET", "/v1/health/service/{service}", "Lists the instances of a service with their checks.", *both(catalog,
+              "health_service"), parameters=("passing", "tag", *meta, *near, "cached")),
+        Route("GET", "/v1/health/state/{state}", "Lists the checks in a state.", *both(catalog, "health_state"), parameters=meta + near),
     ]  # fmt: skip
     others = [
         Route("GET", "/", "Shows this page.", pages.front),
@@ -152,6 +155,12 @@ def build_table(
         Route("DELETE", "/v1/operator/raft/peer", "Removes a server from the Raft configuration.", raft.remove_peer,
               parameters=("dc", "id", "address")),
         Route("POST", "/v1/operator/raft/transfer-leader", "Hands leadership over.", raft.transfer_leader, parameters=("dc", "id")),
+        Route("GET", "/v1/operator/autopilot/configuration", "Shows how the servers are kept.", autopilot.configuration,
+              parameters=("dc",)),
+        Route("PUT", "/v1/operator/autopilot/configuration", "Changes how the servers are kept.", autopilot.set_configuration,
+              parameters=("dc", "cas"), body=ConfigurationBody),
+        Route("GET", "/v1/operator/autopilot/health", "Tells whether the servers are well.", autopilot.health, parameters=("dc",)),
+        Route("GET", "/v1/operator/autopilot/state", "Shows the servers as autopilot sees them.", autopilot.state, parameters=("dc",)),
         Route("GET", "/v1/status/leader", "Names the leader.", status.leader, parameters=("dc",)),
         Route("GET", "/v1/status/peers", "Names the servers.", status.peers, parameters=("dc",)),
         Route("GET", "/v1/agent/self", "Describes the agent.", agent.self),
@@ -185,6 +194,11 @@ def build_table(
         Route("PUT", "/v1/agent/check/update/{check}", "Sets a TTL check and its output.", local.check_update, body=TtlBody),
     ]  # fmt: skip
     return Table([*(_with_read_parameters(route) for route in reads), *others])
+
+
+def both(catalog: Everywhere, name: str) -> tuple[Handler, Reading]:
+    """A read of the own datacenter, and the way to others."""
+    return partial(catalog.handle, name), catalog.read(name)
 
 
 def _with_read_parameters(route: Route) -> Route:

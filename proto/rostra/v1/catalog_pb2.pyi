@@ -828,22 +828,310 @@ class ListDatacentersResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATACENTERS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def datacenters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """By median round trip, the own one first."""
+
+    @_builtins.property
+    def known(self) -> _containers.RepeatedCompositeFieldContainer[Global___Datacenter]:
+        """The same with their servers."""
 
     def __init__(
         self,
         *,
         datacenters: _abc.Iterable[_builtins.str] | None = ...,
+        known: _abc.Iterable[Global___Datacenter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datacenters", b"datacenters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datacenters", b"datacenters", "known", b"known"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDatacentersResponse: _TypeAlias = ListDatacentersResponse  # noqa: Y015
+
+@_typing.final
+class Datacenter(_message.Message):
+    """Datacenter is one that the WAN pool knows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """For example "dc2"."""
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """HOST:PORT of the port 8300 of each server that is alive, in order of name."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        servers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "servers", b"servers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Datacenter: _TypeAlias = Datacenter  # noqa: Y015
+
+@_typing.final
+class AutopilotConfiguration(_message.Message):
+    """AutopilotConfiguration says how the servers of a datacenter are kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLEANUP_DEAD_SERVERS_FIELD_NUMBER: _builtins.int
+    LAST_CONTACT_THRESHOLD_MS_FIELD_NUMBER: _builtins.int
+    MAX_TRAILING_LOGS_FIELD_NUMBER: _builtins.int
+    MIN_QUORUM_FIELD_NUMBER: _builtins.int
+    SERVER_STABILIZATION_TIME_MS_FIELD_NUMBER: _builtins.int
+    CREATE_INDEX_FIELD_NUMBER: _builtins.int
+    MODIFY_INDEX_FIELD_NUMBER: _builtins.int
+    cleanup_dead_servers: _builtins.bool
+    """Whether a server that failed is removed once enough others remain."""
+    last_contact_threshold_ms: _builtins.int
+    """Milliseconds without contact with the leader after which a server counts as unhealthy."""
+    max_trailing_logs: _builtins.int
+    """Log entries that a healthy server may be behind."""
+    min_quorum: _builtins.int
+    """Voters below which no failed server is removed."""
+    server_stabilization_time_ms: _builtins.int
+    """Milliseconds for which a new server must be healthy before it votes."""
+    create_index: _builtins.int
+    """Log index of the first write."""
+    modify_index: _builtins.int
+    """Log index of the last write."""
+    def __init__(
+        self,
+        *,
+        cleanup_dead_servers: _builtins.bool = ...,
+        last_contact_threshold_ms: _builtins.int = ...,
+        max_trailing_logs: _builtins.int = ...,
+        min_quorum: _builtins.int = ...,
+        server_stabilization_time_ms: _builtins.int = ...,
+        create_index: _builtins.int = ...,
+        modify_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cleanup_dead_servers", b"cleanup_dead_servers", "create_index", b"create_index", "last_contact_threshold_ms", b"last_contact_threshold_ms", "max_trailing_logs", b"max_trailing_logs", "min_quorum", b"min_quorum", "modify_index", b"modify_index", "server_stabilization_time_ms", b"server_stabilization_time_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutopilotConfiguration: _TypeAlias = AutopilotConfiguration  # noqa: Y015
+
+@_typing.final
+class AutopilotChange(_message.Message):
+    """AutopilotChange replaces the configuration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIGURATION_FIELD_NUMBER: _builtins.int
+    ONLY_AT_INDEX_FIELD_NUMBER: _builtins.int
+    only_at_index: _builtins.int
+    """Only if the configuration was last written at this index; absent: whatever it is."""
+    @_builtins.property
+    def configuration(self) -> Global___AutopilotConfiguration:
+        """All of it; its indexes are ignored."""
+
+    def __init__(
+        self,
+        *,
+        configuration: Global___AutopilotConfiguration | None = ...,
+        only_at_index: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_only_at_index", b"_only_at_index", "configuration", b"configuration", "only_at_index", b"only_at_index"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_only_at_index", b"_only_at_index", "configuration", b"configuration", "only_at_index", b"only_at_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__only_at_index: _TypeAlias = _typing.Literal["only_at_index"]  # noqa: Y015
+    _WhichOneofArgType__only_at_index: _TypeAlias = _typing.Literal["_only_at_index", b"_only_at_index"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__only_at_index) -> _WhichOneofReturnType__only_at_index | None: ...
+
+Global___AutopilotChange: _TypeAlias = AutopilotChange  # noqa: Y015
+
+@_typing.final
+class AutopilotServer(_message.Message):
+    """AutopilotServer is one server as the leader sees it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    SERF_STATUS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    LEADER_FIELD_NUMBER: _builtins.int
+    VOTER_FIELD_NUMBER: _builtins.int
+    LAST_CONTACT_MS_FIELD_NUMBER: _builtins.int
+    LAST_TERM_FIELD_NUMBER: _builtins.int
+    LAST_INDEX_FIELD_NUMBER: _builtins.int
+    HEALTHY_FIELD_NUMBER: _builtins.int
+    STABLE_SINCE_NS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Node ID."""
+    name: _builtins.str
+    """Node name."""
+    address: _builtins.str
+    """HOST:PORT of its port 8300."""
+    serf_status: _builtins.str
+    """Gossip's word: "alive", "leaving", "left", "failed"; "none" where it does not know the server."""
+    version: _builtins.str
+    """Its version."""
+    leader: _builtins.bool
+    """Whether it leads."""
+    voter: _builtins.bool
+    """Whether it votes."""
+    last_contact_ms: _builtins.int
+    """Milliseconds since the leader heard from it; absent: never."""
+    last_term: _builtins.int
+    """Term of the leader."""
+    last_index: _builtins.int
+    """Last log entry that it is known to have."""
+    healthy: _builtins.bool
+    """Whether all is well with it."""
+    stable_since_ns: _builtins.int
+    """When that last changed, nanoseconds since 1970; 0: not known."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        address: _builtins.str = ...,
+        serf_status: _builtins.str = ...,
+        version: _builtins.str = ...,
+        leader: _builtins.bool = ...,
+        voter: _builtins.bool = ...,
+        last_contact_ms: _builtins.int | None = ...,
+        last_term: _builtins.int = ...,
+        last_index: _builtins.int = ...,
+        healthy: _builtins.bool = ...,
+        stable_since_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_contact_ms", b"_last_contact_ms", "last_contact_ms", b"last_contact_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_contact_ms", b"_last_contact_ms", "address", b"address", "healthy", b"healthy", "id", b"id", "last_contact_ms", b"last_contact_ms", "last_index", b"last_index", "last_term", b"last_term", "leader", b"leader", "name", b"name", "serf_status", b"serf_status", "stable_since_ns", b"stable_since_ns", "version", b"version", "voter", b"voter"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__last_contact_ms: _TypeAlias = _typing.Literal["last_contact_ms"]  # noqa: Y015
+    _WhichOneofArgType__last_contact_ms: _TypeAlias = _typing.Literal["_last_contact_ms", b"_last_contact_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_contact_ms) -> _WhichOneofReturnType__last_contact_ms | None: ...
+
+Global___AutopilotServer: _TypeAlias = AutopilotServer  # noqa: Y015
+
+@_typing.final
+class GetAutopilotRequest(_message.Message):
+    """GetAutopilotRequest has no options."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> _common_pb2.RequestHeader:
+        """Datacenter, trace."""
+
+    def __init__(
+        self,
+        *,
+        header: _common_pb2.RequestHeader | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAutopilotRequest: _TypeAlias = GetAutopilotRequest  # noqa: Y015
+
+@_typing.final
+class GetAutopilotResponse(_message.Message):
+    """GetAutopilotResponse is the configuration and the state of the servers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONFIGURATION_FIELD_NUMBER: _builtins.int
+    SERVERS_FIELD_NUMBER: _builtins.int
+    FAILURE_TOLERANCE_FIELD_NUMBER: _builtins.int
+    failure_tolerance: _builtins.int
+    """Servers that may be lost without an outage."""
+    @_builtins.property
+    def configuration(self) -> Global___AutopilotConfiguration:
+        """As it is in effect."""
+
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___AutopilotServer]:
+        """In order of name."""
+
+    def __init__(
+        self,
+        *,
+        configuration: Global___AutopilotConfiguration | None = ...,
+        servers: _abc.Iterable[Global___AutopilotServer] | None = ...,
+        failure_tolerance: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configuration", b"configuration", "failure_tolerance", b"failure_tolerance", "servers", b"servers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAutopilotResponse: _TypeAlias = GetAutopilotResponse  # noqa: Y015
+
+@_typing.final
+class SetAutopilotRequest(_message.Message):
+    """SetAutopilotRequest changes the configuration."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> _common_pb2.RequestHeader:
+        """Datacenter, request ID."""
+
+    @_builtins.property
+    def change(self) -> Global___AutopilotChange:
+        """To what."""
+
+    def __init__(
+        self,
+        *,
+        header: _common_pb2.RequestHeader | None = ...,
+        change: Global___AutopilotChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAutopilotRequest: _TypeAlias = SetAutopilotRequest  # noqa: Y015
+
+@_typing.final
+class SetAutopilotResponse(_message.Message):
+    """SetAutopilotResponse says where it was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Log index."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAutopilotResponse: _TypeAlias = SetAutopilotResponse  # noqa: Y015
 
 @_typing.final
 class ListNodesRequest(_message.Message):

@@ -51,6 +51,16 @@ class CatalogServiceStub:
                 request_serializer=rostra_dot_v1_dot_catalog__pb2.ListDatacentersRequest.SerializeToString,
                 response_deserializer=rostra_dot_v1_dot_catalog__pb2.ListDatacentersResponse.FromString,
                 _registered_method=True)
+        self.GetAutopilot = channel.unary_unary(
+                '/rostra.v1.CatalogService/GetAutopilot',
+                request_serializer=rostra_dot_v1_dot_catalog__pb2.GetAutopilotRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_catalog__pb2.GetAutopilotResponse.FromString,
+                _registered_method=True)
+        self.SetAutopilot = channel.unary_unary(
+                '/rostra.v1.CatalogService/SetAutopilot',
+                request_serializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.FromString,
+                _registered_method=True)
         self.ListNodes = channel.unary_unary(
                 '/rostra.v1.CatalogService/ListNodes',
                 request_serializer=rostra_dot_v1_dot_catalog__pb2.ListNodesRequest.SerializeToString,
@@ -99,6 +109,20 @@ class CatalogServiceServicer:
 
     def ListDatacenters(self, request, context):
         """ListDatacenters returns the datacenters, nearest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAutopilot(self, request, context):
+        """GetAutopilot returns how the servers are kept, and how they are, as the leader sees it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAutopilot(self, request, context):
+        """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +180,16 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.ListDatacenters,
                     request_deserializer=rostra_dot_v1_dot_catalog__pb2.ListDatacentersRequest.FromString,
                     response_serializer=rostra_dot_v1_dot_catalog__pb2.ListDatacentersResponse.SerializeToString,
+            ),
+            'GetAutopilot': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAutopilot,
+                    request_deserializer=rostra_dot_v1_dot_catalog__pb2.GetAutopilotRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_catalog__pb2.GetAutopilotResponse.SerializeToString,
+            ),
+            'SetAutopilot': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAutopilot,
+                    request_deserializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.SerializeToString,
             ),
             'ListNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNodes,
@@ -266,6 +300,60 @@ class CatalogService:
             '/rostra.v1.CatalogService/ListDatacenters',
             rostra_dot_v1_dot_catalog__pb2.ListDatacentersRequest.SerializeToString,
             rostra_dot_v1_dot_catalog__pb2.ListDatacentersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAutopilot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.CatalogService/GetAutopilot',
+            rostra_dot_v1_dot_catalog__pb2.GetAutopilotRequest.SerializeToString,
+            rostra_dot_v1_dot_catalog__pb2.GetAutopilotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAutopilot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.CatalogService/SetAutopilot',
+            rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.SerializeToString,
+            rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.FromString,
             options,
             channel_credentials,
             insecure,

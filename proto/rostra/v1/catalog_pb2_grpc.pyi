@@ -41,6 +41,10 @@ class CatalogServiceStub:
     """Deregister removes a service with its checks, a check, or a node with everything on it."""
     ListDatacenters: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListDatacentersRequest, _catalog_pb2.ListDatacentersResponse]
     """ListDatacenters returns the datacenters, nearest first."""
+    GetAutopilot: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetAutopilotRequest, _catalog_pb2.GetAutopilotResponse]
+    """GetAutopilot returns how the servers are kept, and how they are, as the leader sees it."""
+    SetAutopilot: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetAutopilotRequest, _catalog_pb2.SetAutopilotResponse]
+    """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
     ListNodes: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListNodesRequest, _catalog_pb2.ListNodesResponse]
     """ListNodes returns the nodes in order of name."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]
@@ -65,6 +69,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """Deregister removes a service with its checks, a check, or a node with everything on it."""
     ListDatacenters: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListDatacentersRequest, _catalog_pb2.ListDatacentersResponse]  # type: ignore[assignment]
     """ListDatacenters returns the datacenters, nearest first."""
+    GetAutopilot: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetAutopilotRequest, _catalog_pb2.GetAutopilotResponse]  # type: ignore[assignment]
+    """GetAutopilot returns how the servers are kept, and how they are, as the leader sees it."""
+    SetAutopilot: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetAutopilotRequest, _catalog_pb2.SetAutopilotResponse]  # type: ignore[assignment]
+    """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
     ListNodes: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListNodesRequest, _catalog_pb2.ListNodesResponse]  # type: ignore[assignment]
     """ListNodes returns the nodes in order of name."""
     ListServices: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]  # type: ignore[assignment]
@@ -104,6 +112,22 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.ListDatacentersResponse, _abc.Awaitable[_catalog_pb2.ListDatacentersResponse]]:
         """ListDatacenters returns the datacenters, nearest first."""
+
+    @_abc_1.abstractmethod
+    def GetAutopilot(
+        self,
+        request: _catalog_pb2.GetAutopilotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.GetAutopilotResponse, _abc.Awaitable[_catalog_pb2.GetAutopilotResponse]]:
+        """GetAutopilot returns how the servers are kept, and how they are, as the leader sees it."""
+
+    @_abc_1.abstractmethod
+    def SetAutopilot(
+        self,
+        request: _catalog_pb2.SetAutopilotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.SetAutopilotResponse, _abc.Awaitable[_catalog_pb2.SetAutopilotResponse]]:
+        """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
 
     @_abc_1.abstractmethod
     def ListNodes(

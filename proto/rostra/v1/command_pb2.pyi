@@ -30,6 +30,7 @@ class Command(_message.Message):
     REGISTER_FIELD_NUMBER: _builtins.int
     DEREGISTER_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    AUTOPILOT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """Chosen by whoever first made the request; a repeated one gets the first one's result."""
     @_builtins.property
@@ -44,6 +45,10 @@ class Command(_message.Message):
     def group(self) -> Global___CommandGroup:
         """Several writes as one: all of them, or with the first that is refused none."""
 
+    @_builtins.property
+    def autopilot(self) -> _catalog_pb2.AutopilotChange:
+        """How the servers are kept."""
+
     def __init__(
         self,
         *,
@@ -51,12 +56,13 @@ class Command(_message.Message):
         register: _catalog_pb2.Registration | None = ...,
         deregister: _catalog_pb2.Deregistration | None = ...,
         group: Global___CommandGroup | None = ...,
+        autopilot: _catalog_pb2.AutopilotChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deregister", b"deregister", "group", b"group", "kind", b"kind", "register", b"register"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "deregister", b"deregister", "group", b"group", "kind", b"kind", "register", b"register"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deregister", b"deregister", "group", b"group", "kind", b"kind", "register", b"register", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "deregister", b"deregister", "group", b"group", "kind", b"kind", "register", b"register", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "deregister", "group"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "deregister", "group", "autopilot"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -127,6 +133,7 @@ class StateFrame(_message.Message):
     TOPIC_INDEX_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     TRAILER_FIELD_NUMBER: _builtins.int
+    AUTOPILOT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def preamble(self) -> Global___StatePreamble:
         """What follows."""
@@ -155,6 +162,10 @@ class StateFrame(_message.Message):
     def trailer(self) -> Global___StateTrailer:
         """The end, with what must add up."""
 
+    @_builtins.property
+    def autopilot(self) -> _catalog_pb2.AutopilotConfiguration:
+        """How the servers are kept, where that was ever written."""
+
     def __init__(
         self,
         *,
@@ -165,12 +176,13 @@ class StateFrame(_message.Message):
         topic_index: Global___TopicIndex | None = ...,
         result: Global___RememberedResult | None = ...,
         trailer: Global___StateTrailer | None = ...,
+        autopilot: _catalog_pb2.AutopilotConfiguration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "content", b"content", "node", b"node", "preamble", b"preamble", "result", b"result", "service", b"service", "topic_index", b"topic_index", "trailer", b"trailer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "check", b"check", "content", b"content", "node", b"node", "preamble", b"preamble", "result", b"result", "service", b"service", "topic_index", b"topic_index", "trailer", b"trailer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "content", b"content", "node", b"node", "preamble", b"preamble", "result", b"result", "service", b"service", "topic_index", b"topic_index", "trailer", b"trailer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "check", b"check", "content", b"content", "node", b"node", "preamble", b"preamble", "result", b"result", "service", b"service", "topic_index", b"topic_index", "trailer", b"trailer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["preamble", "node", "service", "check", "topic_index", "result", "trailer"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["preamble", "node", "service", "check", "topic_index", "result", "trailer", "autopilot"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 

@@ -24,25 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rostra/v1/common.proto\x12\trostra.v1\"<\n\x0cNodeIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\ndatacenter\x18\x03 \x01(\t\"|\n\x05Hello\x12\x14\n\x0cprotocol_min\x18\x01 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x02 \x01(\r\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12%\n\x04node\x18\x04 \x01(\x0b\x32\x17.rostra.v1.NodeIdentity\x12\x0c\n\x04role\x18\x05 \x01(\t\"`\n\rRequestHeader\x12\x12\n\ndatacenter\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"o\n\x0bReadOptions\x12+\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x16.rostra.v1.Consistency\x12\x12\n\nwait_index\x18\x02 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x03 \x01(\r\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"u\n\x08ReadMeta\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x14\n\x0cknown_leader\x18\x02 \x01(\x08\x12\x17\n\x0flast_contact_ms\x18\x03 \x01(\x04\x12+\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x16.rostra.v1.Consistency\"r\n\x0b\x45rrorDetail\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0e\n\x06leader\x18\x04 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\r\x12\r\n\x05tried\x18\x06 \x03(\t*v\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONSISTENCY_DEFAULT\x10\x01\x12\x1a\n\x16\x43ONSISTENCY_CONSISTENT\x10\x02\x12\x15\n\x11\x43ONSISTENCY_STALE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16rostra/v1/common.proto\x12\trostra.v1\"<\n\x0cNodeIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\ndatacenter\x18\x03 \x01(\t\"\x90\x01\n\x05Hello\x12\x14\n\x0cprotocol_min\x18\x01 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x02 \x01(\r\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12%\n\x04node\x18\x04 \x01(\x0b\x32\x17.rostra.v1.NodeIdentity\x12\x12\n\ndatacenter\x18\x06 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\"`\n\rRequestHeader\x12\x12\n\ndatacenter\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\x0c\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"o\n\x0bReadOptions\x12+\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x16.rostra.v1.Consistency\x12\x12\n\nwait_index\x18\x02 \x01(\x04\x12\x0f\n\x07wait_ms\x18\x03 \x01(\r\x12\x0e\n\x06\x66ilter\x18\x04 \x01(\t\"u\n\x08ReadMeta\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x14\n\x0cknown_leader\x18\x02 \x01(\x08\x12\x17\n\x0flast_contact_ms\x18\x03 \x01(\x04\x12+\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x16.rostra.v1.Consistency\"r\n\x0b\x45rrorDetail\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0e\n\x06leader\x18\x04 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x05 \x01(\r\x12\r\n\x05tried\x18\x06 \x03(\t*v\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONSISTENCY_DEFAULT\x10\x01\x12\x1a\n\x16\x43ONSISTENCY_CONSISTENT\x10\x02\x12\x15\n\x11\x43ONSISTENCY_STALE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rostra.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSISTENCY']._serialized_start=671
-  _globals['_CONSISTENCY']._serialized_end=789
+  _globals['_CONSISTENCY']._serialized_start=692
+  _globals['_CONSISTENCY']._serialized_end=810
   _globals['_NODEIDENTITY']._serialized_start=37
   _globals['_NODEIDENTITY']._serialized_end=97
-  _globals['_HELLO']._serialized_start=99
-  _globals['_HELLO']._serialized_end=223
-  _globals['_REQUESTHEADER']._serialized_start=225
-  _globals['_REQUESTHEADER']._serialized_end=321
-  _globals['_READOPTIONS']._serialized_start=323
-  _globals['_READOPTIONS']._serialized_end=434
-  _globals['_READMETA']._serialized_start=436
-  _globals['_READMETA']._serialized_end=553
-  _globals['_ERRORDETAIL']._serialized_start=555
-  _globals['_ERRORDETAIL']._serialized_end=669
+  _globals['_HELLO']._serialized_start=100
+  _globals['_HELLO']._serialized_end=244
+  _globals['_REQUESTHEADER']._serialized_start=246
+  _globals['_REQUESTHEADER']._serialized_end=342
+  _globals['_READOPTIONS']._serialized_start=344
+  _globals['_READOPTIONS']._serialized_end=455
+  _globals['_READMETA']._serialized_start=457
+  _globals['_READMETA']._serialized_end=574
+  _globals['_ERRORDETAIL']._serialized_start=576
+  _globals['_ERRORDETAIL']._serialized_end=690
 # @@protoc_insertion_point(module_scope)

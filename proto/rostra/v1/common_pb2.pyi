@@ -91,6 +91,7 @@ class Hello(_message.Message):
     PROTOCOL_MAX_FIELD_NUMBER: _builtins.int
     CLUSTER_ID_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
+    DATACENTER_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     protocol_min: _builtins.int
     """Lowest protocol version the sender speaks; 1 today."""
@@ -98,6 +99,8 @@ class Hello(_message.Message):
     """Highest protocol version the sender speaks."""
     cluster_id: _builtins.str
     """Cluster ID (UUID) that the sender belongs to; empty while it does not know one."""
+    datacenter: _builtins.str
+    """Datacenter that the stream is for; empty: that of the server that is asked, which hands on what is for another."""
     role: _builtins.str
     """The sender's role: "gossip", "consensus", "catalog", "dns", "gateway", "local", or "client" for anyone else."""
     @_builtins.property
@@ -111,11 +114,12 @@ class Hello(_message.Message):
         protocol_max: _builtins.int = ...,
         cluster_id: _builtins.str = ...,
         node: Global___NodeIdentity | None = ...,
+        datacenter: _builtins.str = ...,
         role: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "node", b"node", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id", "datacenter", b"datacenter", "node", b"node", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,7 +6,9 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rostra.agent.any_catalog import AnyCatalog
 from rostra.agent.control import Control
+from rostra.agent.datacenters import Datacenters
 from rostra.agent.folder import DataFolder
 from rostra.agent.process import Role
 from rostra.agent.wiring import Wiring
@@ -28,6 +30,8 @@ class Assembly:
     rng: random.Random = field(default_factory=random.Random)
     parts: list[Role] = field(default_factory=list)
     hub: Hub | None = None
+    catalogs: AnyCatalog | None = None
+    datacenters: Datacenters | None = None
 
     @property
     def path(self) -> Path | None:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from rostra.agent.any_catalog import AnyCatalog
 from rostra.agent.assembly import Assembly
+from rostra.agent.datacenters import Datacenters
 from rostra.agent.doors import bracketed, build_doors
 from rostra.agent.members import RaftByConsensus, RaftByGossip, ServersByGossip
 from rostra.agent.parts import FollowServers, ViewsPart
@@ -22,6 +24,7 @@ from rostra.clients.dns import DnsClient
 from rostra.config import Settings
 from rostra.config.durations import format_duration
 from rostra.config.settings import GossipTiming
+from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
 from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
@@ -38,6 +41,9 @@ from rostra.v1 import (
 )
 from rostra.version import VERSION
 from rostra.views.hub import Hub
+
+HEARTBEAT_S: Final = 0.1
+"""Raft's heartbeat interval at a multiplier of 1 (``rostra.consensus.timing``)."""
 
 
 def compose(assembly: Assembly) -> tuple[Sequence[Role], Sequence[ProcessDoor]]:
@@ -183,7 +189,6 @@ def _build_consensus(assembly: Assembly) -> None:
 
 
 def _build_catalog(assembly: Assembly) -> None:
-    from rostra.catalog.autopilot import AutopilotSettings
     from rostra.catalog.role import CatalogRole
 
     settings = assembly.settings.autopilot
@@ -193,12 +198,15 @@ def _build_catalog(assembly: Assembly) -> None:
         assembly.gossip(),
         observer=assembly.settings.roles.observer,
         hold_s=assembly.settings.server.rpc_hold_timeout_s,
-        autopilot=AutopilotSettings(
+        autopilot=AutopilotConfiguration(
             cleanup_dead_servers=settings.cleanup_dead_servers,
+            last_contact_threshold_s=settings.last_contact_threshold_s,
             max_trailing_logs=settings.max_trailing_logs,
             min_quorum=settings.min_quorum,
             server_stabilization_time_s=settings.server_stabilization_time_s,
         ),
+        heartbeat_s=0.0 if assembly.settings.dev else HEARTBEAT_S * assembly.settings.server.raft_multiplier,
+        connect_elsewhere=assembly.wiring.connect_elsewhere,
     )
     assembly.wiring.handlers.add(catalog_pb2_grpc.add_CatalogServiceServicer_to_server, role.servicer)
     assembly.wiring.handlers.add(catalog_stream_pb2_grpc.add_CatalogStreamServiceServicer_to_server, role.stream_servicer)
@@ -210,11 +218,24 @@ def _build_views(assembly: Assembly) -> None:
     settings = assembly.settings
     upstreams = assembly.wiring.catalogs()
     if settings.roles.catalog_by_gossip and not assembly.wiring.is_here("catalog"):
-        upstreams = servers = ServersByGossip(assembly.gossip(), assembly.identity, assembly.wiring.connector)
+        upstreams = servers = ServersByGossip(assembly.gossip(), assembly.identity, assembly.wiring.connector, _joins(settings))
         assembly.parts.append(FollowServers(servers))
     role = next(name for name in ("gateway", "dns", "local") if name in settings.roles.run)
-    assembly.hub = Hub(upstreams, assembly.identity, role=role, hold_s=settings.server.rpc_hold_timeout_s, rng=assembly.rng)
+
+    def make_hub(datacenter: str = "") -> Hub:
+        hold_s = settings.server.rpc_hold_timeout_s
+        return Hub(upstreams, assembly.identity, role=role, datacenter=datacenter, hold_s=hold_s, rng=assembly.rng)
+
+    assembly.hub = make_hub()
     assembly.parts.append(ViewsPart(assembly.hub))
+    assembly.catalogs = AnyCatalog(upstreams)
+    if role != "local":
+        assembly.datacenters = Datacenters(assembly.identity.datacenter, assembly.catalogs, make_hub)
+        assembly.parts.append(assembly.datacenters)
+
+
+def _joins(settings: Settings) -> Sequence[str]:
+    return tuple(dict.fromkeys((*settings.join.start_join, *settings.join.retry_join)))
 
 
 def _build_local(assembly: Assembly) -> None:
@@ -271,7 +292,7 @@ def _build_dns(assembly: Assembly) -> None:
         # A gateway whose dns is elsewhere answers DNS over gRPC and HTTPS only, so that the node's public doors are whole.
         return dns_settings(settings, datacenter=assembly.identity.datacenter, listens=wiring.is_here("dns"), tls=tls)
 
-    role = DnsRole(hub, settings_of(assembly.settings), source=assembly.rng)
+    role = DnsRole(hub, settings_of(assembly.settings), source=assembly.rng, datacenters=assembly.datacenters)
     assembly.control.reload_dns = lambda new: role.reload(settings_of(new))
     wiring.handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
@@ -287,7 +308,7 @@ def _build_gateway(assembly: Assembly) -> None:
     tls = server_context(https, protocols=("http/1.1",), ask_clients=https.settings.verify_incoming) if https is not None else None
     raft = (
         RaftByConsensus(ConsensusClient(wiring.channel("consensus")), hub)
-        if wiring.is_here("consensus") or wiring.addresses("consensus")
+        if identity.server and wiring.reaches("consensus")
         else RaftByGossip(assembly.gossip(), identity, wiring.connector, hub)
     )
     gateway_settings = GatewaySettings(
@@ -312,7 +333,8 @@ def _build_gateway(assembly: Assembly) -> None:
     if not wiring.is_here("dns"):
         _build_dns(assembly)
     agent, dns = AgentClient(wiring.channel("local")), DnsClient(wiring.in_process)
-    assembly.parts.append(GatewayRole(hub, hub, agent, assembly.gossip(), raft, dns, gateway_settings, tls))
+    gossip, datacenters, catalogs = assembly.gossip(), assembly.datacenters, assembly.catalogs
+    assembly.parts.append(GatewayRole(hub, hub, agent, gossip, raft, dns, gateway_settings, tls, datacenters, catalogs))
 
 
 _BUILDERS: Final = {

@@ -53,7 +53,7 @@ class Control:
         drain_s: float,
         consensus: Consensus | None = None,
     ) -> None:
-        """``consensus`` where it is in this process."""
+        """``consensus`` where this node is a server and it can be reached."""
         self.identity = identity
         self.version = VERSION
         self.config_json = config_json

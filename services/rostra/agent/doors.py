@@ -31,6 +31,7 @@ PUBLIC_SERVICES: Final = ("CatalogService", "CatalogStreamService", "AgentServic
 BETWEEN_AGENTS: Final = (
     "/rostra.v1.RaftService/*",
     "/rostra.v1.CatalogStreamService/*",
+    "/rostra.v1.CatalogService/*",
     "/rostra.v1.ConsensusService/Propose",
     "/rostra.v1.ConsensusService/GetStatus",
     "/rostra.v1.ConsensusService/GetConfiguration",
@@ -51,7 +52,7 @@ def build_doors(assembly: Assembly) -> list[ProcessDoor]:
         addresses = [f"{bracketed(host)}:{settings.ports.grpc}" for host in settings.addresses.grpc]
         doors.append(Door("gRPC port", addresses, *_public(wiring, here), _credentials(wiring.certificates.grpc)))
     if wiring.is_here("consensus") and settings.ports.server > 0:
-        served = wiring.handlers.only(BETWEEN_AGENTS)
+        served = _between_agents(wiring)
         address = f"{bracketed(settings.addresses.bind)}:{settings.ports.server}"
         doors.append(Door("server port", [address], served, here, _credentials(wiring.certificates.internal_rpc)))
     role_doors = [assembly.folder.socket(role) for role in settings.roles.run] if assembly.folder is not None else []
@@ -77,6 +78,15 @@ def _asking(part: Role) -> Callable[[], bool]:
 def bracketed(host: str) -> str:
     """An IPv6 address as it stands before a port."""
     return f"[{host}]" if ":" in host else host
+
+
+def _between_agents(wiring: Wiring) -> Handlers:
+    """What port 8300 shows. A catalog that runs apart is handed on to, so that client agents find one on every server."""
+    handlers = Handlers()
+    if not wiring.is_here("catalog") and wiring.addresses("catalog"):
+        handlers.merge(forward(SERVICES_OF["catalog"], wiring.channel("catalog")))
+    handlers.merge(wiring.handlers)
+    return handlers.only(BETWEEN_AGENTS)
 
 
 def _public(wiring: Wiring, here: Readiness) -> tuple[Handlers, Readiness]:

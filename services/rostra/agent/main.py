@@ -117,7 +117,7 @@ class _Agent:
             reread=self._reread,
             end=lambda: process.end(),
             drain_s=settings.server.leave_drain_time_s,
-            consensus=ConsensusClient(wiring.in_process) if wiring.is_here("consensus") else None,
+            consensus=ConsensusClient(wiring.channel("consensus")) if identity.server and wiring.reaches("consensus") else None,
         )
         parts, doors = compose(Assembly(settings, identity, wiring, control, folder))
         self._reload_local = control.reload_local

@@ -10,7 +10,7 @@ from rostra.clients.consensus import Configuration, ConsensusClient, RaftMember
 from rostra.errors import NoServers, RostraError, Unavailable, UnknownOutcome
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberStatus
-from rostra.model.servers import is_server
+from rostra.model.servers import is_server, server_address
 from rostra.rpc.channels import Connector
 from rostra.views.upstreams import Upstream
 
@@ -27,23 +27,24 @@ class MemberList(Protocol):
     ) -> tuple[Sequence[Member], bool]: ...
 
 
-def server_address(member: Member) -> str:
-    """HOST:PORT of a server's port 8300."""
-    host = f"[{member.address}]" if ":" in member.address else member.address
-    return f"{host}:{member.tags['port']}"
-
-
 class ServersByGossip:
     """A client's catalogs: the live servers that gossip shows (``rostra.views.upstreams.Upstreams``)."""
 
-    def __init__(self, gossip: MemberList, identity: Identity, connector: Connector) -> None:
+    def __init__(self, gossip: MemberList, identity: Identity, connector: Connector, joins: Sequence[str]) -> None:
+        """``joins``: the members through which this node was told to find the others."""
         self._gossip = gossip
         self._identity = identity
         self._connector = connector
+        self._joins = joins
         self._upstreams: dict[str, Upstream] = {}
+        self._last_known: Sequence[str] = ()
 
     def candidates(self) -> Sequence[Upstream]:
         return tuple(self._upstreams.values())
+
+    def sought(self) -> Sequence[str]:
+        """The servers that were last known; where there never was one, those to join."""
+        return self._last_known or self._joins
 
     async def run(self) -> None:
         """Follows the member list for ever."""
@@ -57,6 +58,7 @@ class ServersByGossip:
             await asyncio.sleep(POLL_S)
 
     def _follow(self, addresses: Sequence[str]) -> None:
+        self._last_known = addresses or self._last_known
         known, connect = self._upstreams, self._connector.connect
         self._upstreams = {address: known.get(address) or Upstream(address, connect(address)) for address in addresses}
 

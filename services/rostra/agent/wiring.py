@@ -24,6 +24,7 @@ class Wiring:
         self.connector = SecureConnector(certificates, Names.of(settings.identity.datacenter, settings.dns.domain))
         self.in_process = InProcessChannel(self.handlers)
         self._settings = settings
+        self._elsewhere: dict[str, SecureConnector] = {}
         self._channels: dict[tuple[str, bool], aio.Channel] = {}
 
     def is_here(self, role: str) -> bool:
@@ -34,6 +35,10 @@ class Wiring:
         """Where the role is, when it is not here."""
         found: tuple[str, ...] = getattr(self._settings.roles, role)
         return found
+
+    def reaches(self, role: str) -> bool:
+        """Whether the role is here or has an address."""
+        return self.is_here(role) or bool(self.addresses(role))
 
     def channel(self, role: str) -> aio.Channel:
         """To the role here, or to the first of its addresses; where it has none, calls fail as on a role that is not served."""
@@ -48,6 +53,12 @@ class Wiring:
             return FixedUpstreams([Upstream("in-process", self.in_process)])
         return FixedUpstreams([Upstream(address, self._to("catalog", address)) for address in self.addresses("catalog")])
 
+    def connect_elsewhere(self, address: str, datacenter: str) -> aio.Channel:
+        """To a server of another datacenter, whose certificate is made out to that one."""
+        if datacenter not in self._elsewhere:
+            self._elsewhere[datacenter] = SecureConnector(self.certificates, Names.of(datacenter, self._settings.dns.domain))
+        return self._elsewhere[datacenter].connect(address)
+
     def _to(self, role: str, address: str) -> aio.Channel:
         is_of_server = role in SERVER_ROLES
         if (address, is_of_server) not in self._channels:
@@ -57,7 +68,8 @@ class Wiring:
 
     async def close(self) -> None:
         """Closes every channel."""
-        await self.connector.close()
+        for connector in (self.connector, *self._elsewhere.values()):
+            await connector.close()
         await self.in_process.close()
         for channel in self._channels.values():
             await channel.close()

@@ -11,14 +11,17 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeAlias
 
+from rostra.catalog.server_health import Observation, ServerHealth
 from rostra.clients.consensus import Configuration, RaftMember
-from rostra.errors import RostraError
+from rostra.errors import NotLeader, RostraError
+from rostra.model.autopilot import AutopilotConfiguration, AutopilotState
 from rostra.model.members import Member, MemberStatus
-from rostra.model.servers import is_server
+from rostra.model.servers import is_server, server_address
 
 log = logging.getLogger("rostra.catalog")
 
@@ -29,15 +32,8 @@ RETURN_S: Final = 60.0
 """How long a server that was removed and is alive stays out: it is leaving, or an operator wanted it so for a moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class AutopilotSettings:
-    """Consul's ``autopilot`` keys, and how long Raft must not have heard a server before it is lost."""
-
-    cleanup_dead_servers: bool = True
-    max_trailing_logs: int = 250
-    min_quorum: int = 0
-    server_stabilization_time_s: float = 10.0
-    lost_after_s: float = 3.0
+LOST_AFTER_S: Final = 3.0
+"""How long Raft must not have heard a server before it is lost."""
 
 
 class ChangeKind(enum.Enum):
@@ -82,7 +78,7 @@ class Situation:
     now: float
 
 
-def decide(seen: Situation, settings: AutopilotSettings) -> Change | None:
+def decide(seen: Situation, settings: AutopilotConfiguration) -> Change | None:
     """The next change, if one is due."""
     members = seen.configuration.members
     learners = [member for member in members if not member.voter]
@@ -91,9 +87,9 @@ def decide(seen: Situation, settings: AutopilotSettings) -> Change | None:
             former = next((each for each in members if each.voter and each.node_id == learner.node_id), None)
             if former is None:
                 return Change(ChangeKind.PROMOTE, learner, "stable")
-            if _lost(former, settings):
+            if _lost(former):
                 return Change(ChangeKind.REMOVE, former, "its node has another store")
-    change = _found_by_gossip(seen, settings)
+    change = _found_by_gossip(seen)
     if change is not None:
         return change
     if not seen.settled or any(store_of(learner) in seen.stable_since for learner in learners):
@@ -101,36 +97,36 @@ def decide(seen: Situation, settings: AutopilotSettings) -> Change | None:
     return _removal(seen, settings)
 
 
-def _is_ready_to_vote(learner: RaftMember, seen: Situation, settings: AutopilotSettings) -> bool:
+def _is_ready_to_vote(learner: RaftMember, seen: Situation, settings: AutopilotConfiguration) -> bool:
     since = seen.stable_since.get(store_of(learner))
     behind = seen.last_index - (learner.match_index or 0)
     return since is not None and seen.now - since >= settings.server_stabilization_time_s and behind <= settings.max_trailing_logs
 
 
-def _found_by_gossip(seen: Situation, settings: AutopilotSettings) -> Change | None:
+def _found_by_gossip(seen: Situation) -> Change | None:
     """Whom gossip shows alive and Raft does not know, knows elsewhere, or does not hear."""
     for node_id, server in sorted(seen.servers.items()):
         if server.status is not MemberStatus.ALIVE:
             continue
         known = [member for member in seen.configuration.members if member.node_id == node_id]
-        address = address_of(server)
+        address = server_address(server)
         found = RaftMember(node_id, "", server.name, address, voter=False)
         if not known:
             if node_id not in seen.leaving:
                 return Change(ChangeKind.ADD, found, "found by gossip")
         elif len(known) == 1 and (known[0].address, known[0].node_name) != (address, server.name):
             return Change(ChangeKind.MOVE, replace(known[0], address=address, node_name=server.name), address)
-        elif len(known) == 1 and node_id != seen.configuration.leader_id and _lost(known[0], settings):
+        elif len(known) == 1 and node_id != seen.configuration.leader_id and _lost(known[0]):
             return Change(ChangeKind.LOOK, found, "gossip shows it alive, and raft does not hear it")
     return None
 
 
-def _removal(seen: Situation, settings: AutopilotSettings) -> Change | None:
+def _removal(seen: Situation, settings: AutopilotConfiguration) -> Change | None:
     members = seen.configuration.members
     voters = sum(member.voter for member in members)
     for member in members:
         server = seen.servers.get(member.node_id)
-        if server is None or member.node_id == seen.configuration.leader_id or not _lost(member, settings):
+        if server is None or member.node_id == seen.configuration.leader_id or not _lost(member):
             continue
         remaining = voters - member.voter
         if server.status is MemberStatus.LEFT and remaining >= 1:
@@ -141,14 +137,8 @@ def _removal(seen: Situation, settings: AutopilotSettings) -> Change | None:
     return None
 
 
-def _lost(member: RaftMember, settings: AutopilotSettings) -> bool:
-    return member.last_contact_ms is None or member.last_contact_ms > settings.lost_after_s * 1000
-
-
-def address_of(server: Member) -> str:
-    """HOST:PORT of a server's port 8300."""
-    host = f"[{server.address}]" if ":" in server.address else server.address
-    return f"{host}:{server.tags['port']}"
+def _lost(member: RaftMember) -> bool:
+    return member.last_contact_ms is None or member.last_contact_ms > LOST_AFTER_S * 1000
 
 
 class Consensus(Protocol):
@@ -194,15 +184,21 @@ class Autopilot:
         datacenter: str,
         members: Callable[[], tuple[Mapping[str, Member], bool]],
         leads: Callable[[], bool],
+        term: Callable[[], int],
         commit_index: Callable[[], int],
-        settings: AutopilotSettings,
+        settings: Callable[[], AutopilotConfiguration],
+        heartbeat_s: float,
     ) -> None:
+        """``heartbeat_s``: how long a server in good health may not be heard, where nothing is written."""
         self._consensus = consensus
         self._datacenter = datacenter
         self._members = members
         self._leads = leads
+        self._term = term
         self._commit_index = commit_index
         self._settings = settings
+        self._heartbeat_s = heartbeat_s
+        self._health = ServerHealth()
         self._stable_since: dict[Store, float] = {}
         self._departures = Departures()
         self._told = ""
@@ -216,19 +212,36 @@ class Autopilot:
                 self._tell(f"raft membership not changed: {error}")
             await asyncio.sleep(LOOK_S)
 
-    async def _look(self, now: float) -> None:
+    async def state(self) -> AutopilotState:
+        """How the servers are. Raises ``NotLeader`` on a server that does not lead."""
+        if not self._leads():
+            raise NotLeader
+        configuration = await self._consensus.get_configuration(timeout_s=1.0)
+        return self._report(configuration, self._servers()[0])
+
+    def _servers(self) -> tuple[Mapping[str, Member], bool]:
         listed, settled = self._members()
         servers = {
             member.tags["id"]: member for member in listed.values() if is_server(member.tags, self._datacenter) and member.tags.get("id")
         }
+        return servers, settled
+
+    def _report(self, configuration: Configuration, servers: Mapping[str, Member]) -> AutopilotState:
+        seen = Observation(configuration, servers, self._term(), self._commit_index(), self._heartbeat_s, time.time_ns())
+        return self._health.report(seen, self._settings())
+
+    async def _look(self, now: float) -> None:
+        servers, settled = self._servers()
         configuration = await self._consensus.get_configuration(timeout_s=1.0)
         leaving = self._departures.look(configuration, servers, now)
         if not self._leads():
             self._stable_since.clear()
+            self._health.forget()
             return
         self._follow(configuration, servers, now)
+        self._report(configuration, servers)
         seen = Situation(configuration, servers, self._stable_since, leaving, settled, self._commit_index(), now)
-        change = decide(seen, self._settings)
+        change = decide(seen, self._settings())
         if change is None:
             return
         self._tell(f"{change.kind.value}: {change.member.node_name} ({change.reason})")
@@ -246,7 +259,7 @@ class Autopilot:
         for member in configuration.members:
             server = servers.get(member.node_id)
             alive = server is not None and server.status is MemberStatus.ALIVE
-            if alive and not _lost(member, self._settings):
+            if alive and not _lost(member):
                 self._stable_since.setdefault(store_of(member), now)
             else:
                 self._stable_since.pop(store_of(member), None)

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from rostra.catalog import metrics
-from rostra.catalog.autopilot import Autopilot, AutopilotSettings
+from rostra.catalog.autopilot import Autopilot
+from rostra.catalog.autopilot_desk import AutopilotDesk
+from rostra.catalog.datacenters import ConnectElsewhere, Datacenters
 from rostra.catalog.driver import CatalogDriver
 from rostra.catalog.duties import Duties
 from rostra.catalog.leadership import LeadershipWatch
@@ -23,7 +25,9 @@ from rostra.catalog.writes import Writes
 from rostra.clients.consensus import ConsensusClient
 from rostra.clients.gossip import GossipClient
 from rostra.errors import NotReady
+from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.identity import Identity
+from rostra.rpc.channels import connect
 
 log = logging.getLogger("rostra.catalog")
 
@@ -45,9 +49,14 @@ class CatalogRole:
         *,
         observer: bool = False,
         hold_s: float = HOLD_S,
-        autopilot: AutopilotSettings | None = None,
+        autopilot: AutopilotConfiguration | None = None,
+        heartbeat_s: float = 0.0,
+        connect_elsewhere: ConnectElsewhere = lambda address, _datacenter: connect(address),
         rng: random.Random | None = None,
     ) -> None:
+        """``autopilot`` holds until it is first written; ``heartbeat_s`` is Raft's; ``connect_elsewhere`` makes the channels to other
+        servers, from an address and its datacenter."""
+        initial = autopilot or AutopilotConfiguration()
         rng = rng or random.Random()
         consensus = consensus.on_behalf_of(identity, self.name)
         self._observer = observer
@@ -62,11 +71,15 @@ class CatalogRole:
             identity.datacenter,
             lambda: (self.members.members, self.members.settled),
             lambda: self.leadership.current.is_leader,
+            lambda: self.leadership.current.term,
             lambda: self.leadership.commit_index or 0,
-            autopilot or AutopilotSettings(),
+            lambda: self.driver.state.autopilot or initial,
+            heartbeat_s,
         )
-        self.servicer = CatalogServicer(identity, self.driver, self.reads, self.writes, self.leadership)
-        self.stream_servicer = CatalogStreamServicer(identity, self.driver, self.reads, self.writes, self.leadership)
+        self.datacenters = Datacenters(identity, gossip, connect_elsewhere, rng)
+        self.autopilot_desk = AutopilotDesk(identity, self.autopilot, self.leadership, connect_elsewhere)
+        self.servicer = CatalogServicer(self.driver, self.reads, self.writes, self.leadership, self.datacenters, self.autopilot_desk)
+        self.stream_servicer = CatalogStreamServicer(identity, self.driver, self.reads, self.writes, self.leadership, self.datacenters)
 
     @property
     def ready(self) -> bool:
@@ -97,6 +110,8 @@ class CatalogRole:
         """Sends the watchers elsewhere."""
         self.stream_servicer.end_watches(NotReady("the catalog stops"))
         await asyncio.sleep(0)
+        await self.datacenters.close()
+        await self.autopilot_desk.close()
 
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         """The ``catalog`` group of ``rostra info``, and who leads, under Consul's names."""

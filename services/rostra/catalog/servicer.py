@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from rostra.catalog import queries
+from rostra.catalog.autopilot_desk import AutopilotDesk
+from rostra.catalog.datacenters import Datacenters, in_any_datacenter
 from rostra.catalog.driver import CatalogDriver
 from rostra.catalog.leadership import LeadershipWatch
 from rostra.catalog.reads import Reads
@@ -17,8 +19,9 @@ from rostra.errors import BadRequest, Unavailable, Unsupported
 from rostra.filters import CHECK, SERVICE, SUMMARY, Predicate, Schema, compile_filter, schemas_of
 from rostra.model.catalog import Command
 from rostra.model.consistency import Consistency
-from rostra.model.identity import Identity
 from rostra.model.proto import (
+    autopilot_change_from_proto,
+    autopilot_state_to_proto,
     check_to_proto,
     deregistration_from_proto,
     instance_to_proto,
@@ -44,31 +47,55 @@ Record = TypeVar("Record")
 class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     """Reads come from the driver's state, once ``reads`` says that it is fresh enough."""
 
-    def __init__(self, identity: Identity, driver: CatalogDriver, reads: Reads, writes: Writes, leadership: LeadershipWatch) -> None:
-        self._identity = identity
+    def __init__(
+        self,
+        driver: CatalogDriver,
+        reads: Reads,
+        writes: Writes,
+        leadership: LeadershipWatch,
+        datacenters: Datacenters,
+        autopilot: AutopilotDesk,
+    ) -> None:
+        self.datacenters = datacenters
+        self._autopilot = autopilot
         self._driver = driver
         self._reads = reads
         self._writes = writes
         self._leadership = leadership
-        self._schemas = schemas_of(identity.datacenter)
+        self._schemas = schemas_of(datacenters.own)
 
+    @in_any_datacenter
     async def Register(self, request: catalog_pb2.RegisterRequest, context: Any) -> catalog_pb2.RegisterResponse:
         index = await self._write(request.header, registration_from_proto(request.registration))
         return catalog_pb2.RegisterResponse(index=index)
 
+    @in_any_datacenter
     async def Deregister(self, request: catalog_pb2.DeregisterRequest, context: Any) -> catalog_pb2.DeregisterResponse:
         index = await self._write(request.header, deregistration_from_proto(request.deregistration))
         return catalog_pb2.DeregisterResponse(index=index)
 
     async def ListDatacenters(self, request: catalog_pb2.ListDatacentersRequest, context: Any) -> catalog_pb2.ListDatacentersResponse:
-        return catalog_pb2.ListDatacentersResponse(datacenters=[self._identity.datacenter])
+        found = await self.datacenters.list()
+        known = [catalog_pb2.Datacenter(name=each.name, servers=each.servers) for each in found]
+        return catalog_pb2.ListDatacentersResponse(datacenters=[each.name for each in found], known=known)
 
+    @in_any_datacenter
+    async def GetAutopilot(self, request: catalog_pb2.GetAutopilotRequest, context: Any) -> catalog_pb2.GetAutopilotResponse:
+        return autopilot_state_to_proto(await self._autopilot.state())
+
+    @in_any_datacenter
+    async def SetAutopilot(self, request: catalog_pb2.SetAutopilotRequest, context: Any) -> catalog_pb2.SetAutopilotResponse:
+        index = await self._write(request.header, autopilot_change_from_proto(request.change))
+        return catalog_pb2.SetAutopilotResponse(index=index)
+
+    @in_any_datacenter
     async def ListNodes(self, request: catalog_pb2.ListNodesRequest, context: Any) -> catalog_pb2.ListNodesResponse:
         wanted = _wanted(request.options, self._schemas.node)
         meta = await self._read(request.header, request.options, lambda: (NODES,))
         found = queries.nodes(self._state.store, request.node_meta)
         return catalog_pb2.ListNodesResponse(nodes=await _messages(found, node_to_proto, wanted), meta=meta)
 
+    @in_any_datacenter
     async def ListServices(self, request: catalog_pb2.ListServicesRequest, context: Any) -> catalog_pb2.ListServicesResponse:
         wanted = _wanted(request.options, SUMMARY)
         topics = (SERVICES, NODES) if request.node_meta else (SERVICES,)
@@ -76,6 +103,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         found = queries.services(self._state.store, request.node_meta)
         return catalog_pb2.ListServicesResponse(services=await _messages(found, summary_to_proto, wanted), meta=meta)
 
+    @in_any_datacenter
     async def ListServiceInstances(
         self, request: catalog_pb2.ListServiceInstancesRequest, context: Any
     ) -> catalog_pb2.ListServiceInstancesResponse:
@@ -92,6 +120,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         )
         return catalog_pb2.ListServiceInstancesResponse(instances=await _messages(found, instance_to_proto, wanted), meta=meta)
 
+    @in_any_datacenter
     async def ListNodeServices(self, request: catalog_pb2.ListNodeServicesRequest, context: Any) -> catalog_pb2.ListNodeServicesResponse:
         if not request.node:
             raise BadRequest("Missing node name", field="node")
@@ -114,6 +143,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             meta=meta,
         )
 
+    @in_any_datacenter
     async def ListChecks(self, request: catalog_pb2.ListChecksRequest, context: Any) -> catalog_pb2.ListChecksResponse:
         wanted = _wanted(request.options, CHECK)
         match request.WhichOneof("scope"):
@@ -142,7 +172,6 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         return self._driver.state
 
     async def _write(self, header: common_pb2.RequestHeader, command: Command) -> int:
-        self._check_datacenter(header)
         return await self._writes.write(command, request_id=header.request_id, timeout_s=_timeout_s(header))
 
     async def _read(
@@ -150,7 +179,6 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     ) -> common_pb2.ReadMeta:
         """Waits until the state is as fresh as asked and, for a blocking query, changed. Nothing is awaited after that: the
         caller reads the state that the meta is of."""
-        self._check_datacenter(header)
         consistency = Consistency(options.consistency or Consistency.DEFAULT.value)
         await self._reads.be_fresh(consistency, _timeout_s(header))
         if not self._driver.cluster_id:
@@ -175,10 +203,6 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         except TimeoutError:
             return False
         return True
-
-    def _check_datacenter(self, header: common_pb2.RequestHeader) -> None:
-        if header.datacenter not in ("", self._identity.datacenter):
-            raise Unavailable("No path to datacenter")
 
 
 def _timeout_s(header: common_pb2.RequestHeader) -> float | None:

@@ -18,6 +18,8 @@ from rostra.catalog.store import fold
 from rostra.errors import Conflict
 from rostra.model.catalog import HealthStatus
 from rostra.model.proto import (
+    autopilot_from_proto,
+    autopilot_to_proto,
     check_from_proto,
     check_to_proto,
     node_from_proto,
@@ -38,7 +40,7 @@ FRAMES_PER_STEP: Final = 64
 
 _LISTS: Final = (NODES, SERVICES, ANY_CHECKS, *(Topic(TopicKind.CHECKS, status.value) for status in HealthStatus))
 _LENGTH: Final = struct.Struct(">I")
-_ORDER: Final = ("preamble", "node", "service", "check", "topic_index", "result", "trailer")
+_ORDER: Final = ("preamble", "node", "service", "check", "topic_index", "autopilot", "result", "trailer")
 
 
 class Saver:
@@ -54,6 +56,7 @@ class Saver:
         self._checks = state.store.checks.capture()
         self._service_names = list(state.store.name_uses)
         self._live, self._gone = state.topics.capture()
+        self._autopilot = state.autopilot
         self._results = state.results.capture()
 
     def pieces(self) -> Iterator[bytes]:
@@ -93,6 +96,8 @@ class Saver:
             yield _topic_frame(topic, self._live[topic])
         for topic, index in self._gone.items():
             yield _topic_frame(topic, index)
+        if self._autopilot is not None:
+            yield command_pb2.StateFrame(autopilot=autopilot_to_proto(self._autopilot))
         for request_id, outcome in self._results.items():
             yield command_pb2.StateFrame(
                 result=command_pb2.RememberedResult(request_id=request_id, result=outcome_to_proto(outcome)),
@@ -184,6 +189,8 @@ class Loader:
                 note = frame.topic_index
                 self._require(note.kind in {kind.value for kind in TopicKind}, "a topic of an unknown kind")
                 self._notes.append((Topic(TopicKind(note.kind), note.name), note.index))
+            case "autopilot":
+                self._state.autopilot = autopilot_from_proto(frame.autopilot)
             case "result":
                 self._results.append((frame.result.request_id, outcome_from_proto(frame.result.result)))
             case "trailer":

@@ -16,6 +16,7 @@ from rostra.catalog.results import Outcome, Results
 from rostra.catalog.store import Store, Touched, fold
 from rostra.catalog.topic_indexes import TopicIndexes, is_list
 from rostra.errors import BadRequest, Conflict, RostraError
+from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration
 from rostra.model.catalog import (
     SERF_HEALTH,
     Check,
@@ -44,12 +45,14 @@ class Applied:
 
 
 class CatalogState:
-    """``applied_index``, ``applied_term`` and ``time_ns`` are of the last entry; ``time_ns`` is the only clock."""
+    """``autopilot`` is None until it is first written. ``applied_index``, ``applied_term`` and
+    ``time_ns`` are of the last entry; ``time_ns`` is the only clock."""
 
     def __init__(self) -> None:
         self.store = Store()
         self.results = Results()
         self.topics = TopicIndexes(self._lives)
+        self.autopilot: AutopilotConfiguration | None = None
         self.applied_index = 0
         self.applied_term = 0
         self.time_ns = 0
@@ -100,6 +103,8 @@ class CatalogState:
             case CommandGroup():
                 for part in command.commands:
                     self._do(part)
+            case AutopilotChange():
+                self._change_autopilot(command)
 
     def _register(self, registration: Registration) -> None:
         _require_name(registration.node.name, "Must provide node", "Node")
@@ -191,6 +196,14 @@ class CatalogState:
                 self.store.set_check(key, None)
         elif node in self.store.nodes:
             self._remove_node(node)
+
+    def _change_autopilot(self, change: AutopilotChange) -> None:
+        """Nothing can fail after it, so it needs no undoing."""
+        old = self.autopilot
+        if change.only_at_index is not None and change.only_at_index != (old.modify_index if old is not None else 0):
+            raise Conflict("the autopilot configuration was written meanwhile")
+        created = self.applied_index if old is None else old.create_index
+        self.autopilot = replace(change.configuration, create_index=created, modify_index=self.applied_index)
 
     def _remove_node(self, node: str) -> None:
         self._remove_checks(node, self.store.checks_on(node))

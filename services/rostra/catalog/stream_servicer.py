@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
 from rostra.catalog import metrics
+from rostra.catalog.datacenters import Datacenters
 from rostra.catalog.driver import CatalogDriver
 from rostra.catalog.leadership import LeadershipWatch
 from rostra.catalog.reads import Reads
 from rostra.catalog.writes import Writes
-from rostra.errors import BadRequest, Busy, NotReady, Resync, RostraError, Unavailable
+from rostra.errors import BadRequest, Busy, NoPath, NotReady, Resync, RostraError
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.identity import Identity
 from rostra.model.proto import command_from_proto, topic_from_proto
@@ -33,12 +35,21 @@ MAX_BARRIERS: Final = 64
 class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer):
     """``tell_contact`` and ``end_watches`` are for the role."""
 
-    def __init__(self, identity: Identity, driver: CatalogDriver, reads: Reads, writes: Writes, leadership: LeadershipWatch) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        driver: CatalogDriver,
+        reads: Reads,
+        writes: Writes,
+        leadership: LeadershipWatch,
+        datacenters: Datacenters,
+    ) -> None:
         self._identity = identity
         self._driver = driver
         self._reads = reads
         self._writes = writes
         self._leadership = leadership
+        self._datacenters = datacenters
         self._watches: set[_Watch] = set()
         self._was_fresh = False
 
@@ -58,7 +69,13 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
             watch.end(error)
 
     async def Write(self, request_iterator: Any, context: Any) -> AsyncIterator[catalog_stream_pb2.WriteResponse]:
-        await _welcome(request_iterator, self._driver.cluster_id)
+        opening = await _opening(request_iterator)
+        if self._datacenters.is_elsewhere(opening.hello.datacenter):
+            async with aclosing(self._datacenters.carry("Write", opening, request_iterator, opening.hello.datacenter)) as answers:
+                async for answer in answers:
+                    yield answer
+            return
+        check_hello(opening.hello, self._driver.cluster_id)
         yield catalog_stream_pb2.WriteResponse(hello=self._hello())
         results = _Results()
         async with Companions() as companions:
@@ -67,9 +84,15 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
                 yield catalog_stream_pb2.WriteResponse(results=catalog_stream_pb2.WriteResults(results=batch))
 
     async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[catalog_stream_pb2.WatchResponse]:
+        opening = await _opening(request_iterator)
+        if self._datacenters.is_elsewhere(opening.hello.datacenter):
+            async with aclosing(self._datacenters.carry("Watch", opening, request_iterator, opening.hello.datacenter)) as answers:
+                async for answer in answers:
+                    yield answer
+            return
         if not self._driver.is_caught_up(self._leadership.commit_index):
             raise NotReady("the catalog has not caught up with the log yet")
-        await _welcome(request_iterator, self._driver.cluster_id)
+        check_hello(opening.hello, self._driver.cluster_id)
         yield catalog_stream_pb2.WatchResponse(hello=self._hello())
         watch = _Watch()
         self._watches.add(watch)
@@ -179,7 +202,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
 
     def _check_datacenter(self, datacenter: str) -> None:
         if datacenter not in ("", self._identity.datacenter):
-            raise Unavailable("No path to datacenter")
+            raise NoPath
 
 
 class _Watch:
@@ -237,14 +260,15 @@ class _Results:
         return results
 
 
-async def _welcome(requests: Any, cluster_id: str) -> None:
+async def _opening(requests: Any) -> Any:
+    """The first message, a Hello."""
     try:
         first = await anext(requests)
     except StopAsyncIteration:
         raise BadRequest("the stream ended before it began", field="hello") from None
     if first.WhichOneof("content") != "hello":
         raise BadRequest("the first message of a stream is Hello", field="hello")
-    check_hello(first.hello, cluster_id)
+    return first
 
 
 def _topic(message: catalog_stream_pb2.Topic) -> Topic:

@@ -85,6 +85,10 @@ class Api:
             raise Unavailable(f"Error {doing}: {self._agent.url} answered with something else: is that Consul's HTTP API?")
         return answer
 
+    def set(self, path: str, doing: str, query: Query, body: object) -> bool:
+        """Asks for a change that depends on what is there; whether it was made."""
+        return self._answer("PUT", path, doing, query, json.dumps(body).encode()).strip() == b"true"
+
     def put(self, path: str, doing: str, query: Query | None = None, body: object = None) -> None:
         """Ask for a change; it is done, or this raises."""
         self.change("PUT", path, doing, query, body)

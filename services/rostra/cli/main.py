@@ -40,6 +40,9 @@ CLIENTS = {
     "maint": "Take a node or a service out of discovery, and back",
     "members": "List the members of the cluster",
     "monitor": "Show an agent's log as it is written",
+    "operator autopilot get-config": "Show how the servers are kept",
+    "operator autopilot set-config": "Change how the servers are kept",
+    "operator autopilot state": "Show the servers as autopilot sees them",
     "operator raft list-peers": "List the servers of the Raft configuration",
     "operator raft remove-peer": "Remove a server from the Raft configuration",
     "operator raft transfer-leader": "Have the leader hand over to another server",
@@ -137,8 +140,9 @@ def _run_server(name: str, arguments: Sequence[str], group: Sequence[str]) -> in
 def _no_command(words: Sequence[str], group: Sequence[str], *, asks_for_help: bool) -> int:
     """Show the commands of a group, or say that there is none of this name. Consul's exit codes: 1 in a group, else 127."""
     written = " ".join(words)
-    if any(command.startswith(f"{written} ") for command in group):
-        usage = f"Usage: rostra {written} <subcommand> [options]\n\n{_listed(group, COMMANDS)}"
+    below = [command for command in group if command.startswith(f"{written} ")]
+    if below:
+        usage = f"Usage: rostra {written} <subcommand> [options]\n\n{_listed(below, COMMANDS)}"
         print(usage, file=sys.stdout if asks_for_help else sys.stderr)
         return exits.OK if asks_for_help else exits.FAILED
     known = group or {command.split()[0] for command in (*COMMANDS, *SERVERS)}

@@ -11,6 +11,7 @@ from grpc import aio
 
 from rostra.clients.streams import milliseconds
 from rostra.errors import Unavailable
+from rostra.model.autopilot import AutopilotChange, AutopilotState
 from rostra.model.catalog import (
     Check,
     Deregistration,
@@ -23,6 +24,8 @@ from rostra.model.catalog import (
 )
 from rostra.model.consistency import Consistency
 from rostra.model.proto import (
+    autopilot_change_to_proto,
+    autopilot_state_from_proto,
     check_from_proto,
     deregistration_to_proto,
     instance_from_proto,
@@ -32,6 +35,7 @@ from rostra.model.proto import (
     status_to_proto,
     summary_from_proto,
 )
+from rostra.model.servers import Datacenter
 from rostra.rpc.status import error_from_rpc
 from rostra.v1 import catalog_pb2, common_pb2
 from rostra.v1.catalog_pb2_grpc import CatalogServiceStub
@@ -94,10 +98,21 @@ class CatalogClient:
         request = catalog_pb2.DeregisterRequest(header=self._header(request_id, timeout_s), deregistration=deregistration_to_proto(removal))
         return int((await _call(self._stub.Deregister(request, timeout=timeout_s))).index)
 
-    async def list_datacenters(self, timeout_s: float = TIMEOUT_S) -> Sequence[str]:
+    async def list_datacenters(self, timeout_s: float = TIMEOUT_S) -> Sequence[Datacenter]:
         """Nearest first."""
         answer = await _call(self._stub.ListDatacenters(catalog_pb2.ListDatacentersRequest(), timeout=timeout_s))
-        return list(answer.datacenters)
+        return [Datacenter(each.name, tuple(each.servers)) for each in answer.known]
+
+    async def get_autopilot(self, timeout_s: float = TIMEOUT_S) -> AutopilotState:
+        """How the servers are kept, and how they are, as the leader sees it."""
+        request = catalog_pb2.GetAutopilotRequest(header=self._header(b"", timeout_s))
+        return autopilot_state_from_proto(await _call(self._stub.GetAutopilot(request, timeout=timeout_s)))
+
+    async def set_autopilot(self, change: AutopilotChange, *, request_id: bytes = b"", timeout_s: float = TIMEOUT_S) -> int:
+        """The log index of the write; raises ``Conflict`` where it was written meanwhile."""
+        header = self._header(request_id, timeout_s)
+        request = catalog_pb2.SetAutopilotRequest(header=header, change=autopilot_change_to_proto(change))
+        return int((await _call(self._stub.SetAutopilot(request, timeout=timeout_s))).index)
 
     async def list_nodes(
         self, options: ReadOptions = DEFAULT, *, node_meta: Mapping[str, str] = NOTHING, timeout_s: float = TIMEOUT_S

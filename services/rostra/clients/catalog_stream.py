@@ -72,11 +72,11 @@ def prepare_write(command: Command, request_id: bytes) -> PreparedWrite:
 
 
 class CatalogStreamClient:
-    """``role`` is the caller's; the channel stays the caller's to close."""
+    """``role`` is the caller's; the channel stays the caller's to close. The catalog hands on what is for another ``datacenter``."""
 
-    def __init__(self, channel: aio.Channel, identity: Identity, role: str) -> None:
+    def __init__(self, channel: aio.Channel, identity: Identity, role: str, datacenter: str = "") -> None:
         self._stub = CatalogStreamServiceStub(channel)
-        self._hello = make_hello(identity, role)
+        self._hello = make_hello(identity, role, datacenter=datacenter)
 
     def watch(self) -> WatchStream:
         """A Watch stream, opened by entering it."""

@@ -18,8 +18,9 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 """What each role cannot do without."""
 
-WANTS: Mapping[str, tuple[str, ...]] = {"dns": ("gossip",)}
-"""What a role asks of others when it can: which node it is on. Alone on an edge it is named by its configuration."""
+WANTS: Mapping[str, tuple[str, ...]] = {"dns": ("gossip",), "consensus": ("catalog",), "local": ("consensus",)}
+"""What a role asks of others when it can. dns: which node it is on; alone on an edge it is named by its configuration. consensus: the
+catalog that client agents reach through its port 8300. local: to leave Raft in good order, where the node is a server."""
 
 CLIENT_ROLES = ("gossip", "dns", "gateway", "local")
 SERVER_ROLES = frozenset({"consensus", "catalog"})
@@ -59,6 +60,7 @@ def settle_upstreams(merged: Merged, role: str | None, findings: Findings) -> bo
         for upstream in NEEDS[name]:
             if upstream not in here:
                 needed.setdefault(upstream, name)
+    _settle_wants(merged, here)
     is_client_agent = role is None and not merged.values["server"]
     by_gossip = is_client_agent and "catalog" in needed and not merged.values["upstreams.catalog"]
     by_gossip = by_gossip and ("gossip" in here or "gossip" in needed or bool(merged.values["upstreams.gossip"]))
@@ -72,7 +74,6 @@ def settle_upstreams(merged: Merged, role: str | None, findings: Findings) -> bo
         elif "data_dir" not in findings.bad_paths:
             findings.problem(f"-{upstream}", f"the role {name} needs {upstream}, which does not run in this process: give its address with "
                              f"-{upstream}, or -data-dir where its socket is")  # fmt: skip
-    _settle_wants(merged, here)
     return by_gossip
 
 

@@ -18,9 +18,10 @@ from rostra.dns.answer import Answer, ErrorCode, ExtendedError, World
 from rostra.dns.answers import answer_request
 from rostra.dns.glance import Glance, Ground, Lacking, Look
 from rostra.dns.message import allowance_of, fit
+from rostra.dns.names import datacenter_of
 from rostra.dns.settings import DnsSettings
 from rostra.dns.wire import HEADER, QR, RD, TC, Rcode, Request, Transport, parse_request
-from rostra.dns.zone import Zone
+from rostra.dns.zone import Zone, find_zone
 
 ROTATION: Final = 64
 RENEWAL: Final = 17
@@ -37,8 +38,15 @@ class Outside:
     answer: Answer
 
 
-Outcome: TypeAlias = bytes | Lacking | Outside | None
-"""The answer; what it lacks; what is left for a recursor; None: no answer is due, the message is dropped."""
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A name in another datacenter that is known: it is answered from views of that one."""
+
+    datacenter: str
+
+
+Outcome: TypeAlias = bytes | Lacking | Outside | Elsewhere | None
+"""The answer; what it lacks; what is left for a recursor; where it is known; None: no answer is due, the message is dropped."""
 
 
 class _Finished:
@@ -102,8 +110,10 @@ class _Store:
 class Core:
     """Answers messages from views. ``recursion`` says, with each, whether its client may use recursors."""
 
-    def __init__(self, settings: DnsSettings, source: random.Random) -> None:
+    def __init__(self, settings: DnsSettings, source: random.Random, knows: Callable[[str], bool] = lambda _datacenter: False) -> None:
+        """``knows``: whether another datacenter of that name can be reached."""
         self.settings = settings
+        self._knows = knows
         self._source = source
         domains = [settings.domain] + ([settings.alt_domain] if settings.alt_domain.strip(".") else [])
         self._zones = tuple(Zone(domain, settings) for domain in domains)
@@ -134,6 +144,9 @@ class Core:
         fault = self._fault(request)
         if fault is not None:
             return self._fit(request, Answer(fault, authoritative=False), transport, recursion)
+        datacenter = self._datacenter_of(request)
+        if datacenter and self._knows(datacenter):
+            return Elsewhere(datacenter)
         glance = Glance(look)
         try:
             answer = answer_request(request, World(self.settings, self._zones, self._source, glance))
@@ -144,7 +157,7 @@ class Core:
         if answer.outside is not None and recursion and request.recursion_desired:
             return Outside(request, answer.outside, answer)
         response = self._fit(request, answer, transport, recursion)
-        if answer.lasting and len(key) <= _MAX_KEY:
+        if answer.lasting and not datacenter and len(key) <= _MAX_KEY:
             compose = partial(self._compose, request, answer, transport, recursion) if len(answer.choices) > 1 else None
             self._store.put(key, _Finished(tuple(glance.grounds), response[2:], compose))
         return response
@@ -166,6 +179,14 @@ class Core:
         if request is None or request.fault is not Rcode.NOERROR:
             return None
         return HEADER.pack(request.id, QR | TC | request.flags & RD, 1, 0, 0, 0) + request.question
+
+    def _datacenter_of(self, request: Request) -> str:
+        """The other datacenter that the name is in, known or not; empty where it is in none."""
+        zone = find_zone(self._zones, request.labels)
+        if zone is None:
+            return ""
+        datacenter = datacenter_of(request.labels[: len(request.labels) - len(zone.labels)])
+        return datacenter if datacenter != self.settings.datacenter.lower() else ""
 
     def _fault(self, request: Request) -> Rcode | None:
         if request.fault is not Rcode.NOERROR:

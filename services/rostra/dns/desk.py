@@ -10,7 +10,7 @@ from typing import Final
 
 from rostra.dns import metrics
 from rostra.dns.answer import ErrorCode, ExtendedError
-from rostra.dns.core import Core, Outcome, Outside
+from rostra.dns.core import Core, Elsewhere, Outcome, Outside
 from rostra.dns.freshness import Freshness
 from rostra.dns.glance import Lacking, Look
 from rostra.dns.rate_limit import RateLimit
@@ -32,7 +32,9 @@ _log = logging.getLogger("rostra.dns")
 class Desk:
     """Answers messages. ``tasks`` is set by the role while it runs; without it, what cannot be answered at once is dropped."""
 
-    def __init__(self, core: Core, reader: Reader, recursion: Recursion) -> None:
+    def __init__(self, core: Core, reader: Reader, recursion: Recursion, elsewhere: Callable[[str], Desk] | None = None) -> None:
+        """``elsewhere`` gives the desk of another datacenter; raises ``NoPath``."""
+        self._elsewhere = elsewhere
         self.tasks: asyncio.TaskGroup | None = None
         self.pending = 0
         self.freshness = Freshness(reader, time.monotonic)
@@ -84,7 +86,7 @@ class Desk:
         if done is not None:
             done()
 
-    async def finish(self, outcome: Lacking | Outside, message: bytes, transport: Transport, client: str) -> bytes | None:
+    async def finish(self, outcome: Lacking | Outside | Elsewhere, message: bytes, transport: Transport, client: str) -> bytes | None:
         """Gets what is lacking until there is an answer."""
         try:
             response = await self._finish(outcome, message, transport, client)
@@ -103,6 +105,8 @@ class Desk:
                     except RostraError as error:
                         return self._fail(message, transport, _reason(error), client)
                     outcome = self._respond(message, transport, self._with(here), client)
+                case Elsewhere():
+                    return await self._hand_on(outcome.datacenter, message, transport, client)
                 case Outside():
                     answer = await self._recursion.complete(outcome)
                     return self.core.complete(outcome, answer, transport)
@@ -110,6 +114,15 @@ class Desk:
                     return outcome
         reason = ExtendedError(ErrorCode.NOT_READY, "the catalog changes faster than it can be read")
         return self._fail(message, transport, reason, client)
+
+    async def _hand_on(self, datacenter: str, message: bytes, transport: Transport, client: str) -> bytes | None:
+        assert self._elsewhere is not None, "a core that knows other datacenters needs their desks"
+        try:
+            desk = self._elsewhere(datacenter)
+        except RostraError as error:
+            return self._fail(message, transport, _reason(error), client)
+        outcome = desk._respond(message, transport, desk._look if desk._may_be_stale() else _nothing, client)
+        return await desk._finish(outcome, message, transport, client)
 
     def _respond(self, message: bytes, transport: Transport, look: Look, client: str, *, epoch: int = 0, alone: bool = True) -> Outcome:
         try:

@@ -121,6 +121,24 @@ def read_form(labels: tuple[bytes, ...], datacenter: str) -> Form:
     raise AssertionError(words)
 
 
+def datacenter_of(labels: tuple[bytes, ...]) -> str:
+    """The datacenter that ``labels``, those under the domain, name; empty where they name none."""
+    try:
+        words = tuple(label.decode() for label in labels)
+    except UnicodeDecodeError:
+        return ""
+    match words:
+        case () | ("ns",) | ("dc",):
+            return ""
+        case (*_, kind) if kind in KINDS or kind in _NOT_SERVED or _is_underscored(words):
+            return ""
+        case (*_, "addr", _) | (*_, "addr", _, "dc"):
+            return ""  # an address is the same wherever it is
+        case (*_, named, "dc") | (*_, named):
+            return named
+    raise AssertionError(words)
+
+
 def _in_datacenter(words: tuple[str, ...], named: str, datacenter: str) -> Form:
     if words and words[-1] == "addr":
         # An address is the same wherever it is.

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import replace
+from typing import Final, Protocol
 
 from rostra.dns.core import Core
 from rostra.dns.desk import Desk
@@ -25,15 +26,32 @@ _RETRY_S: Final = 0.5
 _log = logging.getLogger("rostra.dns")
 
 
+class Datacenters(Protocol):
+    """The other datacenters."""
+
+    def knows(self, datacenter: str) -> bool:
+        """Whether one of that name can be reached."""
+        ...
+
+    def reach(self, datacenter: str) -> Reader:
+        """Raises ``NoPath``."""
+        ...
+
+
 class DnsRole:
     """Answers on every address of the settings, and by ``servicer`` over gRPC."""
 
     name: Final = "dns"
 
-    def __init__(self, reader: Reader, settings: DnsSettings, *, source: random.Random | None = None) -> None:
+    def __init__(
+        self, reader: Reader, settings: DnsSettings, *, source: random.Random | None = None, datacenters: Datacenters | None = None
+    ) -> None:
         self._reader = reader
         self._source = source or random.Random()
-        self._desk = Desk(Core(settings, self._source), reader, make_recursion(settings, self._source))
+        self._datacenters = datacenters
+        self._settings = settings
+        self._desks: dict[str, tuple[Reader, Desk]] = {}
+        self._desk = Desk(self._core(settings), reader, make_recursion(settings, self._source), self._elsewhere)
         self._driver = Driver(self._desk)
         self.servicer = DnsServicer(self._desk)
 
@@ -72,10 +90,26 @@ class DnsRole:
 
     def reload(self, settings: DnsSettings) -> None:
         """Takes what may change while running: everything but addresses, port and connection limits."""
-        self._desk.configure(Core(settings, self._source), make_recursion(settings, self._source))
+        self._settings = settings
+        self._desks.clear()
+        self._desk.configure(self._core(settings), make_recursion(settings, self._source))
 
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         return {"dns": {"ready": str(self.ready).lower(), "pending": str(self._desk.pending)}}
+
+    def _core(self, settings: DnsSettings) -> Core:
+        return Core(settings, self._source, self._datacenters.knows) if self._datacenters is not None else Core(settings, self._source)
+
+    def _elsewhere(self, datacenter: str) -> Desk:
+        """Answers from the views of another datacenter. Raises ``NoPath``."""
+        assert self._datacenters is not None
+        reader = self._datacenters.reach(datacenter)
+        found = self._desks.get(datacenter)
+        if found is None or found[0] is not reader:
+            settings = replace(self._settings, datacenter=datacenter)
+            desk = Desk(Core(settings, self._source), reader, make_recursion(settings, self._source))
+            found = self._desks[datacenter] = (reader, desk)
+        return found[1]
 
     async def _keep_lists(self) -> None:
         """Asks for the lists before the first question does, and until they come; the hub keeps them from then on."""

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from rostra.model.autopilot import AutopilotChange
+
 SERF_HEALTH: Final = "serfHealth"
 """Check ID of the check that gossip drives on every member's node."""
 
@@ -187,4 +189,4 @@ class CommandGroup:
     commands: tuple[Registration | Deregistration, ...]
 
 
-Command: TypeAlias = Registration | Deregistration | CommandGroup
+Command: TypeAlias = Registration | Deregistration | CommandGroup | AutopilotChange

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rostra.errors import BadRequest
+from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration, AutopilotServer, AutopilotState
 from rostra.model.catalog import (
     Check,
     CheckDefinition,
@@ -243,6 +244,8 @@ def command_to_proto(command: Command, request_id: bytes = b"") -> command_pb2.C
         case CommandGroup():
             group = command_pb2.CommandGroup(commands=[command_to_proto(part) for part in command.commands])
             return command_pb2.Command(request_id=request_id, group=group)
+        case AutopilotChange():
+            return command_pb2.Command(request_id=request_id, autopilot=autopilot_change_to_proto(command))
 
 
 def command_from_proto(message: command_pb2.Command) -> Command:
@@ -254,15 +257,79 @@ def command_from_proto(message: command_pb2.Command) -> Command:
             return deregistration_from_proto(message.deregister)
         case "group":
             parts = tuple(command_from_proto(part) for part in message.group.commands)
-            return CommandGroup(tuple(_not_a_group(part) for part in parts))
+            return CommandGroup(tuple(_of_a_group(part) for part in parts))
+        case "autopilot":
+            return autopilot_change_from_proto(message.autopilot)
         case _:
             raise BadRequest("command.kind is not one that this version knows", field="command.kind")
 
 
-def _not_a_group(command: Command) -> Registration | Deregistration:
-    if isinstance(command, CommandGroup):
-        raise BadRequest("command.group holds a group", field="command.group")
-    return command
+def _of_a_group(command: Command) -> Registration | Deregistration:
+    if isinstance(command, Registration | Deregistration):
+        return command
+    raise BadRequest("command.group holds what is neither a registration nor a deregistration", field="command.group")
+
+
+def autopilot_to_proto(settings: AutopilotConfiguration) -> catalog_pb2.AutopilotConfiguration:
+    """Durations go in whole milliseconds."""
+    return catalog_pb2.AutopilotConfiguration(
+        cleanup_dead_servers=settings.cleanup_dead_servers,
+        last_contact_threshold_ms=round(settings.last_contact_threshold_s * 1000),
+        max_trailing_logs=settings.max_trailing_logs,
+        min_quorum=settings.min_quorum,
+        server_stabilization_time_ms=round(settings.server_stabilization_time_s * 1000),
+        create_index=settings.create_index,
+        modify_index=settings.modify_index,
+    )
+
+
+def autopilot_from_proto(message: catalog_pb2.AutopilotConfiguration) -> AutopilotConfiguration:
+    return AutopilotConfiguration(
+        cleanup_dead_servers=message.cleanup_dead_servers,
+        last_contact_threshold_s=message.last_contact_threshold_ms / 1000,
+        max_trailing_logs=message.max_trailing_logs,
+        min_quorum=message.min_quorum,
+        server_stabilization_time_s=message.server_stabilization_time_ms / 1000,
+        create_index=message.create_index,
+        modify_index=message.modify_index,
+    )
+
+
+def autopilot_change_to_proto(change: AutopilotChange) -> catalog_pb2.AutopilotChange:
+    return catalog_pb2.AutopilotChange(configuration=autopilot_to_proto(change.configuration), only_at_index=change.only_at_index)
+
+
+def autopilot_change_from_proto(message: catalog_pb2.AutopilotChange) -> AutopilotChange:
+    if not message.HasField("configuration"):
+        raise BadRequest("change.configuration is required", field="change.configuration")
+    only_at_index = message.only_at_index if message.HasField("only_at_index") else None
+    return AutopilotChange(autopilot_from_proto(message.configuration), only_at_index)
+
+
+_SERVER_FIELDS = (
+    "id", "name", "address", "serf_status", "version", "leader", "voter", "last_term", "last_index", "healthy", "stable_since_ns",
+)  # fmt: skip
+
+
+def autopilot_state_to_proto(state: AutopilotState) -> catalog_pb2.GetAutopilotResponse:
+    servers = [
+        catalog_pb2.AutopilotServer(**{name: getattr(server, name) for name in _SERVER_FIELDS}, last_contact_ms=server.last_contact_ms)
+        for server in state.servers
+    ]
+    return catalog_pb2.GetAutopilotResponse(
+        configuration=autopilot_to_proto(state.configuration), servers=servers, failure_tolerance=state.failure_tolerance
+    )
+
+
+def autopilot_state_from_proto(message: catalog_pb2.GetAutopilotResponse) -> AutopilotState:
+    servers = [
+        AutopilotServer(
+            **{name: getattr(server, name) for name in _SERVER_FIELDS},
+            last_contact_ms=server.last_contact_ms if server.HasField("last_contact_ms") else None,
+        )
+        for server in message.servers
+    ]
+    return AutopilotState(autopilot_from_proto(message.configuration), servers, message.failure_tolerance)
 
 
 def topic_to_proto(topic: Topic) -> catalog_stream_pb2.Topic:

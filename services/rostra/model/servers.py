@@ -5,14 +5,30 @@ The tags are rostra's own (DESIGN section 1), so that a real Consul never takes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from rostra.model.catalog import CONSUL_SERVICE, Service
+from rostra.model.members import Member
 
 ROLE_TAG: Final = "role"
 SERVER_ROLE: Final = "rostra"
 CLIENT_ROLE: Final = "rostra-client"
+
+
+@dataclass(frozen=True, slots=True)
+class Datacenter:
+    """One that the WAN pool knows. ``servers``: ``HOST:PORT`` of the port 8300 of each that is alive."""
+
+    name: str
+    servers: Sequence[str] = ()
+
+
+def server_address(member: Member) -> str:
+    """HOST:PORT of a server's port 8300."""
+    host = f"[{member.address}]" if ":" in member.address else member.address
+    return f"{host}:{member.tags['port']}"
 
 
 def is_server(tags: Mapping[str, str], datacenter: str) -> bool:

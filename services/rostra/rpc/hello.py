@@ -12,10 +12,12 @@ PROTOCOL_MIN: Final = 1
 PROTOCOL_MAX: Final = 1
 
 
-def make_hello(identity: Identity, role: str, cluster_id: str = "") -> common_pb2.Hello:
-    """The first message of a stream. ``cluster_id`` stays empty where the sender knows none."""
+def make_hello(identity: Identity, role: str, cluster_id: str = "", datacenter: str = "") -> common_pb2.Hello:
+    """The first message of a stream. ``cluster_id`` stays empty where the sender knows none; ``datacenter``: for which the stream is."""
     node = common_pb2.NodeIdentity(name=identity.name, id=identity.id, datacenter=identity.datacenter)
-    return common_pb2.Hello(protocol_min=PROTOCOL_MIN, protocol_max=PROTOCOL_MAX, cluster_id=cluster_id, node=node, role=role)
+    return common_pb2.Hello(
+        protocol_min=PROTOCOL_MIN, protocol_max=PROTOCOL_MAX, cluster_id=cluster_id, node=node, role=role, datacenter=datacenter
+    )
 
 
 def check_hello(hello: common_pb2.Hello, cluster_id: str = "") -> None:

@@ -81,7 +81,7 @@ def error_from_detail(detail: common_pb2.ErrorDetail) -> errors.RostraError:
             return errors.NoLeader(detail.message)
         case "NoServers":
             return errors.NoServers(detail.tried)
-        case "NotFound" | "Conflict" | "NotReady" | "UnknownOutcome" | "Resync" | "Timeout" | "Unsupported":
+        case "NotFound" | "Conflict" | "NoPath" | "NotReady" | "UnknownOutcome" | "Resync" | "Timeout" | "Unsupported":
             kind: type[errors.RostraError] = getattr(errors, detail.kind)
             return kind(detail.message)
         case _:

@@ -58,7 +58,7 @@ CATCH_UP_S: Final = 0.050
 
 
 class Hub:
-    """Implements ``BarrierReader`` and ``Writer``. ``role`` is what it calls itself to catalogs."""
+    """Implements ``BarrierReader`` and ``Writer``. ``role`` is what it calls itself to catalogs; they hand on to another ``datacenter``."""
 
     def __init__(
         self,
@@ -66,12 +66,13 @@ class Hub:
         identity: Identity,
         *,
         role: str = "gateway",
+        datacenter: str = "",
         hold_s: float = HOLD_S,
         limits: HubLimits = DEFAULT_LIMITS,
         rng: random.Random | None = None,
     ) -> None:
         def connect(upstream: Upstream) -> CatalogStreamClient:
-            return CatalogStreamClient(upstream.channel, identity, role)
+            return CatalogStreamClient(upstream.channel, identity, role, datacenter)
 
         self._hold_s = hold_s
         self._limits = limits

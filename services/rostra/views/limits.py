@@ -16,6 +16,9 @@ class HubLimits:
     silence_s: float = 3.0
     """Servers say how fresh they are every second; one that said nothing for so long is taken for dead."""
 
+    rebalance_s: float = 10.0
+    """When a server comes, those who move to it do so over this time."""
+
     max_topics: int = 4096
     """Topics kept at once; the least recently used gives way."""
 

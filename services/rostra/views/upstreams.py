@@ -29,6 +29,10 @@ class Upstreams(Protocol):
         """The catalogs known now, in any order that lasts. Asked often, so cheap."""
         ...
 
+    def sought(self) -> Sequence[str]:
+        """Where a server was looked for: what to tell a person when none is found. Empty where there is nothing to look for."""
+        ...
+
 
 class FixedUpstreams:
     """A list that stays, for addresses given by a flag and for the in-process channel."""
@@ -38,6 +42,9 @@ class FixedUpstreams:
 
     def candidates(self) -> Sequence[Upstream]:
         return self._upstreams
+
+    def sought(self) -> Sequence[str]:
+        return ()
 
 
 class Rotation:

@@ -23,6 +23,7 @@ from rostra.views import metrics
 from rostra.views.barriers import Barrier, Barriers
 from rostra.views.limits import HubLimits
 from rostra.views.messages import BarrierAnswer, Delta, Ended, Resumed, SnapshotPart, WatchEvent
+from rostra.views.rebalance import Rebalance
 from rostra.views.subscriptions import Subscription, Subscriptions
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
 
@@ -55,6 +56,8 @@ class Watching:
         self.reconnects = 0
         self._alone = True
         self._rotation = Rotation(rng)
+        self._rebalance = Rebalance(rng, limits.rebalance_s)
+        self._move_to = ""
         self._back_off = BackOff(rng)
         self._contact = Contact()
         self._heard_at = self._opened_at = 0.0
@@ -107,13 +110,15 @@ class Watching:
 
     def gave_up(self) -> RostraError:
         """What to tell a caller whose time is up without a leader."""
-        return NoLeader() if self._upstreams.candidates() else NoServers()
+        sought = () if self.upstream else self._upstreams.sought()
+        return NoServers(sought) if sought or not self._upstreams.candidates() else NoLeader()
 
     async def run(self) -> None:
         """Until cancelled, which refuses all who wait."""
         try:
             while True:
-                upstream = self._rotation.choose(self._upstreams.candidates())
+                prefer, self._move_to = self._move_to, ""
+                upstream = self._rotation.choose(self._upstreams.candidates(), prefer)
                 if upstream is not None:
                     await self._try(upstream)
                 await asyncio.sleep(self._back_off.next_delay_s())
@@ -244,6 +249,10 @@ class Watching:
             self._look_around()
             metrics.QUEUE_DEPTH.labels("barriers").set(self.barriers.depth)
             metrics.LIVE_TOPICS.set(self.subscriptions.live_count)
+            addresses = [candidate.address for candidate in self._upstreams.candidates()]
+            self._move_to = self._rebalance.look(addresses, self.upstream, now)
+            if self._move_to:
+                raise Unavailable(f"{self._move_to} came, and takes a share")
             if now - self._heard_at > self._limits.silence_s:
                 raise Unavailable(f"the server was silent for {self._limits.silence_s:g} s")
             if self.barriers.overdue(now):

@@ -96,7 +96,7 @@ class Writing:
                 await run_together(
                     views_write_receiver=self._receive(stream),
                     views_write_sender=self._send(stream),
-                    views_write_watchdog=self._watch_over(),
+                    views_write_watchdog=self._watch_over(upstream),
                 )
         except RostraError as error:
             log.debug("write stream lost", extra={"upstream": upstream.address, "error": str(error)})
@@ -131,10 +131,12 @@ class Writing:
                 # On to the next catalog, or to this one a little later, with all that is under way.
                 raise Unavailable(f"a write was not done: {refused}")
 
-    async def _watch_over(self) -> None:
+    async def _watch_over(self, upstream: Upstream) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(WATCHDOG_S)
+            if self._watching.upstream not in ("", upstream.address) and not len(self._writes):
+                raise Unavailable("the views live on another catalog")
             if self._writes.overdue(loop.time()):
                 raise Unavailable("the server did not answer a write")
 

@@ -26,7 +26,7 @@ class Deployment:
     """A node that is made of processes, by name in order of start, each with its arguments.
 
     ``folder`` holds home, scratch and working folder of the processes; ``data`` is the data folder where they have one; ``address``
-    is the node's in the cluster, while its clients always ask at ``HOST``.
+    is the node's in the cluster, ``client_host`` where its clients ask.
     """
 
     def __init__(
@@ -37,6 +37,7 @@ class Deployment:
         commands: Mapping[str, Sequence[str]],
         data: Path | None = None,
         address: str = HOST,
+        client_host: str = HOST,
     ) -> None:
         self.folder = folder
         self.node = node
@@ -45,10 +46,10 @@ class Deployment:
         self.data = data
         self.commands = commands
         self.program = this_rostra()
-        self.http_address = f"{HOST}:{ports.http}"
-        self.grpc_address = f"{HOST}:{ports.grpc}"
+        self.http_address = f"{client_host}:{ports.http}"
+        self.grpc_address = f"{client_host}:{ports.grpc}"
         self.api = Api(self.http_address)
-        self.dns = Resolver(HOST, ports.dns)
+        self.dns = Resolver(client_host, ports.dns)
         self.running: dict[str, Running] = {}
         self.metrics_ports = {name: free_port(HOST) for name in commands}
 

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,29 @@ def children(pid: int) -> list[int]:
 def files_below(folder: Path) -> set[str]:
     """Every file and folder below ``folder``."""
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+_MAPPED = "0000000000000000FFFF0000"
+
+
+def owner_of_connection(local: tuple[str, int], remote: tuple[str, int], among: Iterable[int]) -> int:
+    """Which of these processes has the IPv4 connection from ``local`` to ``remote``; 0 where none has."""
+    plain = f"{_encoded(*local)} {_encoded(*remote)}"
+    mapped = f"{_MAPPED}{_encoded(*local)} {_MAPPED}{_encoded(*remote)}"  # an IPv6 socket on an IPv4 address
+    rows = (line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:])
+    name = next((f"socket:[{row[9]}]" for row in rows if f"{row[1]} {row[2]}" in (plain, mapped)), None)
+    for pid in among:
+        try:
+            if name in _open_files(pid).values():
+                return pid
+        except OSError:
+            continue  # gone meanwhile
+    return 0
+
+
+def _encoded(host: str, port: int) -> str:
+    (word,) = struct.unpack("=I", socket.inet_aton(host))
+    return f"{word:08X}:{port:04X}"
 
 
 def _open_files(pid: int) -> dict[str, str]:

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from rostra.catalog.autopilot import AutopilotSettings, Change, ChangeKind, Departures, Situation, Store, decide
+from rostra.catalog.autopilot import Change, ChangeKind, Departures, Situation, Store, decide
 from rostra.clients.consensus import Configuration, RaftMember
+from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.members import Member, MemberStatus
 
-SETTINGS = AutopilotSettings()
+SETTINGS = AutopilotConfiguration()
 NOW = 1000.0
 
 
@@ -31,7 +32,7 @@ def decided(
     stable: Mapping[Store, float] | None = None,
     leaving: Collection[str] = (),
     settled: bool = True,
-    settings: AutopilotSettings = SETTINGS,
+    settings: AutopilotConfiguration = SETTINGS,
 ) -> Change | None:
     configuration = Configuration(7, "cluster", list(members), leader_id="1")
     seen = Situation(configuration, {each.tags["id"]: each for each in servers}, stable or {}, leaving, settled, 100, NOW)
@@ -82,7 +83,7 @@ def test_one_that_only_failed_is_removed_while_three_voters_remain_and_kept_othe
 
 
 @pytest.mark.parametrize("settings", [replace(SETTINGS, cleanup_dead_servers=False), replace(SETTINGS, min_quorum=4)])
-def test_settings_keep_one_that_failed(settings: AutopilotSettings) -> None:
+def test_settings_keep_one_that_failed(settings: AutopilotConfiguration) -> None:
     assert decided([*THREE, raft("4", contact_ms=LOST)], [*ALL, server("4", MemberStatus.FAILED)], settings=settings) is None
 
 

@@ -170,7 +170,7 @@ async def test_lists_are_narrowed_by_meta_tags_and_health(world: World) -> None:
     assert by_id is not None
     assert [each.name for each in by_id.services] == ["web"]
     assert (await client.list_node_services("none")).value is None
-    assert await client.list_datacenters() == ["dc1"]
+    assert [each.name for each in await client.list_datacenters()] == ["dc1"]
 
 
 async def test_lists_are_narrowed_by_a_filter_expression_over_the_fields_of_their_records(world: World) -> None:

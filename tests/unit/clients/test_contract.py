@@ -87,7 +87,7 @@ async def test_the_catalog_answers_single_calls(world: World) -> None:
     (instance,) = (await world.catalog.list_service_instances("web")).value
     assert (instance.node.name, instance.service.port, instance.service.modify_index) == ("db1", 80, index)
     assert [summary.name for summary in (await world.catalog.list_services()).value] == ["consul", "web"]
-    assert await world.catalog.list_datacenters() == ["dc1"]
+    assert [each.name for each in await world.catalog.list_datacenters()] == ["dc1"]
     await world.catalog.deregister(Deregistration("db1"))
     assert (await world.catalog.list_service_instances("web")).value == []
 

@@ -13,7 +13,7 @@ import pytest
 from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings
 
-from .small_hub import SmallAgent, SmallDns, SmallGossip, SmallHub, SmallRaft
+from .small_hub import SmallAgent, SmallAutopilot, SmallDatacenters, SmallDns, SmallGossip, SmallHub, SmallRaft
 
 
 @dataclass
@@ -79,6 +79,8 @@ class World:
         self.gossip = SmallGossip()
         self.dns = SmallDns()
         self.raft = SmallRaft(self.hub)
+        self.datacenters = SmallDatacenters()
+        self.autopilot = SmallAutopilot()
         self._connections: list[Connection] = []
         self.role: GatewayRole
 
@@ -90,7 +92,17 @@ class World:
     async def start(self, settings: GatewaySettings | None = None) -> None:
         settings = settings or GatewaySettings()
         settings = msgspec.structs.replace(settings, http_port=0, node_name="n1")
-        self.role = GatewayRole(self.hub, self.hub, self.agent, self.gossip, self.raft, self.dns, settings)
+        self.role = GatewayRole(
+            self.hub,
+            self.hub,
+            self.agent,
+            self.gossip,
+            self.raft,
+            self.dns,
+            settings,
+            datacenters=self.datacenters,
+            autopilot=self.autopilot,
+        )
         await self.role.start()
 
     async def connect(self) -> Connection:

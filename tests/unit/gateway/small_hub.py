@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from rostra.catalog.entries import normalized, topic_entries
 from rostra.catalog.rules import check_command
@@ -13,7 +14,8 @@ from rostra.clients.agent import AgentDescription, LocalCheck
 from rostra.clients.consensus import Configuration, RaftMember
 from rostra.clients.dns import DnsAnswer
 from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList, PoolStatus
-from rostra.errors import BadRequest, NoLeader, NotFound, RostraError
+from rostra.errors import BadRequest, Conflict, NoLeader, NoPath, NotFound, RostraError
+from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration, AutopilotServer, AutopilotState
 from rostra.model.catalog import Check, Command, HealthStatus, Node, Registration, Service
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.coordinates import Coordinate
@@ -292,3 +294,49 @@ class SmallRaft:
 
     async def transfer_leader(self, node_id: str = "") -> None:
         self.asked.append(f"transfer to {node_id or 'anyone'}")
+
+
+class SmallAutopilot:
+    """Keeps a configuration, and shows one server."""
+
+    def __init__(self) -> None:
+        self.configuration = AutopilotConfiguration(create_index=3, modify_index=3)
+        self.last_contact_ms: int | None = 0
+        self.healthy = True
+
+    async def get_autopilot(self, datacenter: str = "") -> AutopilotState:
+        if datacenter not in ("", "dc1"):
+            raise NoPath
+        server = AutopilotServer(
+            id="11111111-2222-3333-4444-555555555555", name="s1", address="127.0.0.1:8300", serf_status="alive", version="0.1.0",
+            leader=True, voter=True, last_contact_ms=self.last_contact_ms, last_term=2, last_index=46, healthy=self.healthy,
+            stable_since_ns=1_488_837_120_000_000_000,
+        )  # fmt: skip
+        return AutopilotState(self.configuration, [server], 0)
+
+    async def set_autopilot(self, change: AutopilotChange, datacenter: str = "") -> int:
+        if datacenter not in ("", "dc1"):
+            raise NoPath
+        if change.only_at_index is not None and change.only_at_index != self.configuration.modify_index:
+            raise Conflict("written meanwhile")
+        self.configuration = replace(change.configuration, create_index=3, modify_index=9)
+        return 9
+
+
+class SmallDatacenters:
+    """``dc2`` beside ``dc1``, with views of its own."""
+
+    def __init__(self) -> None:
+        self.hubs = {"dc2": SmallHub()}
+
+    def reach(self, datacenter: str) -> SmallHub:
+        if datacenter not in self.hubs:
+            raise NoPath
+        return self.hubs[datacenter]
+
+    def servers(self, datacenter: str) -> Sequence[str]:
+        self.reach(datacenter)
+        return ["10.2.0.1:8300"]
+
+    async def list(self) -> Sequence[str]:
+        return ["dc1", *self.hubs]

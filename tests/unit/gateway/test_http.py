@@ -120,7 +120,7 @@ async def test_a_write_that_a_foreign_web_page_makes_a_browser_send_is_403(world
 async def test_a_development_agent_answers_pretty_without_being_asked() -> None:
     world = await started(pretty=True)
     assert (await world.get("/v1/catalog/nodes")).text == "[]\n"
-    assert (await world.get("/v1/catalog/datacenters")).text == '[\n    "dc1"\n]\n'
+    assert (await world.get("/v1/catalog/datacenters")).text == '[\n    "dc1",\n    "dc2"\n]\n'
     await world.stop()
 
 

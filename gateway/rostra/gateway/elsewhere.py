@@ -1,0 +1,121 @@
+"""``?dc=``: reads and writes of another datacenter, through views of it (https://developer.hashicorp.com/consul/api-docs/features).
+
+The own datacenter goes the short way; another one is asked by way of the servers, who hand on to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from rostra.errors import NoPath
+from rostra.gateway.answer import Answer, HttpError
+from rostra.gateway.ask import Ask
+from rostra.gateway.catalog import CatalogReads
+from rostra.gateway.reads import Read, Reads, contact_headers
+from rostra.gateway.settings import GatewaySettings
+from rostra.model.consistency import Contact
+from rostra.views.reader import BarrierReader, Writer
+
+
+class Views(BarrierReader, Writer, Protocol):
+    """Reads and writes of one datacenter."""
+
+
+class Datacenters(Protocol):
+    """The other datacenters."""
+
+    def reach(self, datacenter: str) -> Views:
+        """Raises ``NoPath``."""
+        ...
+
+    def servers(self, datacenter: str) -> Sequence[str]:
+        """``HOST:PORT`` of each. Raises ``NoPath``."""
+        ...
+
+    async def list(self) -> Sequence[str]:
+        """Names, this one's too, nearest first."""
+        ...
+
+
+class Alone:
+    """There is no other datacenter."""
+
+    def __init__(self, own: str) -> None:
+        self._own = own
+
+    def reach(self, datacenter: str) -> Views:
+        raise NoPath
+
+    def servers(self, datacenter: str) -> Sequence[str]:
+        raise NoPath
+
+    async def list(self) -> Sequence[str]:
+        return [self._own]
+
+
+class Everywhere:
+    """The catalog reads of every datacenter. ``make`` gives the read side of another one."""
+
+    def __init__(
+        self,
+        own: CatalogReads,
+        datacenters: Datacenters,
+        make: Callable[[BarrierReader, GatewaySettings], Reads],
+        settings: GatewaySettings,
+    ) -> None:
+        self._own = own
+        self._datacenters = datacenters
+        self._make = make
+        self._settings = settings
+        self._others: dict[str, tuple[Reads, CatalogReads]] = {}
+
+    def read(self, name: str) -> Callable[[Ask], Read | None]:
+        """``CatalogReads.NAME`` of the own datacenter; None where another one is asked for."""
+        own: Callable[[Ask], Read | None] = getattr(self._own, name)
+        return lambda ask: None if self.other(ask) else own(ask)
+
+    async def handle(self, name: str, ask: Ask) -> Answer:
+        """The same of the datacenter that is asked for."""
+        datacenter = self.other(ask)
+        reads, catalog = self._reach(datacenter)
+        read: Read = getattr(catalog, name)(ask)
+        try:
+            return await reads.answer(read)
+        except NoPath as error:
+            raise _no_path() from error
+
+    async def services(self, ask: Ask) -> Answer:
+        """``/v1/catalog/services``, which may take two steps."""
+        datacenter = self.other(ask)
+        if not datacenter:
+            return await self._own.services(ask)
+        return await self._reach(datacenter)[1].services(ask)
+
+    def other(self, ask: Ask) -> str:
+        """The other datacenter that is asked for, or nothing."""
+        return other_datacenter(ask.parameters.get("dc"), self._settings.datacenter)
+
+    def _reach(self, datacenter: str) -> tuple[Reads, CatalogReads]:
+        try:
+            views = self._datacenters.reach(datacenter)
+        except NoPath as error:
+            raise _no_path() from error
+        found = self._others.get(datacenter)
+        if found is None or found[0].reader is not views:
+            settings = msgspec.structs.replace(self._settings, datacenter=datacenter)
+            reads = self._make(views, settings)
+            found = self._others[datacenter] = (reads, CatalogReads(reads, settings))
+        return found
+
+
+def other_datacenter(name: str, own: str) -> str:
+    """``name`` in lower case if it is not ``own``, else nothing."""
+    name = name.lower()
+    return name if name != own.lower() else ""
+
+
+def _no_path() -> HttpError:
+    return HttpError(500, "No path to datacenter", contact_headers(1, Contact()))

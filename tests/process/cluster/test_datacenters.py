@@ -1,0 +1,107 @@
+"""Two datacenters, joined by the WAN pool of their servers: each is read, written and resolved from the other, from a client too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ..harness.waiting import eventually
+from .fleet import FORMS, Fleet, Node
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240), pytest.mark.interop("consul", "dig", "curl")]
+
+SOON_S = 30.0
+BLOCKS = {form: 70 + 4 * number for number, form in enumerate(FORMS)}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def joined(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fleet, Fleet]]:
+    """A server and a client in dc1, a server in dc2."""
+    folder, block = tmp_path_factory.mktemp("datacenters"), BLOCKS[request.param]
+    one = Fleet(folder, request.param, block=block, servers=1)
+    two = Fleet(folder, request.param, block=block + 2, servers=1, datacenter="dc2")
+    one.add_client("c1")
+    try:
+        one.start()
+        two.start()
+        near, far = one.servers[0], two.servers[0]
+        near.consul("join", "-wan", f"{far.address}:{far.ports.serf_wan}")
+        for node in (*one.nodes.values(), far):
+            eventually(lambda node=node: len(node.api.get("/v1/catalog/datacenters").json()) == 2, SOON_S, node.node)  # type: ignore[misc]
+        far.api.register("db-1", "10.2.0.1", Service={"Service": "db", "Port": 5432}, Check={"Name": "up", "Status": "passing"})
+        yield one, two
+    except BaseException as error:
+        error.add_note(one.output + two.output)
+        raise
+    finally:
+        one.stop()
+        two.stop()
+
+
+@pytest.fixture(params=["server", "client"])
+def asker(joined: tuple[Fleet, Fleet], request: pytest.FixtureRequest) -> Node:
+    """Who asks, in dc1."""
+    one, _ = joined
+    return one.servers[0] if request.param == "server" else one.nodes["c1"]
+
+
+def test_the_wan_pool_shows_the_servers_of_both(joined: tuple[Fleet, Fleet]) -> None:
+    for fleet in joined:
+        rows = [line.split() for line in fleet.servers[0].consul("members", "-wan").splitlines()[1:]]
+        assert sorted((row[0], row[2], row[3], row[6]) for row in rows) == [
+            ("dc1-s1.dc1", "alive", "server", "dc1"),
+            ("dc2-s1.dc2", "alive", "server", "dc2"),
+        ]
+        assert [line.split()[0] for line in fleet.servers[0].cli("members", "-wan").splitlines()[1:]] == ["dc1-s1.dc1", "dc2-s1.dc2"]
+
+
+def test_the_datacenters_are_listed_with_the_own_one_first(joined: tuple[Fleet, Fleet], asker: Node) -> None:
+    assert asker.consul("catalog", "datacenters").split() == ["dc1", "dc2"]
+    assert joined[1].servers[0].consul("catalog", "datacenters").split() == ["dc2", "dc1"]
+
+
+def test_reads_and_dns_of_the_other_datacenter_are_handed_on(asker: Node) -> None:
+    assert "db-1" in asker.consul("catalog", "nodes", "-datacenter=dc2")
+    assert "db" in asker.consul("catalog", "services", "-datacenter=dc2").split()
+    (instance,) = asker.api.get("/v1/health/service/db?dc=dc2&passing").json()
+    assert (instance["Node"]["Node"], instance["Node"]["Datacenter"]) == ("db-1", "dc2")
+    assert asker.api.get("/v1/health/service/db").json() == []
+    assert asker.dig("db.service.dc2.consul") == ["10.2.0.1"]
+    assert asker.dig("db-1.node.dc2.consul") == ["10.2.0.1"]
+    assert asker.dig("db.service.dc2.consul", "SRV") == ["1 1 5432 db-1.node.dc2.consul."]
+    assert asker.dig("db.service.consul") == []
+    assert asker.dns.code("db.service.dc9.consul") == "NXDOMAIN"
+
+
+def test_writes_for_the_other_datacenter_are_handed_on_and_watches_of_it_wake(joined: tuple[Fleet, Fleet], asker: Node) -> None:
+    far = joined[1].servers[0]
+    index = asker.api.get("/v1/catalog/nodes?dc=dc2").headers["X-Consul-Index"]
+    asker.api.register(f"by-{asker.node}", "10.2.0.9", Datacenter="dc2")
+    watched = asker.api.get(f"/v1/catalog/nodes?dc=dc2&index={index}&wait=20s", within_s=25.0)
+    assert f"by-{asker.node}" in [node["Node"] for node in watched.json()]
+    assert f"by-{asker.node}" in far.nodes()
+    assert f"by-{asker.node}" not in asker.nodes()
+
+
+def test_operators_reach_the_other_datacenter_too(joined: tuple[Fleet, Fleet], asker: Node) -> None:
+    far = joined[1].servers[0]
+    assert asker.api.get("/v1/status/leader?dc=dc2").json() == far.server_address
+    assert asker.api.get("/v1/operator/autopilot/state?dc=dc2").json()["Healthy"] is True
+
+
+def test_no_path_is_consul_s_error(asker: Node) -> None:
+    assert asker.curl("/v1/catalog/nodes?dc=dc9") == (500, "No path to datacenter")
+    answer = asker.api.put("/v1/catalog/register", {"Datacenter": "dc9", "Node": "n", "Address": "10.0.0.1"})
+    assert (answer.status_code, answer.text) == (500, "No path to datacenter")
+
+
+def test_a_datacenter_whose_servers_are_gone_has_no_path_until_they_are_back(joined: tuple[Fleet, Fleet]) -> None:
+    one, two = joined
+    far, client = two.servers[0], one.nodes["c1"]
+    far.kill()
+    eventually(lambda: client.curl("/v1/catalog/nodes?dc=dc2") == (500, "No path to datacenter"), 60.0, "no path")
+    assert client.consul("catalog", "datacenters").split() == ["dc1"]
+    two.start()
+    eventually(lambda: "db-1" in client.nodes("?dc=dc2"), 60.0, "the way is back by itself")
+    eventually(lambda: client.dig("db.service.dc2.consul") == ["10.2.0.1"], SOON_S, "in DNS too")
