@@ -21,11 +21,13 @@ SHARED = {
 spelling of durations: a role is given settings of its own."""
 
 CORES = (
+    "services/rostra/model/autopilot.py",
     "services/rostra/model/catalog.py",
     "services/rostra/model/consistency.py",
     "services/rostra/model/coordinates.py",
     "services/rostra/model/identity.py",
     "services/rostra/model/members.py",
+    "services/rostra/model/nearness.py",
     "services/rostra/model/servers.py",
     "services/rostra/model/topics.py",
     "services/rostra/filters/*.py",
@@ -65,6 +67,7 @@ CORES = (
     "services/rostra/catalog/reconcile.py",
     "services/rostra/catalog/results.py",
     "services/rostra/catalog/rules.py",
+    "services/rostra/catalog/server_health.py",
     "services/rostra/catalog/state.py",
     "services/rostra/catalog/store.py",
     "services/rostra/catalog/tables.py",
@@ -72,6 +75,7 @@ CORES = (
     "services/rostra/local/core.py",
     "services/rostra/views/barriers.py",
     "services/rostra/views/publisher.py",
+    "services/rostra/views/rebalance.py",
     "services/rostra/views/session.py",
     "services/rostra/views/view.py",
     "services/rostra/dns/answer.py",

@@ -72,10 +72,10 @@ class Everywhere:
         self._settings = settings
         self._others: dict[str, tuple[Reads, CatalogReads]] = {}
 
-    def read(self, name: str) -> Callable[[Ask], Read | None]:
+    def read(self, name: str, ask: Ask) -> Read | None:
         """``CatalogReads.NAME`` of the own datacenter; None where another one is asked for."""
-        own: Callable[[Ask], Read | None] = getattr(self._own, name)
-        return lambda ask: None if self.other(ask) else own(ask)
+        read: Read | None = None if self.other(ask) else getattr(self._own, name)(ask)
+        return read
 
     async def handle(self, name: str, ask: Ask) -> Answer:
         """The same of the datacenter that is asked for."""

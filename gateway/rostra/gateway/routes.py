@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -121,7 +121,7 @@ def build_table(
     meta, near = ("node-meta",), ("near",)
     reads = [
         Route("GET", "/v1/catalog/nodes", "Lists the nodes.", *both(catalog, "nodes"), parameters=meta + near),
-        Route("GET", "/v1/catalog/services", "Lists the services with their tags.", catalog.services, catalog.read("services_read"), meta),
+        Route("GET", "/v1/catalog/services", "Lists the services with their tags.", catalog.services, both(catalog, "services_read")[1], meta),
         Route("GET", "/v1/catalog/service/{service}", "Lists the instances of a service.", *both(catalog, "service"),
               parameters=("tag", *meta, *near, "cached")),
         Route("GET", "/v1/catalog/node/{node}", "Shows a node with its services.", *both(catalog, "node")),
@@ -198,7 +198,7 @@ def build_table(
 
 def both(catalog: Everywhere, name: str) -> tuple[Handler, Reading]:
     """A read of the own datacenter, and the way to others."""
-    return partial(catalog.handle, name), catalog.read(name)
+    return lambda ask: catalog.handle(name, ask), lambda ask: catalog.read(name, ask)
 
 
 def _with_read_parameters(route: Route) -> Route:

@@ -121,7 +121,8 @@ class Desk:
             desk = self._elsewhere(datacenter)
         except RostraError as error:
             return self._fail(message, transport, _reason(error), client)
-        outcome = desk._respond(message, transport, desk._look if desk._may_be_stale() else _nothing, client)
+        desk.freshness.look()
+        outcome = desk._respond(message, transport, desk._look if desk.freshness.answers_at_once else _nothing, client)
         return await desk._finish(outcome, message, transport, client)
 
     def _respond(self, message: bytes, transport: Transport, look: Look, client: str, *, epoch: int = 0, alone: bool = True) -> Outcome:
