@@ -121,7 +121,8 @@ def build_table(
     meta, near = ("node-meta",), ("near",)
     reads = [
         Route("GET", "/v1/catalog/nodes", "Lists the nodes.", *both(catalog, "nodes"), parameters=meta + near),
-        Route("GET", "/v1/catalog/services", "Lists the services with their tags.", catalog.services, both(catalog, "services_read")[1], meta),
+        Route("GET", "/v1/catalog/services", "Lists the services with their tags.", catalog.services,
+              both(catalog, "services_read")[1], meta),
         Route("GET", "/v1/catalog/service/{service}", "Lists the instances of a service.", *both(catalog, "service"),
               parameters=("tag", *meta, *near, "cached")),
         Route("GET", "/v1/catalog/node/{node}", "Shows a node with its services.", *both(catalog, "node")),

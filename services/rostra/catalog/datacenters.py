@@ -28,6 +28,11 @@ ConnectElsewhere = Callable[[str, str], aio.Channel]
 """From HOST:PORT of a server and its datacenter to a channel."""
 
 
+def nowhere(address: str, datacenter: str) -> aio.Channel:
+    """For a catalog that reaches no server but its own."""
+    raise NoPath
+
+
 class Gossip(Protocol):
     """The part of the gossip client that is needed here."""
 

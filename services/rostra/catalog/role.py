@@ -12,7 +12,7 @@ from typing import Final
 from rostra.catalog import metrics
 from rostra.catalog.autopilot import Autopilot
 from rostra.catalog.autopilot_desk import AutopilotDesk
-from rostra.catalog.datacenters import ConnectElsewhere, Datacenters
+from rostra.catalog.datacenters import ConnectElsewhere, Datacenters, nowhere
 from rostra.catalog.driver import CatalogDriver
 from rostra.catalog.duties import Duties
 from rostra.catalog.leadership import LeadershipWatch
@@ -27,7 +27,6 @@ from rostra.clients.gossip import GossipClient
 from rostra.errors import NotReady
 from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.identity import Identity
-from rostra.rpc.channels import connect
 
 log = logging.getLogger("rostra.catalog")
 
@@ -51,7 +50,7 @@ class CatalogRole:
         hold_s: float = HOLD_S,
         autopilot: AutopilotConfiguration | None = None,
         heartbeat_s: float = 0.0,
-        connect_elsewhere: ConnectElsewhere = lambda address, _datacenter: connect(address),
+        connect_elsewhere: ConnectElsewhere = nowhere,
         rng: random.Random | None = None,
     ) -> None:
         """``autopilot`` holds until it is first written; ``heartbeat_s`` is Raft's; ``connect_elsewhere`` makes the channels to other
