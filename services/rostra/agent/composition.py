@@ -280,6 +280,7 @@ def _build_local(assembly: Assembly) -> None:
 
 def _build_dns(assembly: Assembly) -> None:
     from rostra.agent.dns import dns_settings
+    from rostra.dns.near import Near
     from rostra.dns.role import DnsRole
     from rostra.dns.settings import DnsSettings
 
@@ -292,7 +293,8 @@ def _build_dns(assembly: Assembly) -> None:
         # A gateway whose dns is elsewhere answers DNS over gRPC and HTTPS only, so that the node's public doors are whole.
         return dns_settings(settings, datacenter=assembly.identity.datacenter, listens=wiring.is_here("dns"), tls=tls)
 
-    role = DnsRole(hub, settings_of(assembly.settings), source=assembly.rng, datacenters=assembly.datacenters)
+    near = Near(assembly.identity.name, assembly.gossip())
+    role = DnsRole(hub, settings_of(assembly.settings), source=assembly.rng, datacenters=assembly.datacenters, near=near)
     assembly.control.reload_dns = lambda new: role.reload(settings_of(new))
     wiring.handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)

@@ -33,6 +33,7 @@ def dns_settings(settings: Settings, *, datacenter: str, listens: bool, tls: ssl
         a_record_limit=dns.a_record_limit,
         disable_compression=dns.disable_compression,
         enable_additional_node_meta_txt=dns.enable_additional_node_meta_txt,
+        nearest_first=dns.nearest_first,
         recursors=dns.recursors,
         recursor_timeout_s=dns.recursor_timeout_s,
         recursor_strategy=dns.recursor_strategy,

@@ -185,6 +185,7 @@ class Dns(Group, frozen=True):
     a_record_limit: int
     disable_compression: bool
     enable_additional_node_meta_txt: bool
+    nearest_first: bool
     allow_recursion: tuple[str, ...]
     edns_size_max: int
     response_rate_limit: int

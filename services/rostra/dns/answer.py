@@ -6,7 +6,7 @@ import enum
 import random
 from dataclasses import dataclass
 
-from rostra.dns.choices import NO_CHOICES, Choices
+from rostra.dns.choices import NO_CHOICES, Choices, Distance
 from rostra.dns.glance import Glance
 from rostra.dns.names import Form
 from rostra.dns.records import Record
@@ -44,6 +44,8 @@ class Answer:
     authoritative: bool = True
     answer: tuple[Record, ...] = ()
     choices: Choices = NO_CHOICES
+    distance: Distance | None = None
+    """The nearest of ``choices`` come first; None: as chance has it."""
     owner: bytes = b""
     limit: int = 0
     """How many of ``choices`` to give at most, as a matter of policy; 0: all. That is not truncation."""
@@ -93,3 +95,5 @@ class World:
     zones: tuple[Zone, ...]
     source: random.Random
     glance: Glance
+    distance: Distance | None = None
+    """How far a node is, where the nearest are to come first."""

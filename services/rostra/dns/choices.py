@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from rostra.dns.records import with_ttl_of
+
+Distance: TypeAlias = Callable[[str], float]
+"""Seconds of round trip to a node, by its name; infinite where it is not known."""
 
 
 class Choice(NamedTuple):
@@ -22,6 +25,8 @@ class Choice(NamedTuple):
     target: bytes = b""
     additional: tuple[bytes, ...] = ()
     weight: int = 1
+    node: str = ""
+    """Where it is, for who asks for the nearest first."""
 
     @property
     def additional_size(self) -> int:
@@ -50,8 +55,11 @@ class Choices:
         """The same records with the TTL of another."""
         return Choices([choice._replace(body=with_ttl_of(choice.body, body)) for choice in self._choices])
 
-    def draw(self, source: random.Random, count: int) -> list[Choice]:
-        """The first ``count`` of a fresh order; all of them when there are no more."""
+    def draw(self, source: random.Random, count: int, distance: Distance | None = None) -> list[Choice]:
+        """The first ``count`` of a fresh order; all of them when there are no more. With ``distance`` the nearest come first, and
+        chance decides among those that are equally far."""
+        if distance is not None:
+            return sorted(self.draw(source, len(self._choices)), key=lambda choice: distance(choice.node))[:count]
         draw = source.random
         if not self._is_even:
             return heapq.nlargest(count, self._choices, key=lambda choice: draw() ** (1 / choice.weight) if choice.weight else -draw())

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 from rostra.dns.answer import Answer, ErrorCode, ExtendedError, World
 from rostra.dns.answers import answer_request
+from rostra.dns.choices import Distance
 from rostra.dns.glance import Glance, Ground, Lacking, Look
 from rostra.dns.message import allowance_of, fit
 from rostra.dns.names import datacenter_of
@@ -118,6 +119,12 @@ class Core:
         domains = [settings.domain] + ([settings.alt_domain] if settings.alt_domain.strip(".") else [])
         self._zones = tuple(Zone(domain, settings) for domain in domains)
         self._store = _Store(settings.max_cached_bytes)
+        self._distance: Distance | None = None
+
+    def prefer_near(self, distance: Distance | None) -> None:
+        """From now on the nearest instances come first, by ``distance``; None: as chance has it."""
+        self._distance = distance
+        self._store = _Store(self.settings.max_cached_bytes)
 
     def respond(
         self,
@@ -149,7 +156,7 @@ class Core:
             return Elsewhere(datacenter)
         glance = Glance(look)
         try:
-            answer = answer_request(request, World(self.settings, self._zones, self._source, glance))
+            answer = answer_request(request, World(self.settings, self._zones, self._source, glance, self._distance))
         except Lacking as lacking:
             return lacking
         if cut_off and answer.authoritative:

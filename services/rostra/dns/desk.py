@@ -10,6 +10,7 @@ from typing import Final
 
 from rostra.dns import metrics
 from rostra.dns.answer import ErrorCode, ExtendedError
+from rostra.dns.choices import Distance
 from rostra.dns.core import Core, Elsewhere, Outcome, Outside
 from rostra.dns.freshness import Freshness
 from rostra.dns.glance import Lacking, Look
@@ -39,16 +40,23 @@ class Desk:
         self.pending = 0
         self.freshness = Freshness(reader, time.monotonic)
         self._reader = reader
+        self._distance: Distance | None = None
         self._last_report = -REPORT_INTERVAL_S
         self.configure(core, recursion)
 
     def configure(self, core: Core, recursion: Recursion) -> None:
         """Takes other settings, from the next message on."""
         self.core = core
+        self.prefer_near(self._distance)
         self.settings = core.settings
         self._recursion = recursion
         self.rate_limit = RateLimit(core.settings.response_rate_limit) if core.settings.response_rate_limit else None
         self.freshness.configure(self.settings)
+
+    def prefer_near(self, distance: Distance | None) -> None:
+        """Takes distances, which are used where the settings say so."""
+        self._distance = distance
+        self.core.prefer_near(distance if self.core.settings.nearest_first else None)
 
     def at_once(self, message: bytes, transport: Transport, client: str, *, alone: bool = True) -> Outcome:
         """The answer, None where none is due, or what it takes to have one. ``freshness.look`` comes before, in the same turn of

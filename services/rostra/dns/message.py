@@ -211,9 +211,9 @@ def _write_choices(writer: Writer, answer: Answer, allowance: Allowance, source:
     count = min(wanted, allowance.records or wanted)
     excess = len(writer.owner(answer.owner)) - 2
     if count == len(choices) and choices.size + excess * count <= writer.room:
-        drawn = choices.draw(source, count)
+        drawn = choices.draw(source, count, answer.distance)
     else:
-        drawn = choices.draw(source, min(count, writer.room // (choices.smallest + excess) + 1))
+        drawn = choices.draw(source, min(count, writer.room // (choices.smallest + excess) + 1), answer.distance)
         drawn = drawn[: _count_fitting(drawn, writer.room, excess)]
     if drawn:
         writer.add_choices(answer.owner, drawn)

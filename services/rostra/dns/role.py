@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from rostra.dns.core import Core
 from rostra.dns.desk import Desk
 from rostra.dns.driver import Driver
+from rostra.dns.near import Near
 from rostra.dns.recursion import make_recursion
 from rostra.dns.servicer import DnsServicer
 from rostra.dns.settings import DnsSettings
@@ -44,8 +45,16 @@ class DnsRole:
     name: Final = "dns"
 
     def __init__(
-        self, reader: Reader, settings: DnsSettings, *, source: random.Random | None = None, datacenters: Datacenters | None = None
+        self,
+        reader: Reader,
+        settings: DnsSettings,
+        *,
+        source: random.Random | None = None,
+        datacenters: Datacenters | None = None,
+        near: Near | None = None,
     ) -> None:
+        """``near`` is what ``nearest_first`` goes by."""
+        self._near = near
         self._reader = reader
         self._source = source or random.Random()
         self._datacenters = datacenters
@@ -80,6 +89,8 @@ class DnsRole:
         """Answers what needs waiting for, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._desk.tasks = tasks
+            if self._near is not None:
+                tasks.create_task(self._near.keep(lambda: self._desk.settings.nearest_first, self._desk.prefer_near), name="dns: near")
             try:
                 await self._keep_lists()
             finally:

@@ -56,9 +56,10 @@ def answer_service(question: Question) -> Answer | None:
         return _alias(question, selection.hosts, zone.service_ttl_s(name))
     qtype = RRType.ANY if question.qtype == RRType.TXT and question.settings.compat.txt_gives_addresses else question.qtype
     if qtype in _GIVEN_TYPES and (choices := view.memo((zone, form.tag, qtype), lambda: _choices(selection.usable, qtype))):
+        answer = Answer(choices=choices, distance=question.world.distance)
         if qtype == RRType.SRV:
-            return Answer(choices=choices, targets=view.memo((zone, form.tag, "targets"), lambda: _targets(selection.usable)))
-        return Answer(choices=choices, limit=question.settings.a_record_limit)
+            return replace(answer, targets=view.memo((zone, form.tag, "targets"), lambda: _targets(selection.usable)))
+        return replace(answer, limit=question.settings.a_record_limit)
     return no_data(question)
 
 
@@ -103,8 +104,11 @@ def _select(view: View, zone: Zone, tag: str, *, only_passing: bool) -> Selectio
 def _choices(usable: Sequence[InstanceRecords], qtype: int) -> Choices:
     if qtype == RRType.SRV:
         return distinct(instance.srv for instance in usable if instance.srv)
-    bodies = ((body, instance.weight) for instance in usable for body in address_bodies(instance.addresses, qtype))
-    return distinct(Choice(body, weight=weight) for body, weight in bodies)
+    return distinct(
+        Choice(body, weight=instance.weight, node=instance.node)
+        for instance in usable
+        for body in address_bodies(instance.addresses, qtype)
+    )
 
 
 def _targets(usable: Sequence[InstanceRecords]) -> tuple[tuple[bytes, ...], ...]:
@@ -113,6 +117,10 @@ def _targets(usable: Sequence[InstanceRecords]) -> tuple[tuple[bytes, ...], ...]
 
 def _alias(question: Question, hosts: Sequence[InstanceRecords], ttl_s: float) -> Answer:
     """One host, since a name has one CNAME (RFC 2181 section 10.1); drawn anew each time."""
+    if question.world.distance is not None:
+        distance = question.world.distance
+        nearest_s = min(distance(instance.node) for instance in hosts)
+        hosts = [instance for instance in hosts if distance(instance.node) == nearest_s]
     weights = [max(instance.weight, 1) for instance in hosts]
     (chosen,) = question.world.source.choices(hosts, weights)
     answer = alias_to(chosen.addresses, ttl_s)

@@ -84,6 +84,9 @@ class DnsSettings:
     disable_compression: bool = False
     enable_additional_node_meta_txt: bool = True
 
+    nearest_first: bool = False
+    """Instances of a service in order of round trip from this agent's node, by network coordinates, instead of at random."""
+
     recursors: tuple[str, ...] = ()
     """``host`` or ``host:port`` (``[host]:port`` for IPv6) of resolvers for names outside the domains."""
     recursor_timeout_s: float = 2.0

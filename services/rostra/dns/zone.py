@@ -43,6 +43,7 @@ class NodeRecords:
 class InstanceRecords:
     """An instance: whether it may be given, how often, and all its records. ``srv`` is None where no target can be named."""
 
+    node: str
     status: HealthStatus
     weight: int
     tags: frozenset[str]
@@ -94,8 +95,8 @@ class Zone:
         addresses = _addresses(service.address or instance.node.address, tagged or _node_families(instance), ttl_s)
         target, additional = self._target(instance, addresses, ttl_s)
         srv = srv_body(target, port=service.port & 0xFFFF, weight=min(weight, 0xFFFF), ttl_s=ttl_s)
-        choice = Choice(srv, target, additional, weight) if target else None
-        return InstanceRecords(status, weight, frozenset(tag.lower() for tag in service.tags), addresses, choice)
+        choice = Choice(srv, target, additional, weight, instance.node.name) if target else None
+        return InstanceRecords(instance.node.name, status, weight, frozenset(tag.lower() for tag in service.tags), addresses, choice)
 
     def service_ttl_s(self, service: str) -> float:
         """By exact name, else the longest ``prefix*``, else ``*``, else 0; in whatever case."""

@@ -1,4 +1,4 @@
-"""``near=``: lists in order of round trip from a node (https://developer.hashicorp.com/consul/docs/architecture/coordinates)."""
+"""``near=``: things in order of round trip from a node (https://developer.hashicorp.com/consul/docs/architecture/coordinates)."""
 
 from __future__ import annotations
 

@@ -74,6 +74,8 @@ DNS = (
         reloadable=True),
     Key(WORKS, "dns_config.enable_additional_node_meta_txt", BOOL, True, "Add node metadata as TXT to the answers.",
         field="dns.enable_additional_node_meta_txt", reloadable=True),
+    Key(WORKS, "dns_config.nearest_first", BOOL, False, "Give the instances nearest to this agent first, by network coordinates.",
+        field="dns.nearest_first", reloadable=True),
     Key(WORKS, "dns_config.soa.refresh", INT, 3600, "SOA refresh, seconds.", field="dns.soa.refresh_s", minimum=0, maximum=2**31 - 1,
         reloadable=True),
     Key(WORKS, "dns_config.soa.retry", INT, 600, "SOA retry, seconds.", field="dns.soa.retry_s", minimum=0, maximum=2**31 - 1,
