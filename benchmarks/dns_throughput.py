@@ -153,7 +153,21 @@ def running(name: str, command: Sequence[str]) -> Iterator[Agent]:
 
 
 def dnsperf(agent: Agent, questions: Path, seconds: float, *options: str) -> str:
-    command = ["dnsperf", "-s", HOST, "-p", str(agent.dns), "-d", str(questions), "-l", f"{seconds:g}", "-e", "-t", f"{TIMEOUT_S:g}", *options]
+    command = [
+        "dnsperf",
+        "-s",
+        HOST,
+        "-p",
+        str(agent.dns),
+        "-d",
+        str(questions),
+        "-l",
+        f"{seconds:g}",
+        "-e",
+        "-t",
+        f"{TIMEOUT_S:g}",
+        *options,
+    ]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -199,7 +213,7 @@ def measure(case: Case, agent: Agent, writes: Agent, folder: Path, seconds: floa
         changed = stack.enter_context(churn(writes, CHURN_PER_S)) if case.churn else None
         begin = time.monotonic()
         rate = rate_of(dnsperf(agent, questions, seconds, "-q", "100", "-c", "10"))
-        latency = percentile_ms(dnsperf(agent, questions, seconds / 2, "-v", "-Q", str(LATENCY_RATE)), 0.99)
+        latency = percentile_ms(dnsperf(agent, questions, seconds / 2, "-v", "-c", "10", "-Q", str(LATENCY_RATE)), 0.99)
         note = f"  {changed[0] / (time.monotonic() - begin):.0f} registrations/s" if changed else ""
     print(f"  {case.name:50} {agent.name:16} {rate:9.0f}/s  p99 {latency:8.2f} ms{note}", flush=True)
     return rate, latency
