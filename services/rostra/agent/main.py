@@ -25,6 +25,7 @@ import uvloop
 from rostra.agent.banner import banner
 from rostra.agent.folder import DataFolder
 from rostra.agent.process import EXIT_FAILED, EXIT_OK, Process, on_signals
+from rostra.agent.supervision import Manager, SupervisionPart
 from rostra.clients.gossip import GossipStatus
 from rostra.config import Loaded, Settings, load
 from rostra.config.effective import as_json
@@ -90,6 +91,7 @@ class _Agent:
         self._argv = argv
         self._role = role
         self._tasks: set[asyncio.Future[None]] = set()
+        self._manager = Manager.from_environment(os.environ)
         self._reload_local: Callable[[Settings], Awaitable[None]] | None = None
         self._reload_dns: Callable[[Settings], None] | None = None
         self._reload_certificates: Callable[[], Sequence[str]] = tuple
@@ -120,6 +122,9 @@ class _Agent:
             consensus=ConsensusClient(wiring.channel("consensus")) if identity.server and wiring.reaches("consensus") else None,
         )
         parts, doors = compose(Assembly(settings, identity, wiring, control, folder))
+        if self._manager.listens:
+            status = f"{identity.name} in {identity.datacenter}: {', '.join(settings.roles.run)}"
+            parts = [*parts, SupervisionPart(self._manager, parts, status)]
         self._reload_local = control.reload_local
         self._reload_dns = control.reload_dns
         self._reload_certificates = certificates.reload
@@ -186,8 +191,13 @@ class _Agent:
             process.end()
 
         is_agent = self._role is None
-        interrupt = control.leave if is_agent and not join.skip_leave_on_interrupt else stop
-        terminate = control.leave if is_agent and join.leave_on_terminate else stop
+
+        async def leave() -> None:
+            self._manager.stopping()
+            await control.leave()
+
+        interrupt = leave if is_agent and not join.skip_leave_on_interrupt else stop
+        terminate = leave if is_agent and join.leave_on_terminate else stop
         on_signals(interrupt, terminate, lambda: self._tasks.add(asyncio.ensure_future(self._hang_up())), self._tasks)
 
     async def _hang_up(self) -> None:
@@ -199,7 +209,14 @@ class _Agent:
         log.info("configuration reloaded", extra={"applied": ", ".join(applied), "needs_restart": ", ".join(needs_restart)})
 
     async def _reread(self) -> tuple[Sequence[str], Sequence[str]]:
-        """Reads the configuration again and applies what can be applied while running."""
+        """Reads the configuration again and applies what can be applied while running; the service manager is told."""
+        self._manager.reloading()
+        try:
+            return await self._apply_again()
+        finally:
+            self._manager.reloaded()
+
+    async def _apply_again(self) -> tuple[Sequence[str], Sequence[str]]:
         new = load(self._argv, os.environ, role=self._role)
         found = changes(self._loaded, new)
         of_local = [path for path in found.reloadable if path in OF_LOCAL and self._reload_local is not None]
