@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from rostra.agent.departure import Consensus, try_to_leave_raft
+from rostra.agent.departure import Consensus, hand_over, try_to_leave_raft
 from rostra.agent.process import Role
 from rostra.config import Settings
 from rostra.errors import RostraError
@@ -102,6 +102,12 @@ class Control:
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._leave(), name="leave")
         await asyncio.shield(self._leaving)
+
+    async def stop(self) -> None:
+        """Ends the process without leaving; a leader hands over first."""
+        if self._consensus is not None:
+            await hand_over(self._consensus)
+        self._end()
 
     async def _is_alone(self) -> bool:
         """Whether nobody is there who could still want something of this node."""

@@ -82,6 +82,8 @@ class Leaver(Protocol):
 
     async def leave(self) -> None: ...
 
+    async def stop(self) -> None: ...
+
 
 class _Agent:
     """One process from its configuration to its end."""
@@ -129,7 +131,7 @@ class _Agent:
         self._reload_dns = control.reload_dns
         self._reload_certificates = certificates.reload
         process = Process(parts, doors)
-        self._listen_to_signals(control, process)
+        self._listen_to_signals(control)
         if self._role is None:
             print(banner(settings, identity), flush=True)
         for warning in self._loaded.warnings:
@@ -184,13 +186,14 @@ class _Agent:
                 raise RostraError(f"{key} is configured as {mine!r}, but gossip says this node's is {theirs!r}")
         return identity
 
-    def _listen_to_signals(self, control: Leaver, process: Process) -> None:
+    def _listen_to_signals(self, control: Leaver) -> None:
         join = self._loaded.settings.join
 
-        async def stop() -> None:
-            process.end()
-
         is_agent = self._role is None
+
+        async def stop() -> None:
+            self._manager.stopping()
+            await control.stop()
 
         async def leave() -> None:
             self._manager.stopping()

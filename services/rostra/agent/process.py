@@ -19,6 +19,8 @@ from rostra.telemetry.metrics import watch_loop
 log = logging.getLogger("rostra.agent")
 
 STOP_LIMIT_S: Final = 5.0
+FACING: Final = frozenset({"gateway", "dns", "gRPC port"})
+"""Parts that answer clients. They end first, while all is there that their last answers need, the port between servers included."""
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 
@@ -118,8 +120,9 @@ class Process:
         await self._stopping.wait()
 
     async def _stop(self) -> None:
-        """In reverse, each part whole before the next: dns and gateway have closed their doors before what they lean on ends."""
-        for part in reversed(self._started):
+        """Those that face clients, then the others, in reverse, each part whole before the next: nothing ends that is still leant on."""
+        facing = [part for part in self._started if getattr(part, "name", "") in FACING]
+        for part in (*reversed(facing), *(part for part in reversed(self._started) if part not in facing)):
             if (task := self._tasks.get(part)) is not None:
                 await _end(task)
             try:

@@ -47,11 +47,12 @@ class Server:
         at = [f"-bind={self.host}", f"-client={self.host}", *self.ports.flags("http", "dns", "grpc", "server", "serf_lan")]
         self.process = Running(program or this_rostra(), self._folder, ["agent", "-server", *self._flags, *at, *joined])
 
-    def stop(self) -> None:
-        """As an operator does: SIGTERM, and its end."""
+    def stop(self) -> str:
+        """As an operator does: SIGTERM, and its end. What it said."""
         assert self.process is not None
         self.process.send(signal.SIGTERM)
         assert self.process.wait(STOP_LIMIT_S) == 0, self.process.output
+        return self.process.output
 
     def kill(self) -> None:
         if self.process is not None:

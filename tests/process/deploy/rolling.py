@@ -37,6 +37,8 @@ class Writers:
         self.acknowledged: list[str] = []
         self.failed: list[str] = []
         self.slowest_s = 0.0
+        self.handed_over = False
+        """Whether the leader that was stopped handed over first."""
         self._addresses = [server.http for server in servers]
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(count)]
@@ -100,7 +102,7 @@ def restart_all(folder: Path, old: Program, new: Program, *, writers: int = 3) -
             first = eventually(lambda: agreed_leader(servers), SETTLED_S, "all name the same leader")
             for server in sorted(servers, key=lambda each: each.name == first):
                 load.wait_for_more(writers)
-                server.stop()
+                load.handed_over |= "leadership handed over" in server.stop()
                 server.start([each for each in servers if each is not server], new)
                 server.wait_until_serving()
                 eventually(lambda: agreed_leader(servers), SETTLED_S, "all name the same leader")

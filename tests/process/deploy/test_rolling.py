@@ -16,3 +16,4 @@ def test_three_servers_are_replaced_without_a_failed_write(tmp_path: Path) -> No
     load = restart_all(tmp_path, this_rostra(), this_rostra())
     assert load.failed == []
     assert len(load.acknowledged) > 20
+    assert load.handed_over

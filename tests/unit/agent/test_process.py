@@ -63,6 +63,16 @@ async def test_roles_start_in_order_and_stop_in_reverse() -> None:
     assert story == ["start a", "start b", "start door", "stop door", "end b", "stop b", "end a", "stop a"]
 
 
+async def test_those_that_face_clients_end_before_the_port_between_servers() -> None:
+    story: list[str] = []
+    roles = [Story(name, story) for name in ("consensus", "dns", "gateway")]
+    process = Process(roles, [Story("gRPC port", story), Story("server port", story)])
+    await process.run(on_started=lambda: asyncio.get_running_loop().call_soon(process.end))
+    assert [line for line in story if line.startswith("stop")] == [
+        "stop gRPC port", "stop gateway", "stop dns", "stop server port", "stop consensus",
+    ]  # fmt: skip
+
+
 async def test_a_role_that_cannot_start_stops_those_before_it_and_its_error_is_raised() -> None:
     story: list[str] = []
     process = Process([Story("a", story), Story("b", story, fails="start"), Story("c", story)], [])
