@@ -15,7 +15,7 @@ from typing import Any, Final
 from rostra.errors import BadRequest, NotFound
 from rostra.local.checks.alias import alias_outcome
 from rostra.local.held import HeldCheck, HeldService, after_run, fares
-from rostra.local.rules import name_checks, validated
+from rostra.local.rules import name_checks, validated, with_tagged_addresses
 from rostra.model.catalog import Check, HealthStatus, Node, Service
 from rostra.model.topics import SEPARATOR, node_check_key, node_service_key
 
@@ -144,6 +144,7 @@ class LocalState:
         if service.id in self._own:
             raise BadRequest(f"service ID {service.id!r} belongs to the agent itself", field="ID")
         named = [validated(check) for check in name_checks(service.id, checks)]
+        service = with_tagged_addresses(service)
         if replace_checks:
             kept = {check.check_id for check in named}
             for check_id in self._of_service.get(service.id, ()):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Final
 
 from rostra.errors import BadRequest
-from rostra.model.catalog import Check, CheckDefinition
+from rostra.model.catalog import Check, CheckDefinition, Service, ServiceAddress
 
 KINDS: Final = ("docker_container_id", "args", "http", "tcp", "udp", "grpc", "h2ping", "ttl_s", "alias_node", "alias_service", "os_service")
 TYPES: Final = {"docker_container_id": "docker", "args": "script", "ttl_s": "ttl", "alias_node": "alias", "alias_service": "alias"}
@@ -28,6 +29,16 @@ def name_checks(service_id: str, checks: Sequence[Check]) -> list[Check]:
         name = check.name or f"Service '{service_id}' check"
         named.append(replace(check, check_id=check.check_id or default, name=name, service_id=service_id))
     return named
+
+
+def with_tagged_addresses(service: Service) -> Service:
+    """The service with its IP address under the names ``lan_ipv4`` and ``wan_ipv4`` (or ``…6``) too, unless they are given."""
+    try:
+        version = ip_address(service.address).version
+    except ValueError:  # a host name, or none: its node's
+        return service
+    own = ServiceAddress(service.address, service.port)
+    return replace(service, tagged_addresses={f"lan_ipv{version}": own, f"wan_ipv{version}": own, **service.tagged_addresses})
 
 
 def kinds_of(definition: CheckDefinition) -> list[str]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rostra.errors import BadRequest, NotFound, RostraError
 from rostra.local.core import Definitions, LocalState
-from rostra.model.catalog import Check, CheckDefinition, HealthStatus, Node, Service
+from rostra.model.catalog import Check, CheckDefinition, HealthStatus, Node, Service, ServiceAddress
 
 NODE = Node("n1", "127.0.0.1", id="3f8d9e54-2a43-4f0c-9a5e-0d8f3c1b7a11")
 WEB = Service("web", "web", tags=("a",), port=80)
@@ -44,6 +44,18 @@ def test_a_single_check_of_a_service_is_named_after_it_and_several_are_numbered(
     local.register_service(Service("db", "db"), [ttl(), ttl("second")], now=0.0)
     assert list(local.checks()) == ["service:db:1", "service:db:2", "service:web"]
     assert local.checks()["service:web"].service_name == "web"
+
+
+def test_a_service_with_an_ip_address_has_it_by_family_too_unless_others_are_given() -> None:
+    local, other = state(), ServiceAddress("192.0.2.1", 9)
+    local.register_service(Service("a", "a", address="10.0.0.1", port=1, tagged_addresses={"wan_ipv4": other}), now=0.0)
+    local.register_service(Service("b", "b", address="2001:db8::1", port=2), now=0.0)
+    local.register_service(Service("c", "c", address="db.example.com", port=3), now=0.0)
+    assert {name: dict(service.tagged_addresses) for name, service in local.services().items()} == {
+        "a": {"lan_ipv4": ServiceAddress("10.0.0.1", 1), "wan_ipv4": other},
+        "b": {"lan_ipv6": ServiceAddress("2001:db8::1", 2), "wan_ipv6": ServiceAddress("2001:db8::1", 2)},
+        "c": {},
+    }
 
 
 def test_a_service_goes_with_its_checks() -> None:
