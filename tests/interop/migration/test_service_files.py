@@ -49,9 +49,10 @@ def both(require: Callable[..., None], tmp_path_factory: pytest.TempPathFactory)
     try:
         consul.start()
         rostra.start()
-        for agent in (consul, rostra):
-            eventually(lambda agent=agent: set(SERVICES) <= set(agent.api.get("/v1/catalog/services").json()), SOON_S, "all are registered")
-        yield consul, rostra
+        both = (consul, rostra)
+        listed = lambda: all(set(SERVICES) <= set(agent.api.get("/v1/catalog/services").json()) for agent in both)  # noqa: E731
+        eventually(listed, SOON_S, "all are registered")
+        yield both
     finally:
         consul.stop()
         rostra.stop()
