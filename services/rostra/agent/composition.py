@@ -6,6 +6,7 @@ catalog, views, local, dns, gateway, then the doors.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -24,6 +25,7 @@ from rostra.clients.dns import DnsClient
 from rostra.config import Settings
 from rostra.config.durations import format_duration
 from rostra.config.settings import GossipTiming
+from rostra.errors import ConfigError
 from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.catalog import Node
 from rostra.model.identity import Identity
@@ -293,11 +295,35 @@ def _build_dns(assembly: Assembly) -> None:
         # A gateway whose dns is elsewhere answers DNS over gRPC and HTTPS only, so that the node's public doors are whole.
         return dns_settings(settings, datacenter=assembly.identity.datacenter, listens=wiring.is_here("dns"), tls=tls)
 
+    first = settings_of(assembly.settings)
+
+    def reload(new: Settings) -> None:
+        role.reload(replace(settings_of(new), domain=first.domain, alt_domain=first.alt_domain))
+
     near = Near(assembly.identity.name, assembly.gossip())
-    role = DnsRole(hub, settings_of(assembly.settings), source=assembly.rng, datacenters=assembly.datacenters, near=near)
-    assembly.control.reload_dns = lambda new: role.reload(settings_of(new))
+    role = DnsRole(hub, first, source=assembly.rng, datacenters=assembly.datacenters, near=near)
+    assembly.control.reload_dns = reload
     wiring.handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
+    if assembly.settings.dns.workers > 1 and first.addresses:
+        _add_dns_workers(assembly)
+
+
+def _add_dns_workers(assembly: Assembly) -> None:
+    from rostra.agent.workers import DnsWorkers
+
+    wiring, control = assembly.wiring, assembly.control
+    if assembly.path is None:
+        raise ConfigError(["dns_config.workers: more than one needs -data-dir: they find gossip and catalog by its sockets"])
+    upstreams = []
+    for name in ("gossip", "catalog"):
+        addresses = [f"unix:{assembly.path}/{name}.sock"] if wiring.is_here(name) else wiring.addresses(name)
+        if addresses:
+            upstreams.append(f"-{name}={','.join(addresses)}")
+    workers = DnsWorkers(assembly.settings.dns.workers - 1, assembly.identity, assembly.path, upstreams, assembly.rng)
+    workers.configure(json.loads(control.config_json()))
+    control.reloaded = lambda: workers.configure(json.loads(control.config_json()))
+    assembly.parts.append(workers)
 
 
 def _build_gateway(assembly: Assembly) -> None:

@@ -61,7 +61,9 @@ class Control:
         self.reload_local: Callable[[Settings], Awaitable[None]] | None = None
         """Hands other definitions of services and checks to the local role, where it is here. Raises where one cannot be taken."""
         self.reload_dns: Callable[[Settings], None] | None = None
-        """Hands other settings to the dns role, where it is here."""
+        """Hands other settings to the dns role, where it is here. Raises where one cannot be taken."""
+        self.reloaded: Callable[[], None] | None = None
+        """Told once the effective configuration is another one."""
         self.roles: Sequence[Role] = ()
         self._gossip = gossip
         self._end = end

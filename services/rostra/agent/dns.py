@@ -16,7 +16,7 @@ def dns_settings(settings: Settings, *, datacenter: str, listens: bool, tls: ssl
     return DnsSettings(
         addresses=settings.addresses.dns if listens and settings.ports.dns > 0 else (),
         port=settings.ports.dns,
-        reuse_port=dns.reuse_port,
+        reuse_port=dns.reuse_port or dns.workers > 1,
         tls=tls if settings.ports.dns_tls > 0 else None,
         tls_port=settings.ports.dns_tls,
         domain=dns.domain,

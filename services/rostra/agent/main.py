@@ -26,6 +26,7 @@ from rostra.agent.banner import banner
 from rostra.agent.folder import DataFolder
 from rostra.agent.process import EXIT_FAILED, EXIT_OK, Process, on_signals
 from rostra.agent.supervision import Manager, SupervisionPart
+from rostra.agent.workers import end_with_parent
 from rostra.clients.gossip import GossipStatus
 from rostra.config import Loaded, Settings, load
 from rostra.config.effective import as_json
@@ -38,7 +39,7 @@ from rostra.telemetry import logs
 log = logging.getLogger("rostra.agent")
 
 IDENTITY_RETRY_S: Final = 0.25
-OF_DNS: Final = "dns_config."
+OF_DNS: Final = ("dns_config.", "recursors")
 OF_LOCAL: Final = frozenset({"service", "services", "check", "checks", "discard_check_output"})
 """Keys that the local role takes over while it runs."""
 
@@ -52,6 +53,7 @@ def main(argv: Sequence[str], role: str | None) -> int:
         return EXIT_OK
     os.umask(0o077)  # what an agent writes is for its owner only
     try:
+        end_with_parent()
         loaded = load(argv, os.environ, role=role)
         logs.configure(
             loaded.settings.logs.level,
@@ -96,6 +98,7 @@ class _Agent:
         self._manager = Manager.from_environment(os.environ)
         self._reload_local: Callable[[Settings], Awaitable[None]] | None = None
         self._reload_dns: Callable[[Settings], None] | None = None
+        self._reloaded: Callable[[], None] | None = None
         self._reload_certificates: Callable[[], Sequence[str]] = tuple
 
     async def run(self) -> int:
@@ -129,6 +132,7 @@ class _Agent:
             parts = [*parts, SupervisionPart(self._manager, parts, status)]
         self._reload_local = control.reload_local
         self._reload_dns = control.reload_dns
+        self._reloaded = control.reloaded
         self._reload_certificates = certificates.reload
         process = Process(parts, doors)
         self._listen_to_signals(control)
@@ -225,10 +229,10 @@ class _Agent:
         of_local = [path for path in found.reloadable if path in OF_LOCAL and self._reload_local is not None]
         of_dns = [path for path in found.reloadable if path.startswith(OF_DNS) and self._reload_dns is not None]
         applied = [path for path in found.reloadable if path == "log_level" or path in of_local or path in of_dns]
-        if self._reload_local is not None and of_local:
-            await self._reload_local(new.settings)
         if self._reload_dns is not None and of_dns:
             self._reload_dns(new.settings)
+        if self._reload_local is not None and of_local:
+            await self._reload_local(new.settings)
         if "log_level" in applied:
             logging.getLogger("rostra").setLevel(logs.LEVELS[new.settings.logs.level])
             for handler in logging.getLogger("rostra").handlers:
@@ -238,6 +242,8 @@ class _Agent:
             values={**self._loaded.values, **{path: new.values[path] for path in applied}},
             origins={**self._loaded.origins, **{path: new.origins[path] for path in applied if path in new.origins}},
         )
+        if self._reloaded is not None and of_dns:
+            self._reloaded()
         applied += self._reload_certificates()
         return applied, [path for path in (*found.reloadable, *found.refused) if path not in applied]
 

@@ -193,6 +193,7 @@ class Dns(Group, frozen=True):
     tcp_idle_s: float
     max_connections: int
     max_connections_per_client: int
+    workers: int
     reuse_port: bool
     compat: DnsCompat
     soa: Soa

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import signal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from ..conftest import Start
 from ..harness.deployment import HOST, Deployment
 from ..harness.ports import free_port
+from ..harness.system import Listener, children, listeners
 from ..harness.waiting import eventually
 
 pytestmark = pytest.mark.process
@@ -57,6 +59,32 @@ def test_settings_come_from_the_configuration_and_a_reload_takes_them_over(start
     assert "dns_config.compat.all_critical_nxdomain" in applied
     assert agent.dns.code("ill.service.consul") == "NXDOMAIN"
     assert agent.dns.ask("box.node.consul").answer[0].ttl == 9
+
+
+def test_several_workers_answer_on_one_port_come_back_and_end_with_the_agent(start_durable: Start, tmp_path: Path) -> None:
+    file = tmp_path / "dns.hcl"
+    file.write_text("dns_config { workers = 3 }")
+    agent = start_durable(f"-config-file={file}")
+
+    def workers() -> list[int]:
+        return [pid for pid in children(agent.only.pid) if Listener("udp", HOST, agent.ports.dns) in listeners(pid)]
+
+    def asked() -> set[int]:
+        """TTLs of many answers, each to a port of its own: the kernel spreads them over all who listen."""
+        return {agent.dns.ask(f"{agent.node}.node.consul").answer[0].ttl for _ in range(40)}
+
+    first = eventually(lambda: workers() if len(workers()) == 2 else None, 30.0, "two workers listen beside the agent")
+    eventually(lambda: asked() == {0}, 20.0, "all of them answer")
+
+    file.write_text('dns_config { workers = 3 node_ttl = "9s" }')
+    agent.only.send(signal.SIGHUP)
+    eventually(lambda: asked() == {9}, 20.0, "all of them take over what a reload changed")
+
+    os.kill(first[0], signal.SIGKILL)
+    eventually(lambda: len(workers()) == 2 and first[0] not in workers(), 30.0, "a worker that ended is started again")
+    left = workers()
+    agent.only.kill()
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 20.0, "nothing is left of them")
 
 
 def test_recursors_serve_the_networks_that_are_allowed_and_are_tried_in_turn(start_dev: Start) -> None:

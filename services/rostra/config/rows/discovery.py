@@ -56,7 +56,7 @@ DNS = (
     Key(WORKS, "domain", STRING, "consul.", "Domain that DNS answers for.", flags=("domain",), field="dns.domain"),
     Key(WORKS, "alt_domain", STRING, "", "Another domain that DNS answers for.", flags=("alt-domain",), field="dns.alt_domain"),
     Key(WORKS, "recursors", Kind.HOSTS, (), "DNS server for questions about other domains; repeatable.", flags=("recursor",),
-        field="dns.recursors"),
+        field="dns.recursors", reloadable=True),
     Key(WORKS, "dns_config.allow_stale", BOOL, True, "Answer without asking the leader.", field="dns.allow_stale", reloadable=True),
     Key(WORKS, "dns_config.max_stale", DURATION, 87600 * 3600.0, "Age of an answer above which the leader is asked.",
         field="dns.max_stale_s", reloadable=True),
@@ -101,6 +101,8 @@ DNS = (
     Key(WORKS, "dns_config.max_connections", INT, 1024, "TCP connections at one time.", field="dns.max_connections", minimum=1),
     Key(WORKS, "dns_config.max_connections_per_client", INT, 128, "TCP connections of one address at one time.",
         field="dns.max_connections_per_client", minimum=1),
+    Key(WORKS, "dns_config.workers", INT, 1, "Processes that answer DNS on the same port, this one among them.", field="dns.workers",
+        minimum=1, maximum=64),
     Key(WORKS, "dns_config.reuse_port", BOOL, False, "Share the port with other processes that say so too (SO_REUSEPORT).",
         field="dns.reuse_port"),
     *(
