@@ -26,7 +26,6 @@ from rostra.rpc.back_off import BackOff
 PARENT_VARIABLE: Final = "_ROSTRA_PARENT"
 _FILE: Final = "dns-workers.json"
 _TAKEN_OVER: Final = ("domain", "alt_domain", "recursors", "dns_config", "addresses", "client_addr", "tls", "log_level", "log_json")
-_OF_MANAGER: Final = ("NOTIFY_SOCKET", "WATCHDOG_")
 _PR_SET_PDEATHSIG: Final = 1
 _STOP_LIMIT_S: Final = 3.0
 _RESTART_S: Final = 1.0
@@ -88,8 +87,8 @@ class DnsWorkers:
     async def _keep(self, number: int) -> None:
         back_off = BackOff(self._rng)
         command = [sys.executable, "-m", "rostra.cli", "agent", "-roles=dns", f"-config-file={self._file}", *self._upstreams]
-        # Settings that this process had from variables are in the file, and its service manager is not theirs.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith((VARIABLE_PREFIX, *_OF_MANAGER))}
+        # Settings that this process had from variables are in the file.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(VARIABLE_PREFIX)}
         environment[PARENT_VARIABLE] = str(os.getpid())
         while True:
             process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.DEVNULL)
