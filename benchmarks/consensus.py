@@ -1,7 +1,8 @@
-"""The replicated log: proposals a second and their latency, of one durable server and of three.
+"""The replicated log beside etcd: proposals a second and their latency, reads, failover, restart, and an empty server that catches up.
 
-Servers run as processes of their own on 127.0.0.1 and keep their logs below ``--folder``; proposals of 256 bytes come from another
-process over gRPC streams to the leader.
+Servers run as processes of their own on 127.0.0.1 and keep their logs below a temporary folder; proposals of 256 bytes come from another
+process over gRPC to the leader. Samples of the two alternate. Where the machine is busy with other things, the figure to look at is the
+processor time that the servers spend on one proposal: it hardly depends on who else is there.
 """
 
 from __future__ import annotations
@@ -10,57 +11,55 @@ import argparse
 import asyncio
 import contextlib
 import os
-import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import etcd
+import psutil
 import uvloop
+from consensus_load import LIMIT_S, SIZE, Cluster, Measured, free_addresses, summarised
+from etcd import Etcd
 
-from rostra.clients.consensus import ConsensusClient, Proposal
+from rostra.clients.consensus import ConsensusClient, Entries, Proposal, RaftMember, SnapshotStart
 from rostra.errors import RostraError
 from rostra.model.consistency import Consistency
 from rostra.model.identity import Identity
 from rostra.rpc.channels import connect
 
-SIZE = 256
 LOADS = ((1, 1), (32, 4), (256, 8))
 """In flight, and over how many streams."""
-LIMIT_S = 30.0
-
-
-def free_addresses(count: int) -> list[str]:
-    """Of ports that nobody uses now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+SNAPSHOT_BYTES = 100 * 1024 * 1024
+CHUNK_BYTES = 256 * 1024
+LOG_ENTRIES = 100_000
+Kind = Callable[[Path, int], Cluster]
+IDENTITY = Identity("benchmark", "benchmark", "dc1", "127.0.0.1", "127.0.0.1", server=False)
 
 
 class Rostra:
-    """Servers of one cluster. ``late``: so many that know of the others and are not in the first configuration."""
+    """Servers of one cluster. ``voters``: those that start it; the others know of them and wait to be taken in."""
 
     name = "rostra"
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, *, voters: int = 0) -> None:
         self.folder = folder
         self.addresses = free_addresses(count)
         self.processes: list[subprocess.Popen[bytes] | None] = [None] * count
-        for number in range(count):
+        self._voters = voters or count
+        for number in range(self._voters):
             self.start(number)
 
-    def start(self, number: int, *, expect: int | None = None) -> None:
+    def start(self, number: int) -> None:
         script = str(Path(__file__).with_name("consensus_server.py"))
-        expected = len(self.addresses) if expect is None else expect
-        command = [sys.executable, script, str(number + 1), str(self.folder / f"n{number + 1}"), str(expected), *self.addresses]
+        expect = str(self._voters if number < self._voters else 0)
+        command = [sys.executable, script, str(number + 1), str(self.folder / f"n{number + 1}"), expect, *self.addresses]
         self.processes[number] = subprocess.Popen(command)
 
     def kill(self, number: int) -> None:
@@ -92,23 +91,6 @@ class Rostra:
         raise SystemExit("no server became leader")
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One round of a load."""
-
-    per_second: float
-    median_ms: float
-    p99_ms: float
-
-
-def summarised(latencies: list[float], seconds: float) -> Measured:
-    latencies.sort()
-    return Measured(len(latencies) / seconds, latencies[len(latencies) // 2] * 1000, latencies[len(latencies) * 99 // 100] * 1000)
-
-
-IDENTITY = Identity("benchmark", "benchmark", "dc1", "127.0.0.1", "127.0.0.1", server=False)
-
-
 async def propose(address: str, in_flight: int, streams: int, seconds: float) -> Measured:
     """Keeps so many proposals in flight: each stream sends as many new ones as were answered, in one batch."""
     data = os.urandom(SIZE)
@@ -122,10 +104,7 @@ async def propose(address: str, in_flight: int, streams: int, seconds: float) ->
             number = 0
             async with client.propose() as stream:
                 due = window
-                while True:
-                    now = time.perf_counter()
-                    if now >= end:
-                        break
+                while (now := time.perf_counter()) < end:
                     batch = [Proposal(number + each, data, 7.0) for each in range(due)]
                     for each in batch:
                         sent[each.sequence] = now
@@ -143,8 +122,9 @@ async def propose(address: str, in_flight: int, streams: int, seconds: float) ->
     return summarised(latencies, seconds)
 
 
-async def read(address: str, in_flight: int, consistency: Consistency, seconds: float) -> Measured:
+async def read(address: str, in_flight: int, consistent: bool, seconds: float) -> Measured:
     """Read rounds, each waiting for its answer, so many at a time over one stream."""
+    consistency = Consistency.CONSISTENT if consistent else Consistency.DEFAULT
     latencies: list[float] = []
     async with connect(address) as channel, ConsensusClient(channel, IDENTITY).read_index() as stream:
         sent: dict[int, float] = {}
@@ -165,32 +145,200 @@ async def read(address: str, in_flight: int, consistency: Consistency, seconds: 
     return summarised(latencies, seconds)
 
 
-def apart(work: Callable[..., Coroutine[Any, Any, Measured]], *arguments: Any) -> Measured:
+async def propose_until_done(addresses: list[str]) -> float:
+    """The moment (CLOCK_MONOTONIC) of the first proposal that any of the servers acknowledges."""
+    while True:
+        for address in addresses:
+            with contextlib.suppress(RostraError, TimeoutError):
+                async with connect(address) as channel, asyncio.timeout(0.5), ConsensusClient(channel, IDENTITY).propose() as stream:
+                    await stream.send([Proposal(1, b"x" * SIZE, 0.5)])
+                    if (await stream.receive())[0].error is None:
+                        return time.monotonic()
+            await asyncio.sleep(0.005)
+
+
+async def give_snapshot(address: str, size: int) -> int:
+    """As the state machine of that server: hands over a snapshot of so many bytes; the index that it covers."""
+    async with connect(address) as channel:
+        client = ConsensusClient(channel, IDENTITY)
+        status = await client.get_status()
+        async with client.attach(primary=True) as stream:
+            applied = term = 0
+            while applied < status.leadership.commit_index:
+                match await stream.receive():
+                    case Entries() as delivered:
+                        applied, term = delivered.entries[-1].index, delivered.entries[-1].term
+                        await stream.report_applied(applied)
+                    case _:
+                        pass
+            await stream.send_snapshot_start(SnapshotStart(status.cluster_id, applied, term))
+            piece = os.urandom(CHUNK_BYTES)
+            for offset in range(0, size, CHUNK_BYTES):
+                await stream.send_snapshot_data(offset, piece, last=offset + CHUNK_BYTES >= size)
+            while int((await client.get_status()).stats["last_snapshot_index"]) < applied:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            return applied
+
+
+async def catch_up(leader: str, late: str, name: str) -> float:
+    """Adds an empty server; seconds until it has everything."""
+    async with connect(leader) as channel, connect(late) as late_channel:
+        client, newcomer = ConsensusClient(channel, IDENTITY), ConsensusClient(late_channel, IDENTITY)
+        wanted = (await client.get_status()).leadership.commit_index
+        while True:
+            with contextlib.suppress(RostraError):
+                store = (await newcomer.get_status(1.0)).store_id
+                break
+        began = time.monotonic()
+        await client.add_learner(RaftMember(name, store, name, late, False))
+        while (await newcomer.get_status()).leadership.commit_index < wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        return time.monotonic() - began
+
+
+def apart(work: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
     """Runs a client in a process of its own, so that nothing of this one is measured."""
     with get_context("spawn").Pool(1) as pool:
-        measured: Measured = pool.apply(_run, (work, arguments))
-        return measured
+        return pool.apply(_run, (work, arguments))
 
 
-def _run(work: Callable[..., Coroutine[Any, Any, Measured]], arguments: Sequence[Any]) -> Measured:
+def _run(work: Callable[..., Coroutine[Any, Any, Any]], arguments: Sequence[Any]) -> Any:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work(*arguments))
+
+
+def processor_s(cluster: Cluster) -> float:
+    """What the servers have used so far."""
+    times = [psutil.Process(process.pid).cpu_times() for process in cluster.processes if process is not None and process.poll() is None]
+    return sum(each.user + each.system for each in times)
+
+
+@contextmanager
+def clusters(kinds: Sequence[Kind], count: int) -> Iterator[list[Cluster]]:
+    with tempfile.TemporaryDirectory() as folder:
+        made: list[Cluster] = []
+        try:
+            for number, kind in enumerate(kinds):
+                made.append(kind(Path(folder) / str(number), count))
+            yield made
+        finally:
+            for cluster in made:
+                cluster.stop()
+
+
+def sample(cluster: Cluster, work: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> tuple[Measured, float]:
+    """A measurement at the leader, and the servers' processor time in microseconds for each proposal or read."""
+    address = cluster.addresses[cluster.leader()]
+    before = processor_s(cluster)
+    measured: Measured = apart(work, address, *arguments)
+    return measured, (processor_s(cluster) - before) / max(measured.count, 1) * 1e6
+
+
+def measure_load(kinds: Sequence[Kind], count: int, rounds: int, seconds: float, loads: Sequence[tuple[int, int]]) -> None:
+    with clusters(kinds, count) as made:
+        for in_flight, streams in loads:
+            found: dict[str, list[tuple[Measured, float]]] = {}
+            for _ in range(rounds):
+                for cluster in made:
+                    work = propose if isinstance(cluster, Rostra) else etcd.put
+                    found.setdefault(cluster.name, []).append(sample(cluster, work, in_flight, streams, seconds))
+            report(f"{count} servers, {in_flight} in flight", found)
+
+
+def measure_reads(kinds: Sequence[Kind], rounds: int, seconds: float) -> None:
+    with clusters(kinds, 3) as made:
+        for consistent in (False, True):
+            found: dict[str, list[tuple[Measured, float]]] = {}
+            for _ in range(rounds):
+                for cluster in made:
+                    work = read if isinstance(cluster, Rostra) else etcd.read
+                    found.setdefault(cluster.name, []).append(sample(cluster, work, 32, consistent, seconds))
+            report(f"read index ({'quorum' if consistent else 'lease'}; etcd: quorum), 32 in flight", found)
+
+
+def report(what: str, found: dict[str, list[tuple[Measured, float]]]) -> None:
+    rates: dict[str, float] = {}
+    for name, samples in found.items():
+        each = ", ".join(f"{measured.per_second:.0f}" for measured, _ in samples)
+        rates[name] = statistics.median(measured.per_second for measured, _ in samples)
+        middle = statistics.median(measured.median_ms for measured, _ in samples)
+        late = statistics.median(measured.p99_ms for measured, _ in samples)
+        cost = statistics.median(cost for _, cost in samples)
+        print(f"{what}: {name:6} {rates[name]:8.0f}/s ({each})  median {middle:.2f} ms  p99 {late:.2f} ms  {cost:.0f} us of processor each")
+    if len(rates) == 2:
+        print(f"{what}: rostra / etcd = {rates['rostra'] / rates['etcd']:.2f}", flush=True)
+
+
+def measure_failover(kinds: Sequence[Kind], rounds: int) -> None:
+    found: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for kind in kinds:
+            with clusters([kind], 3) as (cluster,):
+                first = cluster.leader()
+                addresses = [address for number, address in enumerate(cluster.addresses) if number != first]
+                work = propose_until_done if isinstance(cluster, Rostra) else etcd.put_until_done
+                apart(work, [cluster.addresses[first]])
+                with get_context("spawn").Pool(1) as pool:
+                    pool.apply(time.monotonic)  # the client is there before the leader dies
+                    died = time.monotonic()
+                    cluster.kill(first)
+                    found.setdefault(cluster.name, []).append(pool.apply(_run, (work, [addresses])) - died)
+    for name, times in found.items():
+        print(f"leader's kill -9 to the next acknowledged write: {name:6} " + ", ".join(f"{each:.2f} s" for each in times), flush=True)
+
+
+def measure_restart(kinds: Sequence[Kind]) -> None:
+    for kind in kinds:
+        with clusters([kind], 1) as (cluster,):
+            work = propose if isinstance(cluster, Rostra) else etcd.put
+            written = 0
+            while written < LOG_ENTRIES:
+                written += apart(work, cluster.addresses[cluster.leader()], 256, 8, 5.0).count
+            cluster.kill(0)
+            began = time.monotonic()
+            cluster.start(0)
+            until = propose_until_done if isinstance(cluster, Rostra) else etcd.put_until_done
+            took = apart(until, cluster.addresses) - began
+            print(f"restart with a log of {written} entries to the first acknowledged write: {cluster.name:6} {took:.2f} s", flush=True)
+
+
+def measure_catch_up() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = Rostra(Path(folder), 4, voters=3)
+        try:
+            leader = cluster.addresses[cluster.leader()]
+            apart(propose, leader, 32, 4, 1.0)
+            apart(give_snapshot, leader, SNAPSHOT_BYTES)
+            cluster.start(3)
+            took = apart(catch_up, leader, cluster.addresses[3], "n4")
+            print(f"an empty server catches up with a snapshot of {SNAPSHOT_BYTES >> 20} MB: {took:.2f} s", flush=True)
+        finally:
+            cluster.stop()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-seconds", type=float, default=3.0, help="length of each sample")
+    parser.add_argument("-rounds", type=int, default=3, help="samples of each")
+    parser.add_argument("-only", choices=("load", "reads", "failover", "restart", "catch-up"), help="one of the measurements")
+    parser.add_argument("-servers", type=int, choices=(1, 3), help="load: only this many")
+    parser.add_argument("-alone", action="store_true", help="without etcd")
     options = parser.parse_args()
-    for count in (1, 3):
-        with tempfile.TemporaryDirectory() as folder:
-            cluster = Rostra(Path(folder), count)
-            try:
-                address = cluster.addresses[cluster.leader()]
-                for in_flight, streams in LOADS:
-                    measured = apart(propose, address, in_flight, streams, options.seconds)
-                    print(f"{count} servers, {in_flight:4} in flight over {streams} streams: {measured}", flush=True)
-            finally:
-                cluster.stop()
+    kinds: list[Kind] = [Rostra]
+    if Etcd.is_here() and not options.alone:
+        kinds.append(Etcd)
+    if options.only in (None, "load"):
+        for count in (1, 3):
+            if options.servers in (None, count):
+                measure_load(kinds, count, options.rounds, options.seconds, LOADS)
+    if options.only in (None, "reads"):
+        measure_reads(kinds, options.rounds, options.seconds)
+    if options.only in (None, "failover"):
+        measure_failover(kinds, options.rounds)
+    if options.only in (None, "restart"):
+        measure_restart(kinds)
+    if options.only in (None, "catch-up"):
+        measure_catch_up()
     return 0
 
 

@@ -24,17 +24,24 @@ from rostra.v1 import consensus_pb2_grpc, raft_pb2_grpc
 
 
 class KnownServers:
-    """In place of gossip: who the servers are is given."""
+    """In place of gossip: who the servers are is given. The first ``expect`` of them start the cluster."""
 
-    def __init__(self, servers: Sequence[str]) -> None:
+    def __init__(self, servers: Sequence[str], expect: int) -> None:
         self._servers = servers
+        self._expect = expect
 
     async def watch_members(self, pool: str = "lan") -> AsyncIterator[MemberEvent]:
         """All alive, for ever."""
         members = []
         for number, server in enumerate(self._servers, 1):
             host, _, port = server.rpartition(":")
-            tags = {"role": "rostra", "dc": "dc1", "id": f"n{number}", "port": port, "expect": str(len(self._servers))}
+            tags = {
+                "role": "rostra",
+                "dc": "dc1",
+                "id": f"n{number}",
+                "port": port,
+                "expect": str(self._expect if number <= self._expect else 0),
+            }
             members.append(Member(f"n{number}", host, 8301, tags, MemberStatus.ALIVE, 1))
         yield Members(tuple(members), True)
         await asyncio.get_running_loop().create_future()
@@ -45,9 +52,15 @@ async def serve(number: int, servers: Sequence[str], folder: Path, *, expect: in
     identity = Identity(f"n{number}", f"n{number}", "dc1", "127.0.0.1", "127.0.0.1", server=True)
     address = servers[number - 1]
     settings = ConsensusSettings(
-        scaled_timing(1), folder, expect=expect, server_address=address, primary_grace_s=math.inf, snapshot_threshold=2**40
+        scaled_timing(1),
+        folder,
+        expect=expect,
+        server_address=address,
+        primary_grace_s=math.inf,
+        snapshot_threshold=2**40,
+        trailing_logs=64,
     )
-    role = ConsensusRole(identity, settings, KnownServers(servers), PlainConnector(), random.Random())
+    role = ConsensusRole(identity, settings, KnownServers(servers, expect), PlainConnector(), random.Random())
     handlers = Handlers()
     handlers.add(raft_pb2_grpc.add_RaftServiceServicer_to_server, role.raft_servicer)
     handlers.add(consensus_pb2_grpc.add_ConsensusServiceServicer_to_server, role.servicer)

@@ -12,7 +12,7 @@ from grpc import aio
 from prometheus_client import Counter
 
 from rostra.clients.streams import BidiStream
-from rostra.consensus.messages import NO_ANSWER, AppendRequest, Message
+from rostra.consensus.messages import Message
 from rostra.consensus.model import PeerId
 from rostra.consensus.wire import MAX_BATCH_BYTES, message_to_proto, size_of
 from rostra.errors import RostraError, Unavailable
@@ -25,8 +25,6 @@ log = logging.getLogger("rostra.consensus")
 
 MAX_WAITING: Final = 4096
 """Messages that wait for one peer; when there are more, all are dropped and Raft starts over with it."""
-NEWS_S: Final = 0.001
-"""How long word of a new commit index waits for an append to travel with: whoever was just answered is likely to propose again."""
 
 _DROPPED = Counter("rostra_consensus_dropped_messages_total", "Messages to a peer that were dropped because too many waited", ["peer"])
 
@@ -67,36 +65,15 @@ class Link:
         self._waiting: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._connected = False
-        self._news: Message | None = None
-        self._news_timer: asyncio.TimerHandle | None = None
 
     def put(self, batch: Sequence[Message]) -> None:
-        """In order; but an append that brings only the commit index waits a moment for one that brings more."""
+        """In order."""
         if len(self._waiting) + len(batch) > MAX_WAITING:
             _DROPPED.labels(self._peer.node_id).inc(len(self._waiting))
             self._waiting.clear()
             self._peers.lost(self._peer)
-        for message in batch:
-            if isinstance(message, AppendRequest):
-                if message.round == NO_ANSWER:
-                    self._keep_news(message)
-                    continue
-                self._news = None  # it says so as well
-            self._waiting.append(message)
-        if self._waiting:
-            self._arrived.set()
-
-    def _keep_news(self, message: Message) -> None:
-        self._news = message
-        if self._news_timer is None:
-            self._news_timer = asyncio.get_running_loop().call_later(NEWS_S, self._tell_news)
-
-    def _tell_news(self) -> None:
-        self._news_timer = None
-        if self._news is not None:
-            self._waiting.append(self._news)
-            self._news = None
-            self._arrived.set()
+        self._waiting.extend(batch)
+        self._arrived.set()
 
     async def run(self) -> None:
         """For ever: sends what comes, over one stream after the other."""
