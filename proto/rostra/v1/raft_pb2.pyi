@@ -728,10 +728,13 @@ class InstallSnapshotOffer(_message.Message):
     RECEIVER_FIELD_NUMBER: _builtins.int
     HEADER_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    DATA_CRC32_FIELD_NUMBER: _builtins.int
     term: _builtins.int
     """Leader's term."""
     size_bytes: _builtins.int
     """Length of the bytes after the header."""
+    data_crc32: _builtins.int
+    """CRC-32 of all the data; what has arrived is taken only if it and size_bytes are right."""
     @_builtins.property
     def sender(self) -> Global___PeerId:
         """The leader."""
@@ -752,10 +755,11 @@ class InstallSnapshotOffer(_message.Message):
         receiver: Global___PeerId | None = ...,
         header: Global___SnapshotHeader | None = ...,
         size_bytes: _builtins.int = ...,
+        data_crc32: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "receiver", b"receiver", "sender", b"sender"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "receiver", b"receiver", "sender", b"sender", "size_bytes", b"size_bytes", "term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_crc32", b"data_crc32", "header", b"header", "receiver", b"receiver", "sender", b"sender", "size_bytes", b"size_bytes", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -818,7 +822,7 @@ class PromiseBootstrapRequest(_message.Message):
 
     @_builtins.property
     def configuration(self) -> Global___Configuration:
-        """The configuration, cluster ID included."""
+        """The configuration, cluster ID included; absent: only what has been promised before is asked for."""
 
     def __init__(
         self,
@@ -851,7 +855,7 @@ class PromiseBootstrapResponse(_message.Message):
     """Why not, one line."""
     @_builtins.property
     def earlier(self) -> Global___Configuration:
-        """The configuration that was promised before, when refused for that."""
+        """The configuration that was promised before, when refused for that, or asked for it."""
 
     @_builtins.property
     def store(self) -> Global___PeerId:

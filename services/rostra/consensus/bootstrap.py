@@ -50,13 +50,15 @@ class Promises:
         """What has been promised, if anything."""
         return self._promised
 
-    def promise(self, configuration: Configuration, expect: int) -> tuple[Configuration | None, str]:
-        """An empty reason: given, and durable."""
+    def promise(self, configuration: Configuration | None, expect: int) -> tuple[Configuration | None, str]:
+        """An empty reason: given, and durable. Without a configuration: what has been promised, if anything."""
         core = self._consensus.core
         if core.cluster_id:
             return None, f"this server belongs to cluster {core.cluster_id} already"
         if expect != self._expect:
             return None, f"this server expects {self._expect} servers, not {expect}"
+        if configuration is None:
+            return self._promised, ""
         if core.id not in configuration.voters:
             return None, f"the configuration does not name store {core.id.store_id} of node {core.id.node_id}"
         if self._promised is not None and self._promised != configuration:
@@ -146,15 +148,9 @@ class Proposer:
 
     async def _propose(self, configuration: Configuration, others: Sequence[str]) -> None:
         """Others first, this server last: so a configuration that one of them has promised before can still become ours too."""
-        configuration = self._promises.promised or configuration
+        configuration = self._promises.promised or await self._promised_before(others) or configuration
         for address in others:
             answer = await self._ask(address, configuration)
-            if answer.HasField("earlier") and self._promises.promised is None:
-                earlier = configuration_from_proto(answer.earlier)
-                if self._consensus.core.id in earlier.voters and earlier != configuration:
-                    log.info("going on with a configuration that was promised before", extra={"server": address})
-                    await self._propose_promised(earlier, others)
-                    return
             if not answer.promised:
                 raise Conflict(f"{address}: {answer.reason}")
         _, reason = self._promises.promise(configuration, self._expect)
@@ -165,15 +161,31 @@ class Proposer:
         for address in others:
             await self._commit(address, configuration)
 
-    async def _propose_promised(self, earlier: Configuration, others: Sequence[str]) -> None:
-        _, reason = self._promises.promise(earlier, self._expect)
-        if reason:
-            raise Conflict(reason)
-        await self._propose(earlier, others)
+    async def _promised_before(self, others: Sequence[str]) -> Configuration | None:
+        """What any of them has promised. Looked for before anyone is asked to promise: else one would promise the new configuration, and
+        another could not any more."""
+        found: Configuration | None = None
+        for address in others:
+            answer = await self._ask(address, None)
+            if answer.reason:
+                raise Conflict(f"{address}: {answer.reason}")
+            if not answer.HasField("earlier"):
+                continue
+            earlier = configuration_from_proto(answer.earlier)
+            if self._consensus.core.id not in earlier.voters:
+                raise Conflict(f"{address} has promised to start cluster {earlier.cluster_id}, which this server is not part of")
+            if found is not None and earlier != found:
+                raise Conflict(f"{address} has promised to start cluster {earlier.cluster_id}, another server {found.cluster_id}")
+            log.info("going on with a configuration that was promised before", extra={"server": address})
+            found = earlier
+        return found
 
-    async def _ask(self, address: str, configuration: Configuration) -> raft_pb2.PromiseBootstrapResponse:
+    async def _ask(self, address: str, configuration: Configuration | None) -> raft_pb2.PromiseBootstrapResponse:
+        """For a promise; without a configuration, what has been promised."""
         request = raft_pb2.PromiseBootstrapRequest(
-            hello=self._peers.hello(), configuration=configuration_to_proto(configuration), expect=self._expect
+            hello=self._peers.hello(),
+            configuration=None if configuration is None else configuration_to_proto(configuration),
+            expect=self._expect,
         )
         async with self._peers.connector.connect(address) as channel:
             try:

@@ -3,9 +3,10 @@
 In a process of its own, since LMDB maps its file into memory: a damaged page or a file that is cut short can end whoever
 reads it by a signal, and a server should say why it does not start. The parent explains how the child ended.
 
-The child looks at the file's length and at what a start reads, says so, and then walks every page and value. A small log is walked
-before the server starts. Walking a large one (measured: 1 s for 100,000 entries) goes on beside the start, which it would
-delay; what it finds then ends the server, which meanwhile checks whatever it reads itself, as it always does.
+The child looks at the file's length and at what a start reads, says so, and then reads the snapshot that the log names and walks
+every page and value. A small log is walked before the server starts. Walking a large one (measured: 1 s for 100,000 entries) goes on
+beside the start, which it would delay; what it finds then ends the server, which meanwhile checks whatever it reads itself, as it
+always does.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from typing import Final
 import lmdb
 
 from rostra.consensus.lmdb_store import LOG_FILE, LmdbStore
+from rostra.consensus.snapshots import FileSnapshots
 from rostra.consensus.storage import StorageDamaged
 from rostra.errors import RostraError
 
 WALKED_FIRST_BYTES: Final = 16 * 1024 * 1024
 """A log file up to this size is walked before the server starts."""
 OPENED: Final = "opened"
+SNAPSHOTS: Final = "snapshots"
+"""The folder of the snapshots, beside the log."""
 
 
 class StoreCheck:
@@ -83,6 +87,8 @@ def check_here(folder: Path) -> int:
         if found.snapshot is not None and found.snapshot.index < found.base_index:
             raise StorageDamaged(f"{path}: the log begins after {found.base_index}, behind its snapshot at {found.snapshot.index}")
         print(OPENED, flush=True)
+        if found.snapshot is not None:
+            FileSnapshots(folder / SNAPSHOTS).verify(found.snapshot)
         return store.verify()
     finally:
         store.close()

@@ -537,17 +537,20 @@ class Consensus:
         log.info("snapshot saved", extra={"index": meta.index, "term": meta.term, "size_bytes": size})
         return meta
 
-    async def begin_snapshot(self, meta: SnapshotMeta) -> SnapshotWriter:
-        """Opens a snapshot that the leader sends, where an interrupted one left off: see the writer's ``offset``."""
-        return await self._snapshots.begin(meta)
+    async def begin_snapshot(self, meta: SnapshotMeta, size: int) -> SnapshotWriter:
+        """Opens a snapshot of ``size`` bytes that the leader sends, where an interrupted one left off: see the writer's ``offset``."""
+        return await self._snapshots.begin(meta, size)
 
     async def write_snapshot(self, writer: SnapshotWriter, chunk: bytes) -> None:
         """Adds a chunk of the leader's snapshot."""
         await self._snapshots.write(writer, chunk)
 
-    async def install_snapshot(self, writer: SnapshotWriter, meta: SnapshotMeta, term: int, leader: PeerId) -> None:
-        """The leader's snapshot is complete: the log now begins after it, unless it is further on already."""
-        await self._snapshots.finish(writer)
+    async def install_snapshot(
+        self, writer: SnapshotWriter, meta: SnapshotMeta, term: int, leader: PeerId, *, size: int, checksum: int
+    ) -> None:
+        """The leader's snapshot is complete: the log now begins after it, unless it is further on already. ``StorageDamaged`` if it
+        is not of that size and CRC-32."""
+        await self._snapshots.finish(writer, size, checksum)
         self.deliver([SnapshotInstalled(meta.cluster_id, leader, self.core.id, term, meta=meta)])
 
     async def _send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int) -> None:

@@ -112,12 +112,14 @@ class Peers:
         if channel is None:
             return False
         stub = RaftServiceStub(channel)
+        size, checksum = snapshots.measure(meta)
         offer = raft_pb2.InstallSnapshotOffer(
             term=term,
             sender=peer_to_proto(self.own()),
             receiver=peer_to_proto(peer),
             header=snapshot_header(meta, meta.cluster_id),
-            size_bytes=snapshots.size(meta),
+            size_bytes=size,
+            data_crc32=checksum,
         )
         hello = raft_pb2.InstallSnapshotRequest(hello=self.hello())
         async with SnapshotStream(stub.InstallSnapshot, hello, raft_pb2.InstallSnapshotRequest(offer=offer)) as stream:

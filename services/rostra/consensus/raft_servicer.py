@@ -32,8 +32,9 @@ log = logging.getLogger("rostra.consensus")
 class Bootstrap(Protocol):
     """The promises of a server that belongs to no cluster yet."""
 
-    def promise(self, configuration: Configuration, expect: int) -> tuple[Configuration | None, str]:
-        """Whether this configuration may be started: the one promised before if it may not, and why not (empty: it may)."""
+    def promise(self, configuration: Configuration | None, expect: int) -> tuple[Configuration | None, str]:
+        """Whether this configuration may be started: the one promised before if it may not, and why not (empty: it may). Without one,
+        only what has been promised."""
         ...
 
     def commit(self, configuration: Configuration) -> None:
@@ -70,7 +71,7 @@ class RaftServicer(raft_pb2_grpc.RaftServiceServicer):
             raise _not_us(peer_from_proto(offer.receiver), self._consensus.core.id, peer)
         meta = snapshot_meta_from_proto(offer.header)
         began = time.monotonic()
-        writer = await self._consensus.begin_snapshot(meta)
+        writer = await self._consensus.begin_snapshot(meta, offer.size_bytes)
         finished = False
         try:
             yield raft_pb2.InstallSnapshotResponse(received_bytes=writer.offset)
@@ -82,7 +83,10 @@ class RaftServicer(raft_pb2_grpc.RaftServiceServicer):
                     await self._consensus.write_snapshot(writer, chunk.data)
                 if chunk.last:
                     finished = True
-                    await self._consensus.install_snapshot(writer, meta, offer.term, peer_from_proto(offer.sender))
+                    sender = peer_from_proto(offer.sender)
+                    await self._consensus.install_snapshot(
+                        writer, meta, offer.term, sender, size=offer.size_bytes, checksum=offer.data_crc32
+                    )
                     RAFT.observe("raft.rpc.installSnapshot", time.monotonic() - began)
                     log.info("snapshot received", extra={"index": meta.index, "size_bytes": writer.offset, "from": peer})
                     yield raft_pb2.InstallSnapshotResponse(installed_index=meta.index)
@@ -93,9 +97,10 @@ class RaftServicer(raft_pb2_grpc.RaftServiceServicer):
 
     async def PromiseBootstrap(self, request: raft_pb2.PromiseBootstrapRequest, context: Any) -> raft_pb2.PromiseBootstrapResponse:
         self._check_datacenter(request.hello)
-        earlier, reason = self._bootstrap.promise(configuration_from_proto(request.configuration), request.expect)
+        configuration = configuration_from_proto(request.configuration) if request.HasField("configuration") else None
+        earlier, reason = self._bootstrap.promise(configuration, request.expect)
         return raft_pb2.PromiseBootstrapResponse(
-            promised=not reason,
+            promised=configuration is not None and not reason,
             earlier=configuration_to_proto(earlier) if earlier is not None else None,
             reason=reason,
             store=peer_to_proto(self._consensus.core.id),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rostra.consensus.bootstrap import Promises, Proposer
-from rostra.consensus.check import StoreCheck
+from rostra.consensus.check import SNAPSHOTS, StoreCheck
 from rostra.consensus.driver import Consensus, Limits
 from rostra.consensus.lmdb_store import LmdbStore
 from rostra.consensus.metrics import RAFT
@@ -148,7 +148,7 @@ class ConsensusRole:
 def _open(folder: Path | None, node_id: str) -> tuple[Store, SnapshotStore]:
     if folder is None:
         return MemoryStore(), MemorySnapshots()
-    store, snapshots = LmdbStore(folder), FileSnapshots(folder / "snapshots")
+    store, snapshots = LmdbStore(folder), FileSnapshots(folder / SNAPSHOTS)
     for place in (folder.parent / "raft" / FILE, folder / FILE):  # the first is where Consul has it
         recover_from_file(place, store, snapshots, node_id)
     return store, snapshots

@@ -9,6 +9,7 @@ from typing import TypeVar, TypeVarTuple
 
 from rostra.consensus.model import SnapshotMeta
 from rostra.consensus.snapshots import SnapshotStore, SnapshotWriter
+from rostra.consensus.storage import StorageDamaged, StorageFull
 
 Values = TypeVarTuple("Values")
 Result = TypeVar("Result")
@@ -28,23 +29,40 @@ class SnapshotFiles:
             yield chunk
 
     async def save(self, meta: SnapshotMeta, chunks: AsyncIterator[bytes]) -> int:
-        """Writes a whole snapshot and returns its size once it is durable."""
+        """Writes a whole snapshot and returns its size once it is durable. What breaks off leaves nothing behind."""
         writer = await self._in_thread(self.store.create, meta)
-        async for chunk in chunks:
-            await self._in_thread(writer.write, chunk)
-        await self._in_thread(writer.finish)
+        try:
+            async for chunk in chunks:
+                await self._in_thread(writer.write, chunk)
+            await self._in_thread(writer.finish)
+        except OSError as error:
+            writer.discard()
+            raise StorageFull(f"the snapshot could not be written: {error}") from error
+        except BaseException:
+            writer.discard()
+            raise
         return writer.offset
 
-    async def begin(self, meta: SnapshotMeta) -> SnapshotWriter:
-        """Opens a snapshot where an interrupted one of the same description left off."""
-        return await self._in_thread(lambda: self.store.create(meta, resume=True))
+    async def begin(self, meta: SnapshotMeta, size: int) -> SnapshotWriter:
+        """Opens a snapshot where an interrupted one of the same description left off, unless there is more of it than it has."""
+        return await self._in_thread(self._begin, meta, size)
+
+    def _begin(self, meta: SnapshotMeta, size: int) -> SnapshotWriter:
+        writer = self.store.create(meta, resume=True)
+        if writer.offset <= size:
+            return writer
+        writer.discard()  # a crash left the end of the file there, or rubbish
+        return self.store.create(meta)
 
     async def write(self, writer: SnapshotWriter, chunk: bytes) -> None:
         """Adds a chunk."""
         await self._in_thread(writer.write, chunk)
 
-    async def finish(self, writer: SnapshotWriter) -> None:
-        """Makes it durable."""
+    async def finish(self, writer: SnapshotWriter, size: int, checksum: int) -> None:
+        """Makes it durable, if it is what was sent. Else it is thrown away: ``StorageDamaged``."""
+        if (writer.offset, writer.checksum) != (size, checksum):
+            await self._in_thread(writer.discard)
+            raise StorageDamaged("what has arrived of the snapshot is not what was sent: it has to be sent again, from the start")
         await self._in_thread(writer.finish)
 
     async def discard_but(self, latest: SnapshotMeta) -> None:

@@ -4,7 +4,8 @@ A file is written beside its place, synced, renamed, and its folder synced; only
 latest, and only after that are older ones removed. So a crash at any point leaves the one that the store names.
 
 Format: magic with format version, length and CRC-32 of the header, header (``SnapshotMeta``), data, length and CRC-32 of
-the data. A received snapshot may be interrupted and resumed: what is on disk of it is its offset.
+the data. A received snapshot may be interrupted and resumed: what is on disk of it is its offset. What a crash made of that is
+found out at the end, by the length and the checksum that the sender gave: it is then thrown away, and sent again from the start.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ class SnapshotWriter(Protocol):
         """Bytes of data that are there."""
         ...
 
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of the data that is there."""
+        ...
+
     def write(self, chunk: bytes) -> None:
         """Adds data."""
         ...
@@ -48,6 +54,10 @@ class SnapshotWriter(Protocol):
 
     def pause(self) -> None:
         """Stops here; ``resume`` goes on."""
+        ...
+
+    def discard(self) -> None:
+        """Throws away what is there."""
         ...
 
 
@@ -62,8 +72,8 @@ class SnapshotStore(Protocol):
         """The data in chunks of at most ``CHUNK_BYTES``; StorageDamaged at the end if its checksum is wrong."""
         ...
 
-    def size(self, meta: SnapshotMeta) -> int:
-        """Bytes of data."""
+    def measure(self, meta: SnapshotMeta) -> tuple[int, int]:
+        """Bytes of data, and their CRC-32."""
         ...
 
     def discard_but(self, latest: SnapshotMeta) -> None:
@@ -98,9 +108,9 @@ class FileSnapshots:
             if checksum != expected:
                 raise StorageDamaged(f"{self.path(meta)} has a wrong checksum")
 
-    def size(self, meta: SnapshotMeta) -> int:
+    def measure(self, meta: SnapshotMeta) -> tuple[int, int]:
         with self._open(meta) as file:
-            return _layout(file, meta)[1]
+            return _layout(file, meta)[1:]
 
     def verify(self, meta: SnapshotMeta) -> None:
         """Reads it all: StorageDamaged unless every byte is as it was written."""
@@ -150,6 +160,10 @@ class _FileWriter:
     def offset(self) -> int:
         return self._offset
 
+    @property
+    def checksum(self) -> int:
+        return self._checksum
+
     def write(self, chunk: bytes) -> None:
         self._file.write(chunk)
         self._checksum, self._offset = zlib.crc32(chunk, self._checksum), self._offset + len(chunk)
@@ -168,6 +182,10 @@ class _FileWriter:
 
     def pause(self) -> None:
         self._file.close()
+
+    def discard(self) -> None:
+        self._file.close()
+        self._partial.unlink(missing_ok=True)
 
 
 def _layout(file: BinaryIO, meta: SnapshotMeta) -> tuple[int, int, int]:
@@ -208,8 +226,9 @@ class MemorySnapshots:
         for start in range(offset, len(data), CHUNK_BYTES):
             yield bytes(data[start : start + CHUNK_BYTES])
 
-    def size(self, meta: SnapshotMeta) -> int:
-        return len(self._find(meta))
+    def measure(self, meta: SnapshotMeta) -> tuple[int, int]:
+        data = self._find(meta)
+        return len(data), zlib.crc32(data)
 
     def discard_but(self, latest: SnapshotMeta) -> None:
         self._data = {latest.snapshot_id: self._find(latest)}
@@ -231,6 +250,10 @@ class _MemoryWriter:
     def offset(self) -> int:
         return len(self._data)
 
+    @property
+    def checksum(self) -> int:
+        return zlib.crc32(self._data)
+
     def write(self, chunk: bytes) -> None:
         self._data += chunk
 
@@ -239,3 +262,6 @@ class _MemoryWriter:
 
     def pause(self) -> None:
         pass
+
+    def discard(self) -> None:
+        self._snapshots._partial.pop(self._id, None)

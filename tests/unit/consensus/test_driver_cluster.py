@@ -78,10 +78,11 @@ class Link:
         server = self._network.reach(self.own, peer)
         if server is None:
             return False
-        writer = await server.begin_snapshot(meta)
+        size, checksum = snapshots.measure(meta)
+        writer = await server.begin_snapshot(meta, size)
         for chunk in snapshots.read(meta, writer.offset):
             await server.write_snapshot(writer, chunk)
-        await server.install_snapshot(writer, meta, term, self.own)
+        await server.install_snapshot(writer, meta, term, self.own, size=size, checksum=checksum)
         return True
 
     async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
