@@ -202,8 +202,11 @@ class Watching:
                 if event.known_leader:
                     self.barriers.leader_seen()
             case SnapshotPart():
+                if not event.more:
+                    metrics.TOPICS_CAME_LIVE.labels("snapshot").inc()
                 self._came_live(self.subscriptions.snapshot(event))
             case Resumed():
+                metrics.TOPICS_CAME_LIVE.labels("resumed").inc()
                 self._came_live(self.subscriptions.resumed(event))
             case Ended():
                 self._ended(event)

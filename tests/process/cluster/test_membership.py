@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -250,3 +251,25 @@ def test_gossip_that_restarts_alone_costs_the_fleet_none_of_its_registrations(fl
     fleet.wait_until_whole()
     assert {node["Node"]: node["CreateIndex"] for node in leader.api.get("/v1/catalog/nodes").json()} == before
     assert leader.dig("web.service.consul") == [client.address]
+
+
+def test_operators_see_and_change_how_the_servers_are_kept_from_any_node(fleet: Fleet, client: Node) -> None:
+    follower = fleet.followers()[0]
+    assert "CleanupDeadServers = true" in follower.consul("operator", "autopilot", "get-config")
+    assert client.consul("operator", "autopilot", "set-config", "-max-trailing-logs=300") == "Configuration updated!\n"
+    for node in fleet.nodes.values():
+        eventually(lambda node=node: "MaxTrailingLogs = 300" in node.cli("operator", "autopilot", "get-config"), SOON_S, node.node)  # type: ignore[misc]
+    health = eventually(lambda: _healthy(client), SOON_S, "every server is well")
+    assert sorted(server["Name"] for server in health["Servers"]) == sorted(server.node for server in fleet.servers)
+    assert [server["Name"] for server in health["Servers"] if server["Leader"]] == [fleet.leader().node]
+    assert health["FailureTolerance"] == 1
+    follower.kill()
+    eventually(lambda: client.api.get("/v1/operator/autopilot/health").status_code == 429, SOON_S, "it is told that one is not")
+    state = client.api.get("/v1/operator/autopilot/state").json()
+    assert [server["Name"] for server in state["Servers"].values() if not server["Healthy"]] == [follower.node]
+    assert follower.node in client.cli("operator", "autopilot", "state")
+
+
+def _healthy(node: Node) -> Any:
+    answer = node.api.get("/v1/operator/autopilot/health")
+    return answer.json() if answer.status_code == 200 else None

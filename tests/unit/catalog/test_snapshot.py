@@ -12,6 +12,7 @@ from rostra.catalog.entries import normalized, topic_entry
 from rostra.catalog.snapshot import PIECE_SIZE, Saver
 from rostra.catalog.state import CatalogState
 from rostra.errors import Conflict
+from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration
 from rostra.model.catalog import CommandGroup, Deregistration, HealthStatus
 from rostra.model.topics import ANY_CHECKS, NODES, SERVICES, Topic, TopicKind, Value
 
@@ -37,7 +38,12 @@ REGISTRATIONS = st.builds(
     checks=st.lists(CHECKS, max_size=2).map(tuple),
 )
 DEREGISTRATIONS = st.builds(Deregistration, NAMES, st.sampled_from(["", "", "web"]), st.sampled_from(["", "", "c1"]))
-COMMANDS = REGISTRATIONS | DEREGISTRATIONS | st.builds(CommandGroup, st.lists(REGISTRATIONS | DEREGISTRATIONS, max_size=3).map(tuple))
+AUTOPILOT = st.builds(
+    AutopilotChange, st.builds(AutopilotConfiguration, min_quorum=st.integers(0, 3)), st.sampled_from([None, None, 0, 1, 2, 3])
+)
+COMMANDS = (
+    AUTOPILOT | REGISTRATIONS | DEREGISTRATIONS | st.builds(CommandGroup, st.lists(REGISTRATIONS | DEREGISTRATIONS, max_size=3).map(tuple))
+)
 REQUESTS = st.lists(st.tuples(COMMANDS, st.sampled_from([b"", b"", b"1", b"2"])), max_size=25)
 
 TOPICS = [
