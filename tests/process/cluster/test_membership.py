@@ -181,12 +181,6 @@ def test_without_a_quorum_members_answers_default_reads_say_no_leader_and_stale_
         assert node.dig("web.service.consul") == [client.address]
         refused = node.api.put("/v1/catalog/register", {"Node": "never", "Address": "127.0.0.1"}, within_s=HOLD_S + 5.0)
         assert refused.status_code == 500
-    left.kill()
-    eventually(lambda: all(client.status_of(server.node) == "failed" for server in fleet.servers), 60.0, "it sees them failed")
-    status, body = client.curl("/v1/catalog/nodes")
-    assert status == 500
-    assert body.startswith("No known servers (tried ")
-    assert all(server.server_address in body for server in [left])
     fleet.start()
     assert "never" not in left.nodes()
     assert client.node in left.nodes()
