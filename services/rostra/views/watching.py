@@ -151,6 +151,7 @@ class Watching:
         self.upstream = upstream.address
         self._heard_at = self._opened_at = self._loop.time()
         self._look_around()
+        self._share(self._opened_at)
         self.subscriptions.open(stream.cluster_id)
         self._to_send.set()
 
@@ -252,8 +253,7 @@ class Watching:
             self._look_around()
             metrics.QUEUE_DEPTH.labels("barriers").set(self.barriers.depth)
             metrics.LIVE_TOPICS.set(self.subscriptions.live_count)
-            addresses = [candidate.address for candidate in self._upstreams.candidates()]
-            self._move_to = self._rebalance.look(addresses, self.upstream, now)
+            self._move_to = self._share(now)
             if self._move_to:
                 raise Unavailable(f"{self._move_to} came, and takes a share")
             if now - self._heard_at > self._limits.silence_s:
@@ -276,6 +276,10 @@ class Watching:
 
     def _patience_s(self) -> float:
         return self._hold_s if self._alone else self._limits.patience_s
+
+    def _share(self, now: float) -> str:
+        """The server that came and is to have this process; empty: it stays where it is."""
+        return self._rebalance.look([candidate.address for candidate in self._upstreams.candidates()], self.upstream, now)
 
     def _look_around(self) -> None:
         self._alone = all(candidate.address == self.upstream for candidate in self._upstreams.candidates())

@@ -181,8 +181,13 @@ def test_without_a_quorum_members_answers_default_reads_say_no_leader_and_stale_
         assert node.dig("web.service.consul") == [client.address]
         refused = node.api.put("/v1/catalog/register", {"Node": "never", "Address": "127.0.0.1"}, within_s=HOLD_S + 5.0)
         assert refused.status_code == 500
+    assert client.api.put("/v1/agent/service/register", {"Name": "meanwhile", "Port": 81}).status_code == 200
+    assert client.api.put("/v1/agent/check/fail/web-ttl").status_code == 200
     fleet.start()
     assert "never" not in left.nodes()
+    eventually(lambda: left.api.get("/v1/catalog/service/meanwhile").json(), SOON_S, "what the agent took without a leader is not lost")
+    eventually(lambda: left.dig("web.service.consul") == [], SOON_S, "nor is what became of a check")
+    assert client.api.put("/v1/agent/service/deregister/meanwhile").status_code == 200
     assert client.node in left.nodes()
 
 

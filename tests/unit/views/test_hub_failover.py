@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
+from rostra.errors import NoServers
 from rostra.model.catalog import Deregistration
 from rostra.model.consistency import Consistency
 from rostra.model.topics import NODES, SERVICES
 from rostra.views.hub import Hub
 from rostra.views.limits import HubLimits
+from rostra.views.upstreams import Upstream
 
 from .conftest import World
-from .fake_catalog import FakeCluster, service_topic, until
+from .fake_catalog import IDENTITY, FakeCluster, service_topic, until
 
 WEB = service_topic("web")
 DEFAULT, STALE = Consistency.DEFAULT, Consistency.STALE
@@ -181,3 +186,53 @@ async def test_a_hub_that_is_stopped_at_the_moment_its_stream_breaks_does_stop(w
         await asyncio.sleep(0)
     async with asyncio.timeout(2):
         await world.close_hubs()
+
+
+class Listed:
+    """Upstreams that come and go, as gossip shows them."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def candidates(self) -> Sequence[Upstream]:
+        return tuple(self._world.upstreams)
+
+    def sought(self) -> Sequence[str]:
+        return ("10.0.0.1:8301",)
+
+
+@asynccontextmanager
+async def hub_on(world: World, hold_s: float = 5.0) -> AsyncIterator[Hub]:
+    """One that follows the world's catalogs, and moves to newcomers at once."""
+    hub = Hub(Listed(world), IDENTITY, hold_s=hold_s, limits=HubLimits(rebalance_s=0.01), rng=random.Random(1))
+    running = asyncio.create_task(hub.run())
+    try:
+        yield hub
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_a_hub_moves_to_a_catalog_that_came_with_its_views_resumed_and_its_writes(world: World) -> None:
+    first = await world.add_catalog()
+    world.cluster.register("n1", "web")
+    async with hub_on(world) as hub:
+        view = (await hub.read([WEB], DEFAULT)).views[0]
+        await hub.write(Deregistration("none"))
+        for _ in range(6):  # it may stay where it is; that is what shares are
+            await world.add_catalog()
+        await until(lambda: not first.watched)
+        index = world.cluster.register("n2", "web")
+        assert (await hub.read([WEB], DEFAULT)).views[0] is view
+        assert view.index == index
+        assert all(catalog.snapshots == 0 for catalog in world.catalogs[1:]), "resumed"
+        await until(lambda: hub.stats()["views"]["upstream"] != "")
+        await hub.write(Deregistration("none"))
+
+
+async def test_a_hub_that_finds_no_server_says_where_it_looked(world: World) -> None:
+    async with hub_on(world, hold_s=0.1) as hub:
+        with pytest.raises(NoServers) as refused:
+            await hub.read([NODES], DEFAULT)
+        assert refused.value.tried == ("10.0.0.1:8301",)
+        assert str(refused.value) == "No known servers (tried 10.0.0.1:8301)"
