@@ -19,7 +19,7 @@ PAGES = sorted(page for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.m
 TRANSLATED = {ROOT / "docs" / "tutorial.zh.md": ROOT / "docs" / "tutorial.md"}
 PLAYED = [page for page in PAGES if page not in TRANSLATED and any(True for _ in steps(page))]
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--net", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
-LIMIT_S = 400
+LIMIT_S = 600
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)")
 COMMANDS = ("sh", "console", "bash")
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 GAP = "  "
 COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
+
+MANY = 4
+"""From this many on, work that takes a while for each shows a bar."""
 
 Row = Sequence[str]
 
@@ -80,6 +83,16 @@ def _print_folded(rows: Sequence[Row], colours: Mapping[str, str]) -> None:
 def print_json(value: object) -> None:
     """For programs: indented by four, as Consul's own ``?pretty`` is."""
     sys.stdout.write(json.dumps(value, indent=4, ensure_ascii=False) + "\n")
+
+
+def tracked(items: Sequence[str], what: str) -> Iterable[str]:
+    """The items one by one; on a terminal a bar on standard error shows how far it is, where there are many."""
+    if len(items) < MANY or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return items
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(items, what, console=Console(stderr=True), transient=True)
 
 
 def complain(message: str) -> None:

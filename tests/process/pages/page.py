@@ -4,6 +4,7 @@
     <!-- run each -->             the same for each line of the block
     <!-- try -->                  commands that end well, typed in one terminal after the other
     <!-- try until -->            the same, again and again until they end well and show what is expected: where the page says "soon"
+    <!-- try: TEXT -->            the same two, which also show this text: where spelling it out would be in the reader's way
     <!-- expect -->               what the block before shows; … stands for anything
     <!-- file: NAME -->           a file to write
     <!-- stop: WHAT -->           no block: Ctrl-C in the terminal of the run whose command has this text in it

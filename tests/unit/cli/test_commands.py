@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +31,19 @@ def test_join_tries_every_address_and_succeeds_if_one_does(rostra: Rostra, agent
     assert asked(agent)[0] == ("PUT", "/v1/agent/join/b", {"wan": ["1"]})
     assert rostra("join", "b").code == exits.FAILED
     assert "At least one address" in rostra("join").err
+
+
+def test_a_join_of_many_shows_on_a_terminal_how_far_it_is(agent: FakeAgent) -> None:
+    addresses = [f"10.0.0.{number}" for number in range(1, 9)]
+    agent.answers.update({f"PUT /v1/agent/join/{address}": b"" for address in addresses})
+    terminal, theirs = pty.openpty()
+    command = [sys.executable, "-m", "rostra.cli", "join", f"-http-addr={agent.address}", *addresses]
+    environment = {**os.environ, "TERM": "xterm"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True, timeout=60)
+    os.close(theirs)
+    assert done.stdout == "Successfully joined cluster by contacting 8 nodes.\n"
+    assert b"Joining" in os.read(terminal, 65536)
+    os.close(terminal)
 
 
 def test_leave_and_reload_ask_and_say_that_it_is_done(rostra: Rostra, agent: FakeAgent) -> None:

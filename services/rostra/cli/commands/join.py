@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rostra.cli import exits
 from rostra.cli.flags import Parser, add_http_flags
 from rostra.cli.http_api import Api, Refused, path_of
-from rostra.cli.output import complain
+from rostra.cli.output import complain, tracked
 from rostra.errors import BadRequest
 
 
@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> int:
         raise BadRequest("At least one address to join must be specified; rostra join -h shows how")
     api = Api(options)
     joined_count = 0
-    for address in options.arguments:
+    for address in tracked(options.arguments, "Joining"):
         try:
             api.put(path_of("agent", "join", address), f"joining address '{address}'", {"wan": "1"} if options.wan else None)
             joined_count += 1
