@@ -121,7 +121,7 @@ def dev_agent(program: Program) -> Iterator[Agent]:
         yield agent
 
 
-NO_CONNECTION_LIMIT = "limits { http_max_conns_per_client = 8000 }"
+NO_CONNECTION_LIMIT = "limits { http_max_conns_per_client = 12000 }"
 
 
 @dataclass(frozen=True)

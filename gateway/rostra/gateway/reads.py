@@ -90,14 +90,14 @@ class Places:
     """Room for blocking queries: a context of one place, or ``take`` and ``give_back``."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.taken = 0
 
     def take(self) -> None:
         """Raises ``Busy`` when all are taken."""
-        if self.taken >= self._limit:
+        if self.taken >= self.limit:
             metrics.REFUSED.labels("blocked_queries").inc()
-            raise Busy(f"Too many blocking queries (limit: {self._limit})", retry_after_s=1.0)
+            raise Busy(f"Too many blocking queries (limit: {self.limit})", retry_after_s=1.0)
         self.taken += 1
 
     def give_back(self) -> None:

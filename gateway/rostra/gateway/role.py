@@ -22,7 +22,7 @@ from rostra.gateway.openapi import Pages
 from rostra.gateway.raft import RaftOperator
 from rostra.gateway.reads import Reads
 from rostra.gateway.routes import build_table
-from rostra.gateway.settings import GatewaySettings
+from rostra.gateway.settings import GatewaySettings, Limits
 from rostra.gateway.status import StatusReads
 from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo
 from rostra.gateway.writes import CatalogWrites
@@ -91,6 +91,11 @@ class GatewayRole:
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         """For ``rostra info``."""
         return {"gateway": {"connections": str(self.door.connections), "blocked_queries": str(self._reads.places.taken)}}
+
+    def reload(self, limits: Limits) -> None:
+        """Other limits from now on, for connections that are there as well; the time for TLS handshakes stays."""
+        self.door.limits = limits
+        self._reads.places.limit = limits.blocked_queries
 
     async def start(self) -> None:
         """Raises an error that names the address that cannot be bound."""

@@ -330,6 +330,21 @@ def _build_gateway(assembly: Assembly) -> None:
     from rostra.gateway.role import GatewayRole
     from rostra.gateway.settings import GatewaySettings, Limits
 
+    def limits_of(settings: Settings) -> Limits:
+        http = settings.http
+        return Limits(
+            connections_per_client=settings.limits.http_max_conns_per_client,
+            header_bytes=http.max_header_bytes,
+            body_bytes=http.max_body_bytes,
+            header_timeout_s=http.header_timeout_s,
+            body_timeout_s=http.body_timeout_s,
+            tls_handshake_timeout_s=settings.limits.https_handshake_timeout_s,
+            idle_timeout_s=http.idle_timeout_s,
+            write_timeout_s=http.write_timeout_s,
+            write_buffer_bytes=http.write_buffer_bytes,
+            blocked_queries=http.max_blocked_queries,
+        )
+
     settings, identity, wiring, hub = assembly.settings, assembly.identity, assembly.wiring, assembly.hub
     assert hub is not None
     https = wiring.certificates.https
@@ -352,17 +367,15 @@ def _build_gateway(assembly: Assembly) -> None:
         response_headers=settings.http.response_headers,
         block_endpoints=settings.http.block_endpoints,
         allow_write_http_from=settings.http.allow_write_http_from,
-        limits=Limits(
-            connections_per_client=settings.limits.http_max_conns_per_client,
-            header_bytes=settings.http.max_header_bytes,
-            tls_handshake_timeout_s=settings.limits.https_handshake_timeout_s,
-        ),
+        limits=limits_of(settings),
     )
     if not wiring.is_here("dns"):
         _build_dns(assembly)
     agent, dns = AgentClient(wiring.channel("local")), DnsClient(wiring.in_process)
     gossip, datacenters, catalogs = assembly.gossip(), assembly.datacenters, assembly.catalogs
-    assembly.parts.append(GatewayRole(hub, hub, agent, gossip, raft, dns, gateway_settings, tls, datacenters, catalogs))
+    role = GatewayRole(hub, hub, agent, gossip, raft, dns, gateway_settings, tls, datacenters, catalogs)
+    assembly.control.reload_gateway = lambda new: role.reload(limits_of(new))
+    assembly.parts.append(role)
 
 
 _BUILDERS: Final = {

@@ -62,6 +62,8 @@ class Control:
         """Hands other definitions of services and checks to the local role, where it is here. Raises where one cannot be taken."""
         self.reload_dns: Callable[[Settings], None] | None = None
         """Hands other settings to the dns role, where it is here. Raises where one cannot be taken."""
+        self.reload_gateway: Callable[[Settings], None] | None = None
+        """Hands other limits to the gateway role, where it is here."""
         self.reloaded: Callable[[], None] | None = None
         """Told once the effective configuration is another one."""
         self.roles: Sequence[Role] = ()

@@ -40,6 +40,7 @@ log = logging.getLogger("rostra.agent")
 
 IDENTITY_RETRY_S: Final = 0.25
 OF_DNS: Final = ("dns_config.", "recursors")
+OF_GATEWAY: Final = ("limits.http_", "http_config.")
 OF_LOCAL: Final = frozenset({"service", "services", "check", "checks", "discard_check_output"})
 """Keys that the local role takes over while it runs."""
 
@@ -98,6 +99,7 @@ class _Agent:
         self._manager = Manager.from_environment(os.environ)
         self._reload_local: Callable[[Settings], Awaitable[None]] | None = None
         self._reload_dns: Callable[[Settings], None] | None = None
+        self._reload_gateway: Callable[[Settings], None] | None = None
         self._reloaded: Callable[[], None] | None = None
         self._reload_certificates: Callable[[], Sequence[str]] = tuple
 
@@ -132,6 +134,7 @@ class _Agent:
             parts = [*parts, SupervisionPart(self._manager, parts, status)]
         self._reload_local = control.reload_local
         self._reload_dns = control.reload_dns
+        self._reload_gateway = control.reload_gateway
         self._reloaded = control.reloaded
         self._reload_certificates = certificates.reload
         process = Process(parts, doors)
@@ -228,11 +231,14 @@ class _Agent:
         found = changes(self._loaded, new)
         of_local = [path for path in found.reloadable if path in OF_LOCAL and self._reload_local is not None]
         of_dns = [path for path in found.reloadable if path.startswith(OF_DNS) and self._reload_dns is not None]
-        applied = [path for path in found.reloadable if path == "log_level" or path in of_local or path in of_dns]
+        of_gateway = [path for path in found.reloadable if path.startswith(OF_GATEWAY) and self._reload_gateway is not None]
+        applied = [path for path in found.reloadable if path == "log_level" or path in (*of_local, *of_dns, *of_gateway)]
         if self._reload_dns is not None and of_dns:
             self._reload_dns(new.settings)
         if self._reload_local is not None and of_local:
             await self._reload_local(new.settings)
+        if self._reload_gateway is not None and of_gateway:
+            self._reload_gateway(new.settings)
         if "log_level" in applied:
             logging.getLogger("rostra").setLevel(logs.LEVELS[new.settings.logs.level])
             for handler in logging.getLogger("rostra").handlers:

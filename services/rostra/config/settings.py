@@ -223,6 +223,13 @@ class Http(Group, frozen=True):
     response_headers: dict[str, str]
     allow_write_http_from: tuple[str, ...]
     max_header_bytes: int
+    max_body_bytes: int
+    header_timeout_s: float
+    body_timeout_s: float
+    idle_timeout_s: float
+    write_timeout_s: float
+    write_buffer_bytes: int
+    max_blocked_queries: int
 
 
 class Logs(Group, frozen=True):

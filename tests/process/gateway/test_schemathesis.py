@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
@@ -15,21 +16,20 @@ with warnings.catch_warnings():
     import schemathesis
     from schemathesis import GenerationMode
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 
-EXAMPLES = 6
+EXAMPLES = int(os.environ.get("ROSTRA_EXAMPLES", "3"))
 """For each operation, of what fits the description and again of what does not."""
 LIMIT_S = 20.0
-NOT_ASKED = {"/v1/agent/leave", "/v1/agent/monitor", "/v1/agent/join/{address}"}
-"""The end of the agent; a stream without an end; an attempt to reach whatever host comes to its mind."""
+NOT_ASKED = {"/v1/agent/leave", "/v1/agent/monitor", "/v1/agent/join/{address}", "/dns-query"}
+"""The end of the agent; a stream without an end; an attempt to reach whatever host comes to its mind; bytes of DNS, which it does not
+know how to make."""
 
 CONSULS_500 = (
     "No path to datacenter",
     "2 errors occurred",
     "agent: No node found with name",
     "Network segments are not supported",
-    'id "',
-    'address "',
 )
 """Consul says 500 to these, with these words, and its clients match on them."""
 
@@ -46,7 +46,7 @@ def test_no_request_makes_it_fail_or_hang(start_dev: Start) -> None:
             asked += try_out(operation, mode)
     node.assert_alive()
     assert node.api.get("/v1/status/leader").status_code == 200
-    assert asked > 300
+    assert asked > 100
 
 
 def try_out(operation: Any, mode: GenerationMode) -> int:

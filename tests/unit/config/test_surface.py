@@ -111,6 +111,8 @@ SPECIAL: dict[str, Any] = {
     "domain": "example.",
     "datacenter": "dc2",
     "http_config.max_header_bytes": 8192,
+    "http_config.max_body_bytes": 8192,
+    "http_config.write_buffer_bytes": 8192,
     "protocol": 3,
     "bootstrap_expect": 1,
     "cache.entry_fetch_max_burst": 3,

@@ -30,7 +30,8 @@ async def test_a_page_for_people_links_it(world: World) -> None:
     assert "/v1/catalog/service/{service}" in page.text
 
 
-# Endpoints that commands and sentences of the issues need (issue 6, item 1), as far as this version serves them.
+# Every method of the agent, catalog, health, coordinate, status and operator tables that a first release must have, and each
+# endpoint that a command of ours or of Consul's asks for.
 NEEDED = [
     *("GET /v1/catalog/datacenters", "GET /v1/catalog/nodes", "GET /v1/catalog/services", "GET /v1/catalog/service/{service}"),
     *("GET /v1/catalog/node/{node}", "GET /v1/catalog/node-services/{node}", "PUT /v1/catalog/register", "PUT /v1/catalog/deregister"),
@@ -43,6 +44,10 @@ NEEDED = [
     *("PUT /v1/agent/service/deregister/{service}", "PUT /v1/agent/service/maintenance/{service}", "PUT /v1/agent/check/register"),
     *("PUT /v1/agent/check/deregister/{check}", "PUT /v1/agent/check/pass/{check}", "PUT /v1/agent/check/warn/{check}"),
     *("PUT /v1/agent/check/fail/{check}", "PUT /v1/agent/check/update/{check}", "GET /v1/agent/version"),
+    *("GET /v1/coordinate/datacenters", "GET /v1/coordinate/nodes", "GET /v1/coordinate/node/{node}"),
+    *("GET /v1/operator/raft/configuration", "DELETE /v1/operator/raft/peer", "POST /v1/operator/raft/transfer-leader"),
+    *(f"{method} /v1/operator/keyring" for method in ("GET", "POST", "PUT", "DELETE")),
+    *("GET /v1/openapi.json", "GET /"),
 ]
 
 
