@@ -134,11 +134,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster(program: Program) -> Iterator[Cluster]:
-    """Durable, on this machine's temporary folder."""
+def cluster(program: Program, more: Sequence[str] = ()) -> Iterator[Cluster]:
+    """Durable, on this machine's temporary folder; ``more`` are further flags of every agent."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        common = ["-log-level", "err", "-hcl", NO_CONNECTION_LIMIT + " performance { raft_multiplier = 1 }"]
+        common = ["-log-level", "err", "-hcl", NO_CONNECTION_LIMIT + " performance { raft_multiplier = 1 }", *more]
         agents: list[Agent] = []
         for number in range(4):
             join = [word for other in agents for word in ("-retry-join", f"{other.host}:{other.ports['serf-lan']}")]

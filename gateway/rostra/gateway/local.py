@@ -20,7 +20,13 @@ from rostra.gateway.bodies import decode_body
 from rostra.gateway.catalog import render_json
 from rostra.gateway.encoding import encode_json
 from rostra.gateway.reads import JITTER_FRACTION, Places
-from rostra.gateway.records import AgentServiceRecord, CheckRecord, agent_service_record, check_record
+from rostra.gateway.records import (
+    AgentHealthCheckRecord,
+    AgentServiceRecord,
+    agent_health_check_record,
+    agent_service_record,
+    check_record,
+)
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, TtlBody, agent_service, check_status, local_check
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import AgentDoor
@@ -40,7 +46,7 @@ class HealthRecord(msgspec.Struct, rename="pascal"):
 
     aggregated_status: str
     service: AgentServiceRecord | None
-    checks: list[CheckRecord] | None
+    checks: list[AgentHealthCheckRecord] | None
 
 
 class _Looks:
@@ -131,14 +137,14 @@ class LocalEndpoints:
         found = []
         for service in services:
             concerned = [check for check in checks if check.service_id in (service.id, "")]
-            found.append(HealthRecord(aggregated(concerned), agent_service_record(service), [check_record(check) for check in concerned]))
+            checks_shown = [agent_health_check_record(check) for check in concerned]
+            found.append(HealthRecord(aggregated(concerned), agent_service_record(service), checks_shown))
         return found
 
     def _health_answer(self, ask: Ask, value: object, code: int, reason: str) -> Answer:
         headers = ((b"X-Consul-Reason", reason.encode("latin-1", "replace")),)
         if ask.parameters.get("format") == "text":
-            word = reason if reason in HEALTH_CODES else "critical"
-            return Answer(code, ((b"Content-Type", b"text/plain"), VARY, *headers), word.encode())
+            return Answer(code, ((b"Content-Type", b"text/plain"), VARY, *headers), reason.encode())
         answer = render_json(ask, value, self._settings, status=code)
         return Answer(code, (*answer.headers, *headers), answer.body)
 

@@ -153,6 +153,38 @@ class CheckRecord(Struct, rename="pascal"):
     modify_index: int
 
 
+class ZeroDefinitionRecord(Struct, rename="pascal", frozen=True):
+    """What ``/v1/agent/health/…`` shows of every check's definition: nothing."""
+
+    interval: str = "0s"
+    timeout: str = "0s"
+    deregister_critical_service_after: str = "0s"
+    http: str = field(name="HTTP", default="")
+    header: None = None
+    method: str = ""
+    body: str = ""
+    tls_skip_verify: bool = field(name="TLSSkipVerify", default=False)
+    tcp: str = field(name="TCP", default="")
+
+
+class AgentHealthCheckRecord(Struct, rename="pascal"):
+    """A check in ``/v1/agent/health/…``: without type and definition, and without tags it is null."""
+
+    node: str
+    check_id: str = field(name="CheckID")
+    name: str
+    status: str
+    notes: str
+    output: str
+    service_id: str = field(name="ServiceID")
+    service_name: str
+    service_tags: tuple[str, ...] | None
+    type: str = ""
+    definition: ZeroDefinitionRecord = ZeroDefinitionRecord()
+    create_index: int = 0
+    modify_index: int = 0
+
+
 class InstanceRecord(Struct, rename="pascal"):
     """An item of ``/v1/health/service/NAME``."""
 
@@ -251,6 +283,20 @@ def check_record(check: Check) -> CheckRecord:
         definition=definition_record(check.definition),
         create_index=check.create_index,
         modify_index=check.modify_index,
+    )
+
+
+def agent_health_check_record(check: Check) -> AgentHealthCheckRecord:
+    return AgentHealthCheckRecord(
+        node=check.node,
+        check_id=check.check_id,
+        name=check.name,
+        status=check.status.value,
+        notes=check.notes,
+        output=check.output,
+        service_id=check.service_id,
+        service_name=check.service_name,
+        service_tags=check.service_tags or None,
     )
 
 

@@ -143,7 +143,7 @@ class LocalState:
             raise BadRequest("Missing service name", field="Name")
         if service.id in self._own:
             raise BadRequest(f"service ID {service.id!r} belongs to the agent itself", field="ID")
-        named = [validated(check) for check in name_checks(service.id, checks)]
+        named = [validated(check) for check in name_checks(service, checks)]
         service = with_tagged_addresses(service)
         if replace_checks:
             kept = {check.check_id for check in named}
@@ -289,7 +289,7 @@ class LocalState:
     # Within
 
     def _define(self, definitions: Definitions, now: float) -> None:
-        services = {service.id: (service, name_checks(service.id, checks)) for service, checks in definitions.services}
+        services = {service.id: (service, name_checks(service, checks)) for service, checks in definitions.services}
         checks = [replace(check, check_id=check.check_id or check.name) for check in definitions.checks]
         check_ids = {check.check_id for check in checks} | {check.check_id for _, named in services.values() for check in named}
         for check_id in self._defined_checks - check_ids:

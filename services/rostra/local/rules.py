@@ -21,22 +21,26 @@ DEREGISTER_MIN_S: Final = 60.0
 SCRIPTS_OFF: Final = "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
 
 
-def name_checks(service_id: str, checks: Sequence[Check]) -> list[Check]:
+def name_checks(service: Service, checks: Sequence[Check]) -> list[Check]:
     """Gives a service's checks the IDs and names that Consul gives: ``service:ID``, or ``service:ID:1`` … when there are several."""
     named = []
     for number, check in enumerate(checks, start=1):
-        default = f"service:{service_id}" if len(checks) == 1 else f"service:{service_id}:{number}"
-        name = check.name or f"Service '{service_id}' check"
-        named.append(replace(check, check_id=check.check_id or default, name=name, service_id=service_id))
+        default = f"service:{service.id}" if len(checks) == 1 else f"service:{service.id}:{number}"
+        name = check.name or f"Service '{service.name}' check"
+        named.append(replace(check, check_id=check.check_id or default, name=name, service_id=service.id))
     return named
 
 
 def with_tagged_addresses(service: Service) -> Service:
-    """The service with its IP address under the names ``lan_ipv4`` and ``wan_ipv4`` (or ``…6``) too, unless they are given."""
+    """The service with its IP address under the names ``lan_ipv4`` and ``wan_ipv4`` (or ``…6``) too, unless they are given.
+    Raises ``BadRequest`` for the address that means any."""
     try:
-        version = ip_address(service.address).version
+        address = ip_address(service.address.strip("[]"))
     except ValueError:  # a host name, or none: its node's
         return service
+    if address.is_unspecified:
+        raise BadRequest("Invalid service address", field="Address")
+    version = address.version
     own = ServiceAddress(service.address, service.port)
     return replace(service, tagged_addresses={f"lan_ipv{version}": own, f"wan_ipv{version}": own, **service.tagged_addresses})
 

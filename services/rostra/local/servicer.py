@@ -77,7 +77,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
             lambda state, now: state.register_service(service, checks, replace_checks=request.replace_existing_checks, now=now)
         )
         return agent_pb2.RegisterServiceResponse(
-            service_id=service.id, check_ids=[check.check_id for check in name_checks(service.id, checks)]
+            service_id=service.id, check_ids=[check.check_id for check in name_checks(service, checks)]
         )
 
     async def DeregisterService(self, request: agent_pb2.DeregisterServiceRequest, context: Any) -> agent_pb2.DeregisterServiceResponse:
