@@ -75,12 +75,16 @@ def test_names_are_found_through_a_resolver(agent: Deployment, tmp_path: Path, r
         agent.api.register(f"far-{number}", f"127.1.0.{number + 1}", Service={"Service": "far", "Port": 25})
     try:
         with forwarding(name, tmp_path, agent.ports.dns) as resolver:
+            eventually(lambda: agent.dns.addresses("far-29.node.consul"), 10.0, "the agent's DNS shows all of it")
             assert resolver.addresses("far-7.node.consul", recursive=True) == ["127.1.0.8"]
             assert resolver.code("nobody.service.consul", recursive=True) == "NXDOMAIN"
             assert resolver.code("far-7.node.consul", "MX", recursive=True) == "NOERROR"
             # What was cut for UDP comes whole: the resolver, or its client, asks again over TCP.
-            srv = resolver.ask("far.service.consul", "SRV", recursive=True, tcp=True)
-            assert sum(len(rrset) for rrset in srv.answer) == 30
+            eventually(
+                lambda: sum(len(rrset) for rrset in resolver.ask("far.service.consul", "SRV", recursive=True, tcp=True).answer) == 30,
+                10.0,
+                "all thirty come",
+            )
             agent.api.deregister("far-7")
             eventually(lambda: resolver.code("far-7.node.consul", recursive=True) == "NXDOMAIN", 10.0, "nothing is kept too long")
             agent.api.register("far-7", "127.1.0.99")
