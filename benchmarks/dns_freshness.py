@@ -36,6 +36,7 @@ class Cluster:
     def __init__(self, http_port: int, dns_port: int) -> None:
         self._http = [http.client.HTTPConnection(host, http_port, timeout=10) for host in HOSTS]
         self._dns = []
+        self._id = 0
         for host in HOSTS:
             asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             asker.connect((host, dns_port))
@@ -61,9 +62,13 @@ class Cluster:
         """How many addresses one question gets; -1 when there is no answer."""
         name = b"".join(bytes((len(label),)) + label for label in (service.encode(), b"service", b"consul")) + b"\0"
         asker = self._dns[server]
+        self._id = (self._id + 1) % 65536
         try:
-            asker.send(struct.pack("!HHHHHH", 7, 0, 1, 0, 0, 0) + name + struct.pack("!HH", 1, 1))
-            return int(struct.unpack("!H", asker.recv(4096)[6:8])[0])
+            asker.send(struct.pack("!HHHHHH", self._id, 0, 1, 0, 0, 0) + name + struct.pack("!HH", 1, 1))
+            while True:  # past what came too late for the question before
+                identity, _, _, count = struct.unpack("!HHHH", asker.recv(4096)[:8])
+                if identity == self._id:
+                    return int(count)
         except OSError:
             return -1
 
