@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import shutil
 import statistics
@@ -98,6 +99,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-rounds", type=int, default=5)
     options = parser.parse_args()
+    logging.disable(logging.WARNING)
     if shutil.which("serf") is None:
         print("serf is not on PATH")
         return 1

@@ -23,13 +23,10 @@ from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
 from rostra.clients.dns import DnsClient
 from rostra.config import Settings
-from rostra.config.durations import format_duration
-from rostra.config.settings import GossipTiming
 from rostra.errors import ConfigError
 from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.catalog import Node
-from rostra.model.identity import Identity
-from rostra.model.servers import CLIENT_ROLE, ROLE_TAG, SERVER_ROLE, consul_service, tagged_addresses
+from rostra.model.servers import consul_service, tagged_addresses
 from rostra.rpc.strangers import Strangers
 from rostra.tls.contexts import server_context
 from rostra.v1 import (
@@ -41,7 +38,6 @@ from rostra.v1 import (
     gossip_pb2_grpc,
     raft_pb2_grpc,
 )
-from rostra.version import VERSION
 from rostra.views.hub import Hub
 
 HEARTBEAT_S: Final = 0.1
@@ -60,102 +56,12 @@ def compose(assembly: Assembly) -> tuple[Sequence[Role], Sequence[ProcessDoor]]:
     return assembly.parts, build_doors(assembly)
 
 
-def gossip_tags(settings: Settings, identity: Identity) -> dict[str, str]:
-    """What our member carries (DESIGN section 1, "On the wire"): rostra's own role, Consul's names for the rest."""
-    tags = {
-        ROLE_TAG: SERVER_ROLE if identity.server else CLIENT_ROLE,
-        "dc": identity.datacenter,
-        "id": identity.id,
-        "build": VERSION,
-        "vsn": "2",
-        "vsn_min": "2",
-        "vsn_max": "3",
-    }
-    if identity.server:
-        tags["port"] = str(settings.ports.server)
-        tags["wan_join_port"] = str(settings.ports.serf_wan)
-        if settings.server.bootstrap:
-            tags["bootstrap"] = "1"
-        elif settings.server.bootstrap_expect > 1:
-            tags["expect"] = str(settings.server.bootstrap_expect)
-    return tags
-
-
 def _build_gossip(assembly: Assembly) -> None:
-    from rostra.gossip.admission import every, from_networks, named_by_datacenter, same_datacenter, servers_only, within
-    from rostra.gossip.joining import RetryJoin
-    from rostra.gossip.keyring import decode_key
-    from rostra.gossip.pool import PoolConfig
+    from rostra.agent.pools import pool_configs
     from rostra.gossip.role import GossipRole
-    from rostra.gossip.serf_members import RECONNECT_TIMEOUT_TAG
-    from rostra.gossip.storage import PoolStorage
-    from rostra.gossip.timing import DEV, LAN, WAN, Timing
 
-    settings, identity = assembly.settings, assembly.identity
-    gossip = settings.gossip
-
-    def timing(base: Timing, keys: GossipTiming, reconnect_timeout_s: float) -> Timing:
-        return replace(
-            DEV if settings.dev else base,
-            gossip_interval_s=keys.gossip_interval_s,
-            gossip_nodes=keys.gossip_nodes,
-            probe_interval_s=keys.probe_interval_s,
-            probe_timeout_s=keys.probe_timeout_s,
-            retransmit_mult=keys.retransmit_mult,
-            suspicion_mult=keys.suspicion_mult,
-            reconnect_timeout_s=reconnect_timeout_s,
-        )
-
-    def storage(pool: str) -> PoolStorage | None:
-        if assembly.path is None:
-            return None
-        return PoolStorage(assembly.path / "gossip", pool, keeps_keys=not gossip.disable_keyring_file)
-
-    def retry(addresses: Sequence[str], interval_s: float, attempts: int) -> RetryJoin | None:
-        return RetryJoin(addresses, interval_s, attempts) if addresses else None
-
-    keys = (decode_key(gossip.encrypt),) if gossip.encrypt else ()
-    addresses, ports, join = settings.addresses, settings.ports, settings.join
-    tags = gossip_tags(settings, identity)
-    if join.advertise_reconnect_timeout_s:
-        tags[RECONNECT_TIMEOUT_TAG] = format_duration(join.advertise_reconnect_timeout_s)
-    lan_networks, wan_networks = within(gossip.lan_allowed_cidrs), within(gossip.wan_allowed_cidrs)
-    lan = PoolConfig(
-        pool="lan",
-        name=identity.name,
-        bind_host=addresses.serf_lan,
-        bind_port=ports.serf_lan,
-        advertise_host=identity.address,
-        tags=tags,
-        timing=timing(LAN, gossip.lan, join.reconnect_timeout_s),
-        keys=keys,
-        verify_incoming=gossip.encrypt_verify_incoming,
-        verify_outgoing=gossip.encrypt_verify_outgoing,
-        admit=every(same_datacenter(identity.datacenter), from_networks(lan_networks)),
-        networks=lan_networks,
-        start_join=join.start_join,
-        retry_join=retry(join.retry_join, join.retry_interval_s, join.retry_max),
-        storage=storage("lan"),
-        rejoins_after_leave=join.rejoin_after_leave,
-    )
-    pools = [lan]
-    if identity.server and ports.serf_wan > 0:
-        pools.append(
-            replace(
-                lan,
-                pool="wan",
-                name=f"{identity.name}.{identity.datacenter}",
-                bind_host=addresses.serf_wan,
-                bind_port=ports.serf_wan,
-                advertise_host=identity.wan_address,
-                timing=timing(WAN, gossip.wan, join.reconnect_timeout_wan_s),
-                admit=every(servers_only(frozenset({SERVER_ROLE})), named_by_datacenter(), from_networks(wan_networks)),
-                networks=wan_networks,
-                start_join=join.start_join_wan,
-                retry_join=retry(join.retry_join_wan, join.retry_interval_wan_s, join.retry_max_wan),
-                storage=storage("wan"),
-            )
-        )
+    settings, identity, join = assembly.settings, assembly.identity, assembly.settings.join
+    pools = pool_configs(settings, identity, assembly.path)
     alone = identity.server and settings.server.voters_expected == 1 and not (join.start_join or join.retry_join)
     ends_with_leave = settings.roles.run == ("gossip",)
     role = GossipRole(identity, pools, alone=alone, ends_with_leave=ends_with_leave, rng=assembly.rng)
