@@ -46,7 +46,7 @@ from rostra.gossip.wire.messages import (
 )
 from rostra.gossip.wire.packets import decode_packet
 from rostra.gossip.wire.streams import encode_stream
-from rostra.gossip.wire.tags import encode_tags
+from rostra.gossip.wire.tags import encode_tags, same_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Core:
         self._node_queue = BroadcastQueue(timing.retransmit_mult)
         self._serf_queues = SerfQueues(timing)
         self.membership = Membership(
-            local, timing=timing, awareness=self.awareness, broadcasts=self._node_queue, rng=rng, admit=config.admit
+            local, timing=timing, awareness=self.awareness, broadcasts=self._node_queue, rng=rng, admit=config.admit, same_node=same_id
         )
         self.serf = SerfLayer(self.membership, self._serf_queues, envelope.keyring, timing, rng, votes_on_names=config.votes_on_names)
         self._prober = Prober(self.membership, self.awareness, timing, rng, now + rng.random() * timing.probe_interval_s)

@@ -110,6 +110,14 @@ def admit_all(name: str, address: Address, meta: bytes) -> str:
     return ""
 
 
+SameNode: TypeAlias = Callable[[bytes, bytes], bool]
+"""Do two metas say that they are of one node, whatever its address?"""
+
+
+def nobody_tells(meta: bytes, other: bytes) -> bool:
+    return False
+
+
 class Membership:
     """The state machine of all members. Inputs are what was heard and what a probe found; outputs are events, for the caller to take
     after each input, and messages in the broadcast queue. What no honest peer sends raises ``WireError`` and changes nothing."""
@@ -123,6 +131,7 @@ class Membership:
         broadcasts: BroadcastQueue,
         rng: random.Random,
         admit: Admit = admit_all,
+        same_node: SameNode = nobody_tells,
     ) -> None:
         self.is_leaving = False
         self._name = local.name
@@ -131,6 +140,7 @@ class Membership:
         self._broadcasts = broadcasts
         self._rng = rng
         self._admit = admit
+        self._same_node = same_node
         self._nodes: dict[str, Node] = {}
         self._rows: dict[bytes, NodeState] = {}
         self._living_versions: Counter[Versions] = Counter()
@@ -197,7 +207,7 @@ class Membership:
                 self._becomes_alive(heard, message)
                 self._events.append(NodeJoined(heard))
             return
-        if address != known.address and not self._may_move(known, now):
+        if address != known.address and not self._may_move(known, message, now):
             self._events.append(NameClaimed(known, address))
             return
         if name == self._name:
@@ -367,12 +377,15 @@ class Membership:
         if incarnation >= _INCARNATION_MAX:
             raise WireError(Reason.BAD_INCARNATION)
 
-    def _may_move(self, known: Node, now: float) -> bool:
-        """May this member's name come back from another address?"""
-        if known.state is NodeState.LEFT:
-            return True
+    def _may_move(self, known: Node, message: Alive, now: float) -> bool:
+        """May this member's name come back from another address? Who failed has to wait, but for the same node with news of itself, as a
+        server in a container that was started anew: memberlist does not know that it is one."""
+        if known.state is not NodeState.DEAD:
+            return known.state is NodeState.LEFT
         reclaim_s = self._timing.dead_node_reclaim_s
-        return known.state is NodeState.DEAD and 0 < reclaim_s < now - known.changed_at
+        if 0 < reclaim_s < now - known.changed_at:
+            return True
+        return message.incarnation > known.incarnation and self._same_node(known.meta, message.meta)
 
     def _on_alive_about_us(self, message: Alive, local: Node) -> None:
         if message.incarnation < local.incarnation:

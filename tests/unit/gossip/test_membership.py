@@ -22,6 +22,8 @@ from rostra.gossip.membership import (
     NodeSuspected,
     NodeUpdated,
     Refuted,
+    SameNode,
+    nobody_tells,
 )
 from rostra.gossip.timing import LAN
 from rostra.gossip.versions import OURS
@@ -29,6 +31,7 @@ from rostra.gossip.wire import limits
 from rostra.gossip.wire.errors import Reason, WireError
 from rostra.gossip.wire.messages import Alive, Dead, PacketMessage, Row, RowState, Suspect, decode_row
 from rostra.gossip.wire.packets import decode_packet
+from rostra.gossip.wire.tags import encode_tags, same_id
 
 HOME = Address(bytes((10, 0, 0, 1)), 7946)
 ELSEWHERE = Address(bytes((10, 0, 0, 9)), 7946)
@@ -37,11 +40,13 @@ ELSEWHERE = Address(bytes((10, 0, 0, 9)), 7946)
 class Bench:
     """A membership of ``me``, and what it would broadcast."""
 
-    def __init__(self) -> None:
+    def __init__(self, same_node: SameNode = nobody_tells) -> None:
         self.queue = BroadcastQueue(LAN.retransmit_mult)
         self.awareness = Awareness(LAN.awareness_max_multiplier)
         local = Node("me", HOME, b"meta", OURS, 1, NodeState.ALIVE, 0.0)
-        self.membership = Membership(local, timing=LAN, awareness=self.awareness, broadcasts=self.queue, rng=random.Random(1))
+        self.membership = Membership(
+            local, timing=LAN, awareness=self.awareness, broadcasts=self.queue, rng=random.Random(1), same_node=same_node
+        )
         self.membership.take_events()
         self.broadcasts()
 
@@ -345,6 +350,19 @@ class TestAddresses:
         assert met.node().address == HOME
         met.hear(alive(1, address=ELSEWHERE), now=131.0)
         assert met.node().address == ELSEWHERE
+
+    def test_the_same_node_may_come_back_from_elsewhere_as_soon_as_it_is_known_to_have_failed(self) -> None:
+        bench = Bench(same_node=same_id)
+        own, others = encode_tags({"id": "1"}), encode_tags({"id": "2"})
+        bench.hear(alive(1, meta=own))
+        bench.hear(alive(2, meta=own, address=ELSEWHERE))
+        assert bench.node().address == HOME, "it lives: there are two of it"
+        bench.hear(dead(1), now=100.0)
+        bench.hear(alive(2, meta=others, address=ELSEWHERE), now=101.0)
+        bench.hear(alive(1, meta=own, address=ELSEWHERE), now=101.0)
+        assert bench.node().address == HOME, "another node, or old news"
+        bench.hear(alive(2, meta=own, address=ELSEWHERE), now=101.0)
+        assert (bench.node().address, bench.node().state) == (ELSEWHERE, NodeState.ALIVE)
 
     def test_the_same_ipv4_address_in_sixteen_bytes_is_another(self, met: Bench) -> None:
         met.hear(alive(2, address=Address(bytes(10) + b"\xff\xff" + HOME.ip, HOME.port)))

@@ -28,3 +28,9 @@ def decode_tags(meta: bytes) -> dict[str, str]:
         return {text(key): text(value) for key, value in msgpack.decode_map(meta[1:]).items()}
     except WireError:
         return {}
+
+
+def same_id(meta: bytes, other: bytes) -> bool:
+    """Whether both have the same tag ``id``, which Consul's agents and ours have: the node's, kept in its data folder."""
+    node_id = decode_tags(meta).get("id", "")
+    return node_id != "" and node_id == decode_tags(other).get("id")
