@@ -14,14 +14,15 @@ ROOT = Path(__file__).parents[2]
 SOURCE_ROOTS = ("services", "gateway", "proto")
 ROLES = ("gossip", "consensus", "catalog", "dns", "local", "gateway")
 SHARED = {
-    "rostra.v1", "rostra.model", "rostra.filters", "rostra.clients", "rostra.views", "rostra.errors", "rostra.rpc", "rostra.telemetry",
-    "rostra.version", "rostra.config.durations",
+    "rostra.v1", "rostra.model", "rostra.filters", "rostra.backup", "rostra.clients", "rostra.views", "rostra.errors", "rostra.rpc",
+    "rostra.telemetry", "rostra.version", "rostra.config.durations",
 }  # fmt: skip
 """What a role may lean on: contracts, values, clients, views, and the plumbing. Not the agent, nor its configuration but for the
 spelling of durations: a role is given settings of its own."""
 
 CORES = (
     "services/rostra/model/autopilot.py",
+    "services/rostra/backup/archive.py",
     "services/rostra/model/catalog.py",
     "services/rostra/model/consistency.py",
     "services/rostra/model/coordinates.py",
@@ -65,6 +66,9 @@ CORES = (
     "services/rostra/consensus/ready.py",
     "services/rostra/catalog/entries.py",
     "services/rostra/catalog/reconcile.py",
+    "services/rostra/catalog/backup.py",
+    "services/rostra/catalog/frames.py",
+    "services/rostra/catalog/restore.py",
     "services/rostra/catalog/results.py",
     "services/rostra/catalog/rules.py",
     "services/rostra/catalog/server_health.py",

@@ -41,10 +41,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class StreamedAnswer:
-    """An answer without an end of its own: sent in chunks, until the client goes."""
+    """An answer of unknown length, sent in chunks: until the client goes, or the chunks end. With ``has_end`` one that is cut short
+    must not look whole: then the connection breaks."""
 
     headers: Sequence[Header]
     chunks: AsyncIterator[bytes]
+    has_end: bool = False
 
 
 DONE: Final = Answer()

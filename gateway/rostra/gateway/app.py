@@ -85,8 +85,9 @@ class Application:
                 tail=tail,
                 parameters=Parameters(request.scope["query_string"].decode("latin-1")),
                 headers=request.headers,
-                body=await request.body(),
+                body=b"" if route.streams_body else await request.body(),
                 client=request.client.host if request.client else "",
+                stream=request.stream() if route.streams_body else None,
             )
             read = route.read(ask) if route.read is not None else None
             if read is not None:
@@ -116,6 +117,8 @@ class Application:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         except RostraError as error:
             log.info("stream ended", extra={"error": str(error)})
+            if answer.has_end:
+                return
         await send({"type": "http.response.body", "body": b""})
 
     async def _unrouted(self, scope: Scope, _receive: Receive, send: Send) -> None:

@@ -5,7 +5,7 @@ https://developer.hashicorp.com/consul/api-docs/features/consistency and …/fea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs, unquote_to_bytes
@@ -45,7 +45,8 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. ``tail`` is what follows the route's path, percent-decoded; header names are in lower case."""
+    """One request. ``tail`` is what follows the route's path, percent-decoded; header names are in lower case. ``stream`` is the body as
+    it comes, for a route that takes it so; then ``body`` is empty."""
 
     method: str = "GET"
     path: str = ""
@@ -54,6 +55,7 @@ class Ask:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     client: str = ""
+    stream: AsyncIterator[bytes] | None = None
 
 
 def decode_path(raw: bytes) -> str:

@@ -39,6 +39,8 @@ class RouteCycle(RequestResponseCycle):
         """A defect of ours is logged and told as such; the connection stays."""
         try:
             await app(self.scope, self.receive, self.send)
+            if self.response_started and not self.response_complete:
+                self.transport.close()  # cut short, and must not look whole
         except Exception:
             log.exception("request failed", extra={"method": self.scope["method"], "path": self.scope["path"]})
             if not self.response_started:

@@ -20,6 +20,7 @@ from rostra.errors import RostraError, Unavailable
 from rostra.gateway import metrics
 from rostra.gateway.answer import Date
 from rostra.gateway.app import Application, Rules
+from rostra.gateway.ask import decode_path
 from rostra.gateway.parking import Parking
 from rostra.gateway.protocol import HttpProtocol
 from rostra.gateway.reads import Read, Reads
@@ -81,6 +82,13 @@ class Door:
     def connections(self) -> int:
         """How many are open."""
         return len(self._connections)
+
+    def streams_body(self, method: bytes, path: bytes) -> bool:
+        """Whether the body of this request is taken as it comes, so that no limit on its length is needed here."""
+        if method != b"PUT":
+            return False
+        route = self.table.by_path.get(decode_path(path), {}).get("PUT")
+        return route is not None and route.streams_body
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that the door owns: it is cancelled when the door closes."""

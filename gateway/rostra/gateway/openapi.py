@@ -70,8 +70,8 @@ def _operation(route: Route, bodies: Mapping[type, Any]) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": bodies[route.body]}}}
         operation["responses"]["413"] = _refusal("The body is too large.")
-    elif route.media_type != JSON_TYPE and route.method == "POST":
-        operation["requestBody"] = {"required": True, "content": _content(route)}
+    elif route.media_type != JSON_TYPE and route.method != "GET":
+        operation["requestBody"] = {"required": True, "content": {route.media_type: {"schema": {}}}}
     return operation
 
 
@@ -92,6 +92,8 @@ def _query_parameter(name: str) -> dict[str, Any]:
 
 
 def _content(route: Route) -> dict[str, Any]:
+    if route.streams_body:
+        return {}
     if route.media_type != JSON_TYPE:
         return {route.media_type: {"schema": {}}}
     return {JSON_TYPE: {"schema": {}}} if route.method == "GET" else {}

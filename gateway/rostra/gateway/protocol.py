@@ -37,6 +37,8 @@ MEMO_HEAD_BYTES: Final = 2048
 """Longer heads are not worth remembering."""
 MESSAGE_SLACK_BYTES: Final = 64 * 1024
 """What a body in chunks may take beyond its own bytes."""
+STREAM_BUFFER_BYTES: Final = 256 * 1024
+"""What is held of a body that is taken as it comes, before no more of it is read."""
 NO_QUEUE: Final[deque[Any]] = deque(maxlen=0)
 """Shared by all connections without a request that waits for its turn: a deque of one's own takes most of a KiB."""
 NOTHING: Final[dict[str, Any]] = {}
@@ -83,6 +85,7 @@ class HttpProtocol(HttpToolsProtocol):
         "_message_bytes",
         "_queue",
         "_starting",
+        "_streams_body",
         "active",
         "door",
         "peer",
@@ -108,6 +111,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._begun = 0
         self._memorable: list[Read] = []
         self._starting = False
+        self._streams_body = False
 
     # The connection
 
@@ -196,6 +200,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._message_bytes = 0
         elif not self._in_body and self._message_bytes > limits.header_bytes:
             self._refuse("header_bytes", 431, f"Request head too large, max size: {limits.header_bytes} bytes")
+        elif self._streams_body:
+            self._message_bytes = 0
         elif self._message_bytes > limits.header_bytes + 2 * limits.body_bytes + MESSAGE_SLACK_BYTES:
             self._refuse("body_bytes", 413, f"Request body too large, max size: {limits.body_bytes} bytes")
 
@@ -227,10 +233,11 @@ class HttpProtocol(HttpToolsProtocol):
         self.quiet_since = 0.0
         version, method = self.parser.get_http_version(), self.parser.get_method()
         headers = dict(self.headers)
-        self._check_head(version, headers)
-        keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.refused
         url = httptools.parse_url(self.url)
         path, query = url.path or b"/", url.query or b""
+        self._streams_body = self.door.streams_body(method, path)
+        self._check_head(version, headers)
+        keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.refused
         if method == b"GET":
             read = self._read_of(path, query, headers, keep_alive=keep_alive)
             if read is not None:
@@ -241,11 +248,15 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        if self._body_bytes > self.door.limits.body_bytes:
+        if self._streams_body:
+            self.quiet_since = 0.0
+        elif self._body_bytes > self.door.limits.body_bytes:
             raise _Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
         if isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
             self.cycle.body += body
             self.cycle.message_event.set()
+            if self._streams_body and len(self.cycle.body) > STREAM_BUFFER_BYTES:
+                self.flow.pause_reading()  # until the cycle takes what is here
 
     def on_message_complete(self) -> None:
         self._in_message = self._in_body = False
@@ -260,7 +271,7 @@ class HttpProtocol(HttpToolsProtocol):
         if version not in ("1.0", "1.1"):
             raise _Refused("not_http", 400, "400 Bad Request: unsupported protocol version")
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self.door.limits.body_bytes:
+        if length.isdigit() and int(length) > self.door.limits.body_bytes and not self._streams_body:
             raise _Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
 
     # Requests in order
@@ -376,6 +387,8 @@ class HttpProtocol(HttpToolsProtocol):
             limit_s, ended = limits.write_timeout_s, ("write_timeout", 0, "")
         elif self._in_message and not self._in_body:
             limit_s, ended = limits.header_timeout_s, ("header_timeout", 408, "The head of the request took too long")
+        elif self._in_message and self._streams_body and self.flow.read_paused:
+            return  # it is us who are slow
         elif self._in_message:
             limit_s, ended = limits.body_timeout_s, ("body_timeout", 408, "The body of the request took too long")
         elif self._current is None:

@@ -23,8 +23,9 @@ from rostra.gateway.raft import RaftOperator
 from rostra.gateway.reads import Reads
 from rostra.gateway.routes import build_table
 from rostra.gateway.settings import GatewaySettings, Limits
+from rostra.gateway.snapshot import SnapshotEndpoints
 from rostra.gateway.status import StatusReads
-from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo
+from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo, SnapshotDoor
 from rostra.gateway.writes import CatalogWrites
 from rostra.version import VERSION
 from rostra.views.reader import BarrierReader, Writer
@@ -49,6 +50,7 @@ class GatewayRole:
         tls: ssl.SSLContext | None = None,
         datacenters: Datacenters | None = None,
         autopilot: AutopilotDoor | None = None,
+        snapshots: SnapshotDoor | None = None,
     ) -> None:
         """With ``tls`` HTTPS is served too, where ``settings`` has a port for it. Without ``datacenters`` there is only one, and
         without ``autopilot`` nobody answers for it."""
@@ -70,6 +72,7 @@ class GatewayRole:
             AutopilotEndpoints(autopilot or NoAutopilot(), settings),
             KeyringEndpoints(gossip, settings),
             RaftOperator(raft, settings),
+            SnapshotEndpoints(snapshots, writer, settings),
             Metrics(settings),
             DnsOverHttps(dns),
             pages,

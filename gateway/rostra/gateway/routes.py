@@ -27,6 +27,7 @@ from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.raft import RaftOperator
 from rostra.gateway.reads import Read
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, DeregisterBody, RegisterBody, TtlBody
+from rostra.gateway.snapshot import FILE_TYPE, SnapshotEndpoints
 from rostra.gateway.status import StatusReads
 from rostra.gateway.writes import CatalogWrites
 
@@ -57,6 +58,8 @@ class Route:
     parameters: Sequence[str] = ()
     body: type[Struct] | None = None
     media_type: str = JSON_TYPE
+    streams_body: bool = False
+    """The body may be of any length, and comes as ``Ask.stream``."""
 
     @property
     def prefix(self) -> str:
@@ -113,6 +116,7 @@ def build_table(
     autopilot: AutopilotEndpoints,
     keyring: KeyringEndpoints,
     raft: RaftOperator,
+    snapshot: SnapshotEndpoints,
     metrics: Metrics,
     dns: DnsOverHttps,
     pages: Pages,
@@ -162,6 +166,10 @@ def build_table(
               parameters=("dc", "cas"), body=ConfigurationBody),
         Route("GET", "/v1/operator/autopilot/health", "Tells whether the servers are well.", autopilot.health, parameters=("dc",)),
         Route("GET", "/v1/operator/autopilot/state", "Shows the servers as autopilot sees them.", autopilot.state, parameters=("dc",)),
+        Route("GET", "/v1/snapshot", "Saves the catalog as a file.", snapshot.save, parameters=("dc", "stale", "consistent"),
+              media_type=FILE_TYPE),
+        Route("PUT", "/v1/snapshot", "Restores the catalog from a file.", snapshot.restore, parameters=("dc",), media_type=FILE_TYPE,
+              streams_body=True),
         Route("GET", "/v1/status/leader", "Names the leader.", status.leader, parameters=("dc",)),
         Route("GET", "/v1/status/peers", "Names the servers.", status.peers, parameters=("dc",)),
         Route("GET", "/v1/agent/self", "Describes the agent.", agent.self),

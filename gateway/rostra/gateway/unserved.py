@@ -12,7 +12,6 @@ UNSERVED: Final = {
     "/v1/session": "sessions",
     "/v1/event": "user events over HTTP",
     "/v1/query": "prepared queries",
-    "/v1/snapshot": "snapshots over HTTP",
     "/v1/config": "configuration entries",
     "/v1/connect": "the service mesh",
     "/v1/discovery-chain": "the service mesh",

@@ -8,7 +8,9 @@ from typing import Protocol
 from rostra.clients.agent import AgentDescription, LocalCheck
 from rostra.clients.consensus import Configuration, RaftMember
 from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList
+from rostra.clients.snapshot import SavedSnapshot
 from rostra.model.catalog import Check, HealthStatus, Service
+from rostra.model.consistency import Consistency
 from rostra.model.coordinates import Coordinate
 from rostra.model.members import Member
 
@@ -96,4 +98,16 @@ class RaftInfo(Protocol):
 
     async def transfer_leader(self, node_id: str = "") -> None:
         """Hands leadership to that node, or to the voter that is furthest on."""
+        ...
+
+
+class SnapshotDoor(Protocol):
+    """The catalog as a file."""
+
+    async def save(self, consistency: Consistency = Consistency.DEFAULT) -> SavedSnapshot:
+        """Returns once the file begins."""
+        ...
+
+    async def restore(self, chunks: AsyncIterator[bytes]) -> int:
+        """Takes a whole file; the log index at which it took the catalog's place."""
         ...

@@ -26,7 +26,7 @@ from rostra.v1 import catalog_pb2 as rostra_dot_v1_dot_catalog__pb2
 from rostra.v1 import common_pb2 as rostra_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rostra/v1/command.proto\x12\trostra.v1\x1a\x17rostra/v1/catalog.proto\x1a\x16rostra/v1/common.proto\"\xde\x01\n\x07\x43ommand\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12+\n\x08register\x18\n \x01(\x0b\x32\x17.rostra.v1.RegistrationH\x00\x12/\n\nderegister\x18\x0b \x01(\x0b\x32\x19.rostra.v1.DeregistrationH\x00\x12(\n\x05group\x18\x0c \x01(\x0b\x32\x17.rostra.v1.CommandGroupH\x00\x12/\n\tautopilot\x18\r \x01(\x0b\x32\x1a.rostra.v1.AutopilotChangeH\x00\x42\x06\n\x04kind\"4\n\x0c\x43ommandGroup\x12$\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x12.rostra.v1.Command\"E\n\rCommandResult\x12\r\n\x05index\x18\x01 \x01(\x04\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"\xf7\x02\n\nStateFrame\x12,\n\x08preamble\x18\x01 \x01(\x0b\x32\x18.rostra.v1.StatePreambleH\x00\x12\x1f\n\x04node\x18\x02 \x01(\x0b\x32\x0f.rostra.v1.NodeH\x00\x12+\n\x07service\x18\x03 \x01(\x0b\x32\x18.rostra.v1.ServiceRecordH\x00\x12!\n\x05\x63heck\x18\x04 \x01(\x0b\x32\x10.rostra.v1.CheckH\x00\x12,\n\x0btopic_index\x18\x05 \x01(\x0b\x32\x15.rostra.v1.TopicIndexH\x00\x12-\n\x06result\x18\x06 \x01(\x0b\x32\x1b.rostra.v1.RememberedResultH\x00\x12*\n\x07trailer\x18\x07 \x01(\x0b\x32\x17.rostra.v1.StateTrailerH\x00\x12\x36\n\tautopilot\x18\x08 \x01(\x0b\x32!.rostra.v1.AutopilotConfigurationH\x00\x42\t\n\x07\x63ontent\"~\n\rStatePreamble\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x15\n\rapplied_index\x18\x02 \x01(\x04\x12\x14\n\x0c\x61pplied_term\x18\x03 \x01(\x04\x12\x0f\n\x07time_ns\x18\x04 \x01(\x03\x12\x17\n\x0f\x66orgotten_floor\x18\x05 \x01(\x04\"B\n\rServiceRecord\x12\x0c\n\x04node\x18\x01 \x01(\t\x12#\n\x07service\x18\x02 \x01(\x0b\x32\x12.rostra.v1.Service\"7\n\nTopicIndex\x12\x0c\n\x04kind\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x04\"P\n\x10RememberedResult\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x18.rostra.v1.CommandResult\"\x1e\n\x0cStateTrailer\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17rostra/v1/command.proto\x12\trostra.v1\x1a\x17rostra/v1/catalog.proto\x1a\x16rostra/v1/common.proto\"\x89\x02\n\x07\x43ommand\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12+\n\x08register\x18\n \x01(\x0b\x32\x17.rostra.v1.RegistrationH\x00\x12/\n\nderegister\x18\x0b \x01(\x0b\x32\x19.rostra.v1.DeregistrationH\x00\x12(\n\x05group\x18\x0c \x01(\x0b\x32\x17.rostra.v1.CommandGroupH\x00\x12/\n\tautopilot\x18\r \x01(\x0b\x32\x1a.rostra.v1.AutopilotChangeH\x00\x12)\n\x07restore\x18\x0e \x01(\x0b\x32\x16.rostra.v1.RestorePartH\x00\x42\x06\n\x04kind\"4\n\x0c\x43ommandGroup\x12$\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x12.rostra.v1.Command\"O\n\x0bRestorePart\x12\x12\n\nrestore_id\x18\x01 \x01(\x0c\x12\x0e\n\x06number\x18\x02 \x01(\r\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x0c\x12\x0c\n\x04last\x18\x04 \x01(\x08\"E\n\rCommandResult\x12\r\n\x05index\x18\x01 \x01(\x04\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"\xa3\x03\n\nStateFrame\x12,\n\x08preamble\x18\x01 \x01(\x0b\x32\x18.rostra.v1.StatePreambleH\x00\x12\x1f\n\x04node\x18\x02 \x01(\x0b\x32\x0f.rostra.v1.NodeH\x00\x12+\n\x07service\x18\x03 \x01(\x0b\x32\x18.rostra.v1.ServiceRecordH\x00\x12!\n\x05\x63heck\x18\x04 \x01(\x0b\x32\x10.rostra.v1.CheckH\x00\x12,\n\x0btopic_index\x18\x05 \x01(\x0b\x32\x15.rostra.v1.TopicIndexH\x00\x12-\n\x06result\x18\x06 \x01(\x0b\x32\x1b.rostra.v1.RememberedResultH\x00\x12*\n\x07trailer\x18\x07 \x01(\x0b\x32\x17.rostra.v1.StateTrailerH\x00\x12\x36\n\tautopilot\x18\x08 \x01(\x0b\x32!.rostra.v1.AutopilotConfigurationH\x00\x12*\n\x06staged\x18\t \x01(\x0b\x32\x18.rostra.v1.StagedRestoreH\x00\x42\t\n\x07\x63ontent\"~\n\rStatePreamble\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x15\n\rapplied_index\x18\x02 \x01(\x04\x12\x14\n\x0c\x61pplied_term\x18\x03 \x01(\x04\x12\x0f\n\x07time_ns\x18\x04 \x01(\x03\x12\x17\n\x0f\x66orgotten_floor\x18\x05 \x01(\x04\"B\n\rServiceRecord\x12\x0c\n\x04node\x18\x01 \x01(\t\x12#\n\x07service\x18\x02 \x01(\x0b\x32\x12.rostra.v1.Service\"7\n\nTopicIndex\x12\x0c\n\x04kind\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x04\"P\n\x10RememberedResult\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x18.rostra.v1.CommandResult\"^\n\rStagedRestore\x12\x12\n\nrestore_id\x18\x01 \x01(\x0c\x12\x13\n\x0bnext_number\x18\x02 \x01(\r\x12\x13\n\x0b\x66irst_index\x18\x03 \x01(\x04\x12\x0f\n\x07time_ns\x18\x04 \x01(\x03\"\x1e\n\x0cStateTrailer\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rostra.v1.command_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMMAND']._serialized_start=88
-  _globals['_COMMAND']._serialized_end=310
-  _globals['_COMMANDGROUP']._serialized_start=312
-  _globals['_COMMANDGROUP']._serialized_end=364
-  _globals['_COMMANDRESULT']._serialized_start=366
-  _globals['_COMMANDRESULT']._serialized_end=435
-  _globals['_STATEFRAME']._serialized_start=438
-  _globals['_STATEFRAME']._serialized_end=813
-  _globals['_STATEPREAMBLE']._serialized_start=815
-  _globals['_STATEPREAMBLE']._serialized_end=941
-  _globals['_SERVICERECORD']._serialized_start=943
-  _globals['_SERVICERECORD']._serialized_end=1009
-  _globals['_TOPICINDEX']._serialized_start=1011
-  _globals['_TOPICINDEX']._serialized_end=1066
-  _globals['_REMEMBEREDRESULT']._serialized_start=1068
-  _globals['_REMEMBEREDRESULT']._serialized_end=1148
-  _globals['_STATETRAILER']._serialized_start=1150
-  _globals['_STATETRAILER']._serialized_end=1180
+  _globals['_COMMAND']._serialized_end=353
+  _globals['_COMMANDGROUP']._serialized_start=355
+  _globals['_COMMANDGROUP']._serialized_end=407
+  _globals['_RESTOREPART']._serialized_start=409
+  _globals['_RESTOREPART']._serialized_end=488
+  _globals['_COMMANDRESULT']._serialized_start=490
+  _globals['_COMMANDRESULT']._serialized_end=559
+  _globals['_STATEFRAME']._serialized_start=562
+  _globals['_STATEFRAME']._serialized_end=981
+  _globals['_STATEPREAMBLE']._serialized_start=983
+  _globals['_STATEPREAMBLE']._serialized_end=1109
+  _globals['_SERVICERECORD']._serialized_start=1111
+  _globals['_SERVICERECORD']._serialized_end=1177
+  _globals['_TOPICINDEX']._serialized_start=1179
+  _globals['_TOPICINDEX']._serialized_end=1234
+  _globals['_REMEMBEREDRESULT']._serialized_start=1236
+  _globals['_REMEMBEREDRESULT']._serialized_end=1316
+  _globals['_STAGEDRESTORE']._serialized_start=1318
+  _globals['_STAGEDRESTORE']._serialized_end=1412
+  _globals['_STATETRAILER']._serialized_start=1414
+  _globals['_STATETRAILER']._serialized_end=1444
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,7 @@ class Command(_message.Message):
     DEREGISTER_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     AUTOPILOT_FIELD_NUMBER: _builtins.int
+    RESTORE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.bytes
     """Chosen by whoever first made the request; a repeated one gets the first one's result."""
     @_builtins.property
@@ -49,6 +50,10 @@ class Command(_message.Message):
     def autopilot(self) -> _catalog_pb2.AutopilotChange:
         """How the servers are kept."""
 
+    @_builtins.property
+    def restore(self) -> Global___RestorePart:
+        """A piece of the state that takes this one's place once its last piece has come."""
+
     def __init__(
         self,
         *,
@@ -57,12 +62,13 @@ class Command(_message.Message):
         deregister: _catalog_pb2.Deregistration | None = ...,
         group: Global___CommandGroup | None = ...,
         autopilot: _catalog_pb2.AutopilotChange | None = ...,
+        restore: Global___RestorePart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "deregister", b"deregister", "group", b"group", "kind", b"kind", "register", b"register"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "deregister", b"deregister", "group", b"group", "kind", b"kind", "register", b"register", "restore", b"restore"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "deregister", b"deregister", "group", b"group", "kind", b"kind", "register", b"register", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "deregister", b"deregister", "group", b"group", "kind", b"kind", "register", b"register", "request_id", b"request_id", "restore", b"restore"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "deregister", "group", "autopilot"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "deregister", "group", "autopilot", "restore"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -91,6 +97,42 @@ class CommandGroup(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandGroup: _TypeAlias = CommandGroup  # noqa: Y015
+
+@_typing.final
+class RestorePart(_message.Message):
+    """RestorePart is one piece of a restore. Pieces come in order, each at an entry of its own; until the last they change nothing that
+    anyone sees. A piece of another restore, a piece out of order and a minute without one end the restore without effect.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESTORE_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    restore_id: _builtins.bytes
+    """Of the restore, 16 random bytes."""
+    number: _builtins.int
+    """From 0 on. Piece 0 begins a restore and ends one that is under way."""
+    frames: _builtins.bytes
+    """Length-prefixed StateFrames of nodes, services and checks, in that order over all pieces, compressed by zlib (RFC 1950)."""
+    last: _builtins.bool
+    """The last piece: all of it takes effect, at the index of this entry."""
+    def __init__(
+        self,
+        *,
+        restore_id: _builtins.bytes = ...,
+        number: _builtins.int = ...,
+        frames: _builtins.bytes = ...,
+        last: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames", "last", b"last", "number", b"number", "restore_id", b"restore_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestorePart: _TypeAlias = RestorePart  # noqa: Y015
 
 @_typing.final
 class CommandResult(_message.Message):
@@ -134,6 +176,7 @@ class StateFrame(_message.Message):
     RESULT_FIELD_NUMBER: _builtins.int
     TRAILER_FIELD_NUMBER: _builtins.int
     AUTOPILOT_FIELD_NUMBER: _builtins.int
+    STAGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def preamble(self) -> Global___StatePreamble:
         """What follows."""
@@ -166,6 +209,10 @@ class StateFrame(_message.Message):
     def autopilot(self) -> _catalog_pb2.AutopilotConfiguration:
         """How the servers are kept, where that was ever written."""
 
+    @_builtins.property
+    def staged(self) -> Global___StagedRestore:
+        """A restore is under way: the records up to the trailer are what has come of it, not part of the state."""
+
     def __init__(
         self,
         *,
@@ -177,12 +224,13 @@ class StateFrame(_message.Message):
         result: Global___RememberedResult | None = ...,
         trailer: Global___StateTrailer | None = ...,
         autopilot: _catalog_pb2.AutopilotConfiguration | None = ...,
+        staged: Global___StagedRestore | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "check", b"check", "content", b"content", "node", b"node", "preamble", b"preamble", "result", b"result", "service", b"service", "topic_index", b"topic_index", "trailer", b"trailer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "check", b"check", "content", b"content", "node", b"node", "preamble", b"preamble", "result", b"result", "service", b"service", "staged", b"staged", "topic_index", b"topic_index", "trailer", b"trailer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "check", b"check", "content", b"content", "node", b"node", "preamble", b"preamble", "result", b"result", "service", b"service", "topic_index", b"topic_index", "trailer", b"trailer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autopilot", b"autopilot", "check", b"check", "content", b"content", "node", b"node", "preamble", b"preamble", "result", b"result", "service", b"service", "staged", b"staged", "topic_index", b"topic_index", "trailer", b"trailer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["preamble", "node", "service", "check", "topic_index", "result", "trailer", "autopilot"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["preamble", "node", "service", "check", "topic_index", "result", "trailer", "autopilot", "staged"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -311,6 +359,40 @@ class RememberedResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RememberedResult: _TypeAlias = RememberedResult  # noqa: Y015
+
+@_typing.final
+class StagedRestore(_message.Message):
+    """StagedRestore is how far a restore has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESTORE_ID_FIELD_NUMBER: _builtins.int
+    NEXT_NUMBER_FIELD_NUMBER: _builtins.int
+    FIRST_INDEX_FIELD_NUMBER: _builtins.int
+    TIME_NS_FIELD_NUMBER: _builtins.int
+    restore_id: _builtins.bytes
+    """Of the restore."""
+    next_number: _builtins.int
+    """Number of the next piece."""
+    first_index: _builtins.int
+    """Log index of piece 0."""
+    time_ns: _builtins.int
+    """Timestamp of the last piece's entry."""
+    def __init__(
+        self,
+        *,
+        restore_id: _builtins.bytes = ...,
+        next_number: _builtins.int = ...,
+        first_index: _builtins.int = ...,
+        time_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_index", b"first_index", "next_number", b"next_number", "restore_id", b"restore_id", "time_ns", b"time_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StagedRestore: _TypeAlias = StagedRestore  # noqa: Y015
 
 @_typing.final
 class StateTrailer(_message.Message):

@@ -16,6 +16,7 @@ from rostra.clients.gossip import GossipClient
 from rostra.config import Settings
 from rostra.model.identity import Identity
 from rostra.views.hub import Hub
+from rostra.views.upstreams import Upstreams
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Assembly:
     rng: random.Random = field(default_factory=random.Random)
     parts: list[Role] = field(default_factory=list)
     hub: Hub | None = None
+    upstreams: Upstreams | None = None
+    """The catalogs that ``hub`` lives on."""
     catalogs: AnyCatalog | None = None
     datacenters: Datacenters | None = None
 

@@ -19,6 +19,7 @@ from rostra.agent.members import RaftByConsensus, RaftByGossip, ServersByGossip
 from rostra.agent.parts import FollowServers, ViewsPart
 from rostra.agent.process import Door as ProcessDoor
 from rostra.agent.process import Role
+from rostra.agent.snapshots import SnapshotsOfCatalogs
 from rostra.clients.agent import AgentClient
 from rostra.clients.consensus import ConsensusClient
 from rostra.clients.dns import DnsClient
@@ -37,8 +38,10 @@ from rostra.v1 import (
     dns_pb2_grpc,
     gossip_pb2_grpc,
     raft_pb2_grpc,
+    snapshot_pb2_grpc,
 )
 from rostra.views.hub import Hub
+from rostra.views.upstreams import Upstreams
 
 HEARTBEAT_S: Final = 0.1
 """Raft's heartbeat interval at a multiplier of 1 (``rostra.consensus.timing``)."""
@@ -118,13 +121,14 @@ def _build_catalog(assembly: Assembly) -> None:
     )
     assembly.wiring.handlers.add(catalog_pb2_grpc.add_CatalogServiceServicer_to_server, role.servicer)
     assembly.wiring.handlers.add(catalog_stream_pb2_grpc.add_CatalogStreamServiceServicer_to_server, role.stream_servicer)
+    assembly.wiring.handlers.add(snapshot_pb2_grpc.add_SnapshotServiceServicer_to_server, role.snapshot_servicer)
     assembly.parts.append(role)
 
 
 def _build_views(assembly: Assembly) -> None:
     """The hub that local, dns and gateway of this process share."""
     settings = assembly.settings
-    upstreams = assembly.wiring.catalogs()
+    upstreams: Upstreams = assembly.wiring.catalogs()
     if settings.roles.catalog_by_gossip and not assembly.wiring.is_here("catalog"):
         upstreams = servers = ServersByGossip(assembly.gossip(), assembly.identity, assembly.wiring.connector, _joins(settings))
         assembly.parts.append(FollowServers(servers))
@@ -134,7 +138,7 @@ def _build_views(assembly: Assembly) -> None:
         hold_s = settings.server.rpc_hold_timeout_s
         return Hub(upstreams, assembly.identity, role=role, datacenter=datacenter, hold_s=hold_s, rng=assembly.rng)
 
-    assembly.hub = make_hub()
+    assembly.hub, assembly.upstreams = make_hub(), upstreams
     assembly.parts.append(ViewsPart(assembly.hub))
     assembly.catalogs = AnyCatalog(upstreams)
     if role != "local":
@@ -253,6 +257,7 @@ def _build_gateway(assembly: Assembly) -> None:
 
     settings, identity, wiring, hub = assembly.settings, assembly.identity, assembly.wiring, assembly.hub
     assert hub is not None
+    assert assembly.upstreams is not None
     https = wiring.certificates.https
     tls = server_context(https, protocols=("http/1.1",), ask_clients=https.settings.verify_incoming) if https is not None else None
     raft = (
@@ -279,7 +284,8 @@ def _build_gateway(assembly: Assembly) -> None:
         _build_dns(assembly)
     agent, dns = AgentClient(wiring.channel("local")), DnsClient(wiring.in_process)
     gossip, datacenters, catalogs = assembly.gossip(), assembly.datacenters, assembly.catalogs
-    role = GatewayRole(hub, hub, agent, gossip, raft, dns, gateway_settings, tls, datacenters, catalogs)
+    snapshots = SnapshotsOfCatalogs(assembly.upstreams, hub)
+    role = GatewayRole(hub, hub, agent, gossip, raft, dns, gateway_settings, tls, datacenters, catalogs, snapshots)
     assembly.control.reload_gateway = lambda new: role.reload(limits_of(new))
     assembly.parts.append(role)
 

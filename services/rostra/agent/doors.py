@@ -21,17 +21,18 @@ from rostra.tls.credentials import server_credentials
 SERVICES_OF: Final[Mapping[str, Sequence[str]]] = {
     "gossip": ("GossipService",),
     "consensus": ("ConsensusService",),
-    "catalog": ("CatalogService", "CatalogStreamService"),
+    "catalog": ("CatalogService", "CatalogStreamService", "SnapshotService"),
     "local": ("AgentService",),
     "dns": ("DnsService",),
 }
 PUBLIC_GOSSIP_METHODS: Final = ("GetStatus", "ListMembers", "WatchMembers", "WatchUserEvents", "ListCoordinates")
 """The rest of GossipService is on the role door."""
-PUBLIC_SERVICES: Final = ("CatalogService", "CatalogStreamService", "AgentService", "DnsService")
+PUBLIC_SERVICES: Final = ("CatalogService", "CatalogStreamService", "SnapshotService", "AgentService", "DnsService")
 BETWEEN_AGENTS: Final = (
     "/rostra.v1.RaftService/*",
     "/rostra.v1.CatalogStreamService/*",
     "/rostra.v1.CatalogService/*",
+    "/rostra.v1.SnapshotService/*",
     "/rostra.v1.ConsensusService/Propose",
     "/rostra.v1.ConsensusService/GetStatus",
     "/rostra.v1.ConsensusService/GetConfiguration",

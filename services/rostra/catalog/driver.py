@@ -164,11 +164,20 @@ class CatalogDriver:
                 applied = state.refuse(entry.index, entry.term, entry.time_ns, error, message.request_id)
             else:
                 applied = state.apply(entry.index, entry.term, entry.time_ns, command, message.request_id)
-            self.publications.publish(entry.index, applied)
+            if applied.replaced:
+                self._restored()
+            else:
+                self.publications.publish(entry.index, applied)
             self._on_applied(message.request_id, applied.outcome)
         else:
             state.skip(entry.index, entry.term, entry.time_ns)
         self.applied.advance(entry.index)
+
+    def _restored(self) -> None:
+        """Everyone who watches is given what there is now; the log goes on as before."""
+        self.publications.reload(self.state)
+        self._on_replaced(False)
+        log.info("catalog restored from a backup", extra={"index": self.state.applied_index, "nodes": len(self.state.store.nodes)})
 
     async def _load(self, event: SnapshotData) -> None:
         """Loads beside the state that answers, and puts it in its place when it is whole."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from rostra.v1 import command_pb2
 
-LEVELS: Final[Mapping[str, int]] = {"register": 1, "deregister": 1, "group": 1, "autopilot": 1}
+LEVELS: Final[Mapping[str, int]] = {"register": 1, "deregister": 1, "group": 1, "autopilot": 1, "restore": 1}
 """Kind, as the contract calls it, to level. A new kind gets ``COMMAND_LEVEL`` of the version that brings it."""
 
 

@@ -62,6 +62,11 @@ class MemberList:
         self._dirty.add(name)
         self.changed.set()
 
+    def compare_all(self) -> None:
+        """The catalog is another one: everything may differ from it."""
+        self._whole = True
+        self.changed.set()
+
     async def run(self) -> None:
         """For ever: follows gossip, again after a break."""
         backoff = BackOff(self._rng)

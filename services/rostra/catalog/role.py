@@ -20,6 +20,7 @@ from rostra.catalog.member_list import MemberList
 from rostra.catalog.reads import Reads
 from rostra.catalog.results import Outcome
 from rostra.catalog.servicer import CatalogServicer
+from rostra.catalog.snapshot_servicer import SnapshotServicer
 from rostra.catalog.stream_servicer import CatalogStreamServicer, another_cluster
 from rostra.catalog.writes import Writes
 from rostra.clients.consensus import ConsensusClient
@@ -78,6 +79,7 @@ class CatalogRole:
         self.datacenters = Datacenters(identity, gossip, connect_elsewhere, rng)
         self.autopilot_desk = AutopilotDesk(identity, self.autopilot, self.leadership, connect_elsewhere)
         self.servicer = CatalogServicer(self.driver, self.reads, self.writes, self.leadership, self.datacenters, self.autopilot_desk)
+        self.snapshot_servicer = SnapshotServicer(identity, self.driver, self.reads, self.writes, self.leadership)
         self.stream_servicer = CatalogStreamServicer(identity, self.driver, self.reads, self.writes, self.leadership, self.datacenters)
 
     @property
@@ -147,5 +149,6 @@ class CatalogRole:
 
     def _replaced(self, another: bool) -> None:
         self.writes.state_replaced()
+        self.members.compare_all()
         if another:
             self.stream_servicer.end_watches(another_cluster())

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from rostra.catalog.restore import Staging
 from rostra.catalog.results import Outcome, Results
 from rostra.catalog.store import Store, Touched, fold
 from rostra.catalog.topic_indexes import TopicIndexes, is_list
@@ -27,6 +28,7 @@ from rostra.model.catalog import (
     HealthStatus,
     Node,
     Registration,
+    RestorePart,
     Service,
     Weights,
 )
@@ -38,10 +40,11 @@ NOTHING_TOUCHED: Final[Touched] = {}
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one log entry came to: its result, and the entries of topics that changed, came or went."""
+    """What one log entry came to: its result, and the entries of topics that changed, came or went. ``replaced``: everything did."""
 
     outcome: Outcome
     touched: Touched
+    replaced: bool = False
 
 
 class CatalogState:
@@ -53,6 +56,7 @@ class CatalogState:
         self.results = Results()
         self.topics = TopicIndexes(self._lives)
         self.autopilot: AutopilotConfiguration | None = None
+        self.staging: Staging | None = None
         self.applied_index = 0
         self.applied_term = 0
         self.time_ns = 0
@@ -63,6 +67,8 @@ class CatalogState:
         outcome = self.results.get(request_id) if request_id else None
         if outcome is not None:
             return Applied(outcome, NOTHING_TOUCHED)
+        if isinstance(command, RestorePart):
+            return self._restore(command, request_id)
         try:
             self._do(command)
         except RostraError as error:
@@ -86,11 +92,35 @@ class CatalogState:
         """Passes over an entry that is not for the catalog."""
         assert index == self.applied_index + 1, f"entry {index} after {self.applied_index}"
         self.applied_index, self.applied_term, self.time_ns = index, term, max(time_ns, self.time_ns)
+        if self.staging is not None and self.staging.is_over(self.time_ns):
+            self.staging = None
 
     def _lives(self, topic: Topic) -> bool:
         if is_list(topic):
             return True
         return topic.name in self.store.nodes if topic.kind is TopicKind.NODE else self.store.has_instances(topic.name)
+
+    def _restore(self, part: RestorePart, request_id: bytes) -> Applied:
+        """Gathers the piece; the last one puts what was gathered in the place of everything, and everything has changed."""
+        index = self.applied_index
+        if part.number == 0:
+            self.staging = Staging(part.restore_id, index)
+        outcome, replaced = Outcome(index), False
+        try:
+            if self.staging is None:
+                raise Conflict("the restore was given up: it took too long, or was refused before")
+            self.staging.add(part, index, self.time_ns, self.store)
+            if part.last:
+                self.store = self.staging.finish(index, self.store)
+                self.topics = TopicIndexes(self._lives)
+                self.topics.load(index, ())
+                self.staging, replaced = None, True
+        except RostraError as error:
+            outcome = Outcome(index, error)
+            if self.staging is not None and self.staging.restore_id == part.restore_id:
+                self.staging = None
+        self.results.remember(request_id, outcome)
+        return Applied(outcome, NOTHING_TOUCHED, replaced)
 
     # --- commands ---
 
@@ -105,6 +135,8 @@ class CatalogState:
                     self._do(part)
             case AutopilotChange():
                 self._change_autopilot(command)
+            case RestorePart():
+                raise BadRequest("a restore is no part of a group", field="command.group")
 
     def _register(self, registration: Registration) -> None:
         _require_name(registration.node.name, "Must provide node", "Node")

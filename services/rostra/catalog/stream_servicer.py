@@ -16,6 +16,7 @@ from rostra.catalog.leadership import LeadershipWatch
 from rostra.catalog.reads import Reads
 from rostra.catalog.writes import Writes
 from rostra.errors import BadRequest, Busy, NoPath, NotReady, Resync, RostraError
+from rostra.model.catalog import RestorePart
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.identity import Identity
 from rostra.model.proto import command_from_proto, topic_from_proto
@@ -130,8 +131,11 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         header = write.header
         try:
             self._check_datacenter(header.datacenter)
+            command = command_from_proto(write.command)
+            if isinstance(command, RestorePart):
+                raise BadRequest("a restore comes by SnapshotService, which checks it first", field="command.restore")
             result.index = await self._writes.write(
-                command_from_proto(write.command),
+                command,
                 request_id=header.request_id or write.command.request_id,
                 timeout_s=header.timeout_ms / 1000 or None,
             )

@@ -6,7 +6,7 @@ capture in small steps while entries are applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from sortedcontainers import SortedList
@@ -34,6 +34,10 @@ class Table(Generic[K, R]):
         """Records in order of key."""
         records = self._records
         return (records[key] for key in self._order)
+
+    def items(self) -> Iterable[tuple[K, R]]:
+        """Keys and records, in no order that means anything."""
+        return self._records.items()
 
     def get(self, key: K) -> R | None:
         """The record under that key, or None."""

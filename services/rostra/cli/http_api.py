@@ -97,6 +97,11 @@ class Api:
         """As ``put``, where the API wants another method."""
         self._answer(method, path, doing, query, b"" if body is None else json.dumps(body).encode())
 
+    def upload(self, path: str, doing: str, parts: Iterator[bytes], size: int) -> None:
+        """Put what comes to ``size`` bytes, part by part; it is done, however long that takes, or this raises."""
+        with self._explained(doing), self._agent.connect(timeout_s=None) as connection:
+            self._ask(connection, "PUT", path, doing, None, http_wire.Upload(parts, size)).read()
+
     def stream(self, path: str, doing: str, query: Query | None = None) -> Generator[bytes, None, None]:
         """An endless answer as it comes; ends when the agent ends it."""
         with self._explained(doing), self._agent.connect(timeout_s=None) as connection:
@@ -119,7 +124,13 @@ class Api:
             return self._ask(connection, method, path, doing, query, body).read()
 
     def _ask(
-        self, connection: http_wire.Connection, method: str, path: str, doing: str, query: Query | None, body: bytes | None = None
+        self,
+        connection: http_wire.Connection,
+        method: str,
+        path: str,
+        doing: str,
+        query: Query | None,
+        body: bytes | http_wire.Upload | None = None,
     ) -> http_wire.Response:
         text = urlencode({**self._scope, **(query or {})}, doseq=True)
         target = self._agent.prefix + path + (f"?{text}" if text else "")

@@ -69,14 +69,25 @@ class Connection:
         self._reader.close()
         self._sock.close()
 
-    def exchange(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None = None) -> Response:
+    def exchange(self, method: str, target: str, headers: Mapping[str, str], body: bytes | Upload | None = None) -> Response:
         """Send the request; its response, of which the head has come."""
         fields = {**headers, "Connection": "close"}
         if body is not None:
-            fields["Content-Length"] = str(len(body))
+            fields["Content-Length"] = str(len(body) if isinstance(body, bytes) else body.size)
         head = "".join([f"{method} {target} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in fields.items()), "\r\n"])
-        self._sock.sendall(head.encode("latin-1") + (body or b""))
+        self._sock.sendall(head.encode("latin-1") + (body if isinstance(body, bytes) else b""))
+        if isinstance(body, Upload):
+            for part in body.parts:
+                self._sock.sendall(part)
         return Response(self._reader)
+
+
+class Upload:
+    """A body that is not held whole: ``parts`` come to ``size`` bytes."""
+
+    def __init__(self, parts: Iterator[bytes], size: int) -> None:
+        self.parts = parts
+        self.size = size
 
 
 def _read_head(reader: BufferedReader) -> tuple[int, dict[str, str]]:

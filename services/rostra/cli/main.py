@@ -50,11 +50,14 @@ CLIENTS = {
     "rtt": "Estimate the round trip between two nodes",
     "services deregister": "Take services from an agent",
     "services register": "Register services with an agent",
+    "snapshot restore": "Put a saved file in the catalog's place",
+    "snapshot save": "Save the catalog as a file",
 }
 TOOLS = {
     "completion": "Print what lets a shell complete rostra's commands and flags",
     "help": "Show this page, or what a command does",
     "keygen": "Make a key for gossip encryption",
+    "snapshot inspect": "Check a saved file and show what is in it",
     "tls ca create": "Make an authority for the certificates of a cluster",
     "tls cert create": "Make a certificate for an agent or a client",
     "validate": "Check configuration and show what comes of it",

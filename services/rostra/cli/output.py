@@ -9,7 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, Self
+
+from rostra.errors import BadRequest
 
 GAP = "  "
 COLOURS = {"green": "32", "red": "31", "yellow": "33", "dim": "2", "bold": "1"}
@@ -98,3 +102,43 @@ def tracked(items: Sequence[str], what: str) -> Iterable[str]:
 def complain(message: str) -> None:
     """One line on standard error."""
     print(message, file=sys.stderr)
+
+
+@contextmanager
+def opened(path: str, what: str) -> Iterator[IO[bytes]]:
+    """A file that a command reads. Raises ``BadRequest`` in Consul's words where it cannot be opened."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115 (closed below, once the caller is done)
+    except OSError as error:
+        raise BadRequest(f"Error opening {what}: open {path}: {(error.strerror or str(error)).lower()}") from None
+    with file:
+        yield file
+
+
+class Progress:
+    """A bar on standard error while something long goes on, where that is a terminal; else nothing. ``total`` in bytes."""
+
+    def __init__(self, doing: str, total: int) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+            from rich.progress import Progress as Bar
+
+            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(doing, total=total)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, count: int) -> None:
+        """So many more bytes are done."""
+        if self._bar is not None:
+            self._bar.advance(self._task, count)

@@ -189,4 +189,14 @@ class CommandGroup:
     commands: tuple[Registration | Deregistration, ...]
 
 
-Command: TypeAlias = Registration | Deregistration | CommandGroup | AutopilotChange
+@dataclass(frozen=True, slots=True)
+class RestorePart:
+    """One piece of a restore, see ``rostra.v1.RestorePart``; ``frames`` are compressed."""
+
+    restore_id: bytes
+    number: int
+    frames: bytes
+    last: bool
+
+
+Command: TypeAlias = Registration | Deregistration | CommandGroup | AutopilotChange | RestorePart

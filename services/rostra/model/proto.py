@@ -13,6 +13,7 @@ from rostra.model.catalog import (
     HealthStatus,
     Node,
     Registration,
+    RestorePart,
     Service,
     ServiceAddress,
     ServiceInstance,
@@ -246,10 +247,13 @@ def command_to_proto(command: Command, request_id: bytes = b"") -> command_pb2.C
             return command_pb2.Command(request_id=request_id, group=group)
         case AutopilotChange():
             return command_pb2.Command(request_id=request_id, autopilot=autopilot_change_to_proto(command))
+        case RestorePart():
+            part = command_pb2.RestorePart(restore_id=command.restore_id, number=command.number, frames=command.frames, last=command.last)
+            return command_pb2.Command(request_id=request_id, restore=part)
 
 
 def command_from_proto(message: command_pb2.Command) -> Command:
-    """Raises ``BadRequest`` for a kind that this version does not know, or a group within a group."""
+    """Raises ``BadRequest`` for a kind that this version does not know, or a group of anything but single writes."""
     match message.WhichOneof("kind"):
         case "register":
             return registration_from_proto(message.register)
@@ -260,6 +264,9 @@ def command_from_proto(message: command_pb2.Command) -> Command:
             return CommandGroup(tuple(_of_a_group(part) for part in parts))
         case "autopilot":
             return autopilot_change_from_proto(message.autopilot)
+        case "restore":
+            part = message.restore
+            return RestorePart(part.restore_id, part.number, part.frames, part.last)
         case _:
             raise BadRequest("command.kind is not one that this version knows", field="command.kind")
 

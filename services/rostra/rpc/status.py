@@ -71,7 +71,7 @@ def detail_from_error(error: errors.RostraError) -> common_pb2.ErrorDetail:
 def error_from_detail(detail: common_pb2.ErrorDetail) -> errors.RostraError:
     """The error that the message describes; a kind that is not known here becomes ``Unavailable`` with its text."""
     match detail.kind:
-        case "BadRequest" | "ConfigError":
+        case "BadRequest" | "ConfigError" | "BadSnapshot":
             return errors.BadRequest(detail.message, field=detail.field)
         case "Busy":
             return errors.Busy(detail.message, retry_after_s=detail.retry_after_ms / 1000)

@@ -103,6 +103,11 @@ class Hub:
     def changes(self) -> int:
         return self._subscriptions.changes
 
+    @property
+    def upstream(self) -> str:
+        """Address of the catalog that the views live on now; empty while there is none."""
+        return self._watching.upstream
+
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         """For ``rostra info``."""
         numbers = {

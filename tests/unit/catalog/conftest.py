@@ -16,6 +16,7 @@ from rostra.clients.catalog import CatalogClient
 from rostra.clients.catalog_stream import CatalogStreamClient
 from rostra.clients.consensus import ConsensusClient
 from rostra.clients.gossip import GossipClient
+from rostra.clients.snapshot import SnapshotClient
 from rostra.rpc.channels import connect
 from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
@@ -24,6 +25,7 @@ from rostra.v1.catalog_pb2_grpc import add_CatalogServiceServicer_to_server
 from rostra.v1.catalog_stream_pb2_grpc import add_CatalogStreamServiceServicer_to_server
 from rostra.v1.consensus_pb2_grpc import add_ConsensusServiceServicer_to_server
 from rostra.v1.gossip_pb2_grpc import add_GossipServiceServicer_to_server
+from rostra.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
 
 from .fake_consensus_servicer import IDENTITY, FakeConsensus
 from .fake_gossip_servicer import FakeGossip
@@ -42,6 +44,7 @@ class World:
         self.handlers.add(add_GossipServiceServicer_to_server, self.gossip)
         self.role: CatalogRole
         self.client: CatalogClient
+        self.snapshots: SnapshotClient
         self.streams: CatalogStreamClient
         self.task: asyncio.Task[None]
 
@@ -50,7 +53,9 @@ class World:
         self.role = CatalogRole(IDENTITY, consensus, gossip, observer=observer, hold_s=HOLD_S, rng=random.Random(1))
         self.handlers.add(add_CatalogServiceServicer_to_server, self.role.servicer)
         self.handlers.add(add_CatalogStreamServiceServicer_to_server, self.role.stream_servicer)
+        self.handlers.add(add_SnapshotServiceServicer_to_server, self.role.snapshot_servicer)
         self.client = CatalogClient(channel)
+        self.snapshots = SnapshotClient(channel)
         self.streams = CatalogStreamClient(channel, IDENTITY, "dns")
         self.task = asyncio.create_task(self.role.run())
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rostra.catalog.entries import normalized, topic_entry
-from rostra.catalog.snapshot import PIECE_SIZE, Saver
+from rostra.catalog.frames import PIECE_SIZE
+from rostra.catalog.snapshot import Saver
 from rostra.catalog.state import CatalogState
 from rostra.errors import Conflict
 from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration

@@ -13,7 +13,7 @@ import pytest
 from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings
 
-from .small_hub import SmallAgent, SmallAutopilot, SmallDatacenters, SmallDns, SmallGossip, SmallHub, SmallRaft
+from .small_hub import SmallAgent, SmallAutopilot, SmallDatacenters, SmallDns, SmallGossip, SmallHub, SmallRaft, SmallSnapshots
 
 
 @dataclass
@@ -53,8 +53,16 @@ class Connection:
     async def receive(self, *, head_only: bool = False) -> Response:
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        body = b"" if head_only else await self.reader.readexactly(int(headers.get("content-length", "0")))
+        if not head_only and headers.get("transfer-encoding") == "chunked":
+            body = b"".join([chunk async for chunk in self._chunks()])
+        else:
+            body = b"" if head_only else await self.reader.readexactly(int(headers.get("content-length", "0")))
         return Response(int(head[0].split()[1]), headers, body)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
+            yield (await self.reader.readexactly(size + 2))[:-2]
+        await self.reader.readexactly(2)
 
     async def closed(self) -> bool:
         """Whether the other side ends the connection; what it still says is dropped."""
@@ -81,6 +89,7 @@ class World:
         self.raft = SmallRaft(self.hub)
         self.datacenters = SmallDatacenters()
         self.autopilot = SmallAutopilot()
+        self.snapshots = SmallSnapshots()
         self._connections: list[Connection] = []
         self.role: GatewayRole
 
@@ -102,6 +111,7 @@ class World:
             settings,
             datacenters=self.datacenters,
             autopilot=self.autopilot,
+            snapshots=self.snapshots,
         )
         await self.role.start()
 

@@ -14,6 +14,7 @@ from rostra.clients.agent import AgentDescription, LocalCheck
 from rostra.clients.consensus import Configuration, RaftMember
 from rostra.clients.dns import DnsAnswer
 from rostra.clients.gossip import GossipStatus, KeyAction, KeyChange, KeyList, PoolStatus
+from rostra.clients.snapshot import SavedSnapshot
 from rostra.errors import BadRequest, Conflict, NoLeader, NoPath, NotFound, RostraError
 from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration, AutopilotServer, AutopilotState
 from rostra.model.catalog import Check, Command, HealthStatus, Node, Registration, Service
@@ -340,3 +341,32 @@ class SmallDatacenters:
 
     async def list(self) -> Sequence[str]:
         return ["dc1", *self.hubs]
+
+
+class SmallSnapshots:
+    """Keeps what was restored. ``error`` is what either way fails with, the saving one after the first bytes."""
+
+    def __init__(self) -> None:
+        self.file = b"the file"
+        self.restored = b""
+        self.consistency = Consistency.DEFAULT
+        self.error: RostraError | None = None
+
+    async def save(self, consistency: Consistency = Consistency.DEFAULT) -> SavedSnapshot:
+        self.consistency = consistency
+        return SavedSnapshot(7, True, 0, self._chunks())
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.file), 100_000):
+            yield self.file[start : start + 100_000]
+            if self.error is not None:
+                raise self.error
+
+    async def restore(self, chunks: AsyncIterator[bytes]) -> int:
+        held = bytearray()
+        async for chunk in chunks:
+            held += chunk
+        if self.error is not None:
+            raise self.error
+        self.restored = bytes(held)
+        return 8

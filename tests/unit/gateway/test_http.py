@@ -53,7 +53,7 @@ async def test_unknown_paths_are_404_without_a_word(world: World, path: str) -> 
 
 
 @pytest.mark.parametrize(
-    "path", ["kv/a", "kv", "session/list", "txn", "event/list", "query", "query/x/execute", "snapshot", "config/a/b", "connect/ca/roots"]
+    "path", ["kv/a", "kv", "session/list", "txn", "event/list", "query", "query/x/execute", "config/a/b", "connect/ca/roots"]
 )
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 async def test_paths_that_are_not_served_yet_are_501_and_never_404(world: World, method: str, path: str) -> None:
