@@ -255,7 +255,10 @@ class Core:
                 raise Unsupported(f"a command of level {level} is new here: server {name} has to be there when it is first used")
             if progress.command_level < level:
                 raise Unsupported(f"a command of level {level}: server {name} understands level {progress.command_level}")
-        self._require_settled()
+        try:
+            self._require_settled()
+        except Conflict as error:
+            raise Busy(str(error)) from None  # in a moment it is settled
         self._append_configuration(self.configuration.with_level(level), wall_ns, now)
 
     def read_index(self, context: int, mode: ReadMode, now: float) -> None:

@@ -15,7 +15,7 @@ from rostra.consensus.lmdb_store import LmdbStore
 from rostra.consensus.messages import SnapshotInstalled
 from rostra.consensus.model import ChangeAction, Member, SnapshotMeta, Suffrage
 from rostra.consensus.ready import Options
-from rostra.errors import Conflict, NotLeader, Unsupported
+from rostra.errors import Busy, NotLeader, Unsupported
 
 from .helpers import TIMING, Cluster, Server
 
@@ -150,7 +150,10 @@ def test_raising_the_level_waits_for_a_change_under_way_and_for_office() -> None
     cluster.deliver()
     newcomer = Member(leader.id._replace(node_id="n4", store_id="s4"), Suffrage.LEARNER)
     leader.core.change_membership(ChangeAction.ADD_LEARNER, newcomer, 1, cluster.now)
-    with pytest.raises((Conflict, Unsupported)):
+    with pytest.raises(Unsupported, match="server n4 has to be there"):
+        leader.core.require_level(2, 1, cluster.now)
+    leader.core.progress[newcomer.id].command_level = 2
+    with pytest.raises(Busy, match="not committed yet"):
         leader.core.require_level(2, 1, cluster.now)
     with pytest.raises(NotLeader):
         cluster["n2"].core.require_level(2, 1, cluster.now)
