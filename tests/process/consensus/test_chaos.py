@@ -57,6 +57,7 @@ def test_the_same_with_snapshots_taken_and_sent_all_the_time(tmp_path: Path) -> 
         servers.start()
         with Load(servers.all, SEED) as load:
             chaos.run(SECONDS)
+            eventually(lambda: all(has_snapshot(server) for server in servers.all), 60, "every server has a snapshot")
         logs = final_logs(servers)
         assert all(log.base > 0 for log in logs.values())
         newest = max(log.base for log in logs.values())
@@ -72,6 +73,10 @@ def test_the_same_with_snapshots_taken_and_sent_all_the_time(tmp_path: Path) -> 
         raise
     finally:
         servers.stop()
+
+
+def has_snapshot(server: Server) -> bool:
+    return int(server.api.get("/v1/agent/self").json()["Stats"]["raft"]["last_snapshot_index"]) > 0
 
 
 def final_logs(servers: Servers) -> dict[str, Log]:
