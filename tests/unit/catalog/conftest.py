@@ -59,7 +59,7 @@ class World:
         self.streams = CatalogStreamClient(channel, IDENTITY, "dns")
         self.task = asyncio.create_task(self.role.run())
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
         """Polls: what is waited for crosses several tasks."""
         async with asyncio.timeout(timeout_s):
             while not condition():
