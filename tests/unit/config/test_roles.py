@@ -102,3 +102,15 @@ def test_settings_of_roles_that_contradict_each_other_are_refused(problems: Call
 def test_dns_on_an_edge_needs_nothing_but_a_catalog(loaded: Callable[..., Any]) -> None:
     settings = loaded("-catalog=127.0.0.1:9000", role="dns").settings
     assert (settings.roles.catalog, settings.roles.gossip) == (("127.0.0.1:9000",), ())
+
+
+@pytest.mark.parametrize("role", ["dns", "gateway", "local"])
+def test_a_client_s_role_in_a_process_of_its_own_finds_the_servers_by_gossip_too(role: str, loaded: Callable[..., Any]) -> None:
+    roles = loaded(CLIENT, f"-roles={role}").settings.roles
+    assert (roles.catalog, roles.catalog_by_gossip, roles.gossip) == ((), True, ("unix:/data/gossip.sock",))
+
+
+def test_consensus_apart_shows_the_catalog_of_its_node_and_local_leaves_raft_with_it(loaded: Callable[..., Any]) -> None:
+    assert loaded(CLIENT, "-bootstrap", role="consensus").settings.roles.catalog == ("unix:/data/catalog.sock",)
+    assert loaded(CLIENT, role="local").settings.roles.consensus == ("unix:/data/consensus.sock",)
+    assert loaded("-gossip=10.0.0.1:1", "-catalog=10.0.0.1:2", "-grpc-addr=10.0.0.1:3", role="local").settings.roles.consensus == ()
