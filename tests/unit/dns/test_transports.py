@@ -33,7 +33,7 @@ from rostra.model.topics import TopicKind
 from rostra.views.view import View
 
 from .conftest import HOST, Running
-from .support import Catalog, lines, make_instance
+from .support import CRITICAL, PASSING, Catalog, lines, make_instance
 
 Start = Callable[..., Awaitable[Running]]
 
@@ -104,6 +104,27 @@ async def test_without_a_leader_it_keeps_answering_unless_stale_answers_are_forb
         response = await ask(await start(catalog, **settings), "n1.node.consul")
         assert response.rcode() == dns.rcode.SERVFAIL
         assert [option.to_text() for option in response.options] == ["EDE 22 (No Reachable Authority): No cluster leader"]
+
+
+@pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
+async def test_what_changes_between_two_questions_is_in_the_second_answer(start: Start, tcp: bool) -> None:
+    catalog = small_catalog()
+    running = await start(catalog)
+
+    async def expect(name: str, rcode: dns.rcode.Rcode, count: int) -> None:
+        """Each time, and more than twice: what was found to stand is given unlooked-at from then on."""
+        for _ in range(3):
+            response = await ask(running, name, tcp=tcp)
+            assert (response.rcode(), len(response.answer)) == (rcode, count)
+
+    for number in range(5):
+        name = f"new{number}.service.consul"
+        await expect(name, dns.rcode.NXDOMAIN, 0)
+        for status, count in ((PASSING, 1), (CRITICAL, 0), (PASSING, 1)):
+            catalog.add(make_instance(catalog.nodes["n1"], f"new{number}", status=status))
+            await expect(name, dns.rcode.NOERROR, count)
+        catalog.remove("n1", f"new{number}")
+        await expect(name, dns.rcode.NXDOMAIN, 0)
 
 
 async def test_a_catalog_that_never_caught_up_is_no_ground_for_denial(start: Start) -> None:

@@ -65,6 +65,33 @@ def test_the_lists_are_subscribed_on_every_stream(subscriptions: Subscriptions) 
     assert [request.topic for request in sent(subscriptions) if isinstance(request, Subscribe)] == [NODES, SERVICES]
 
 
+def test_whatever_changes_what_is_in_the_views_is_counted(subscriptions: Subscriptions) -> None:
+    """What was made from views is given again unlooked-at while the count stays: nothing may slip by."""
+
+    def counts(number: int) -> bool:
+        return subscriptions.changes > number
+
+    before = subscriptions.changes
+    web = subscriptions.want(WEB, 0.0)
+    assert counts(before), "a view came"
+    subscriptions.open(CLUSTER)
+    before = subscriptions.changes
+    make_live(subscriptions, web)
+    assert counts(before), "a snapshot"
+    before = subscriptions.changes
+    subscriptions.delta(Delta(web.number, 11, (entry("a", 11),)))
+    assert counts(before), "a delta"
+    before = subscriptions.changes
+    assert subscriptions.want(WEB, 1.0) is web
+    assert subscriptions.changes == before, "being used changes nothing"
+    subscriptions.sweep(700.0)
+    assert counts(before), "a view was let go"
+    api = subscriptions.want(API, 700.0)
+    before = subscriptions.changes
+    subscriptions.ended(Ended(api.number, NotReady("gone")))
+    assert counts(before), "a view was ended"
+
+
 def test_a_topic_is_live_after_the_last_part_of_its_snapshot(subscriptions: Subscriptions) -> None:
     subscriptions.open(CLUSTER)
     web = subscriptions.want(WEB, 0.0)
