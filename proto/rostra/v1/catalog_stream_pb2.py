@@ -27,15 +27,15 @@ from rostra.v1 import command_pb2 as rostra_dot_v1_dot_command__pb2
 from rostra.v1 import common_pb2 as rostra_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erostra/v1/catalog_stream.proto\x12\trostra.v1\x1a\x17rostra/v1/catalog.proto\x1a\x17rostra/v1/command.proto\x1a\x16rostra/v1/common.proto\"d\n\x0cWriteRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12&\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x15.rostra.v1.WriteBatchH\x00\x42\t\n\x07\x63ontent\".\n\nWriteBatch\x12 \n\x06writes\x18\x01 \x03(\x0b\x32\x10.rostra.v1.Write\"w\n\x05Write\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x06header\x18\x02 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12#\n\x07\x63ommand\x18\x03 \x01(\x0b\x32\x12.rostra.v1.Command\x12\r\n\x05token\x18\x04 \x01(\t\"i\n\rWriteResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12*\n\x07results\x18\x02 \x01(\x0b\x32\x17.rostra.v1.WriteResultsH\x00\x42\t\n\x07\x63ontent\"7\n\x0cWriteResults\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.rostra.v1.WriteResult\"U\n\x0bWriteResult\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"9\n\x05Topic\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.rostra.v1.TopicKind\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xfa\x01\n\nTopicEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x1f\n\x04node\x18\x03 \x01(\x0b\x32\x0f.rostra.v1.NodeH\x00\x12,\n\x07summary\x18\x04 \x01(\x0b\x32\x19.rostra.v1.ServiceSummaryH\x00\x12.\n\x08instance\x18\x05 \x01(\x0b\x32\x1a.rostra.v1.ServiceInstanceH\x00\x12%\n\x07service\x18\x06 \x01(\x0b\x32\x12.rostra.v1.ServiceH\x00\x12!\n\x05\x63heck\x18\x07 \x01(\x0b\x32\x10.rostra.v1.CheckH\x00\x42\x07\n\x05value\"\xbd\x01\n\x0cWatchRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12)\n\tsubscribe\x18\x02 \x01(\x0b\x32\x14.rostra.v1.SubscribeH\x00\x12-\n\x0bunsubscribe\x18\x03 \x01(\x0b\x32\x16.rostra.v1.UnsubscribeH\x00\x12%\n\x07\x62\x61rrier\x18\x04 \x01(\x0b\x32\x12.rostra.v1.BarrierH\x00\x42\t\n\x07\x63ontent\"\x96\x01\n\tSubscribe\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12\x1f\n\x05topic\x18\x02 \x01(\x0b\x32\x10.rostra.v1.Topic\x12\x14\n\x0cresume_index\x18\x03 \x01(\x04\x12\x19\n\x11resume_cluster_id\x18\x04 \x01(\t\x12\r\n\x05token\x18\x05 \x01(\t\x12\x12\n\ndatacenter\x18\x06 \x01(\t\"#\n\x0bUnsubscribe\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\"[\n\x07\x42\x61rrier\x12\x0f\n\x07\x62\x61rrier\x18\x01 \x01(\x04\x12+\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x16.rostra.v1.Consistency\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\"\xcb\x02\n\rWatchResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12,\n\x08snapshot\x18\x02 \x01(\x0b\x32\x18.rostra.v1.TopicSnapshotH\x00\x12&\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x15.rostra.v1.TopicDeltaH\x00\x12\x34\n\x0f\x62\x61rrier_reached\x18\x04 \x01(\x0b\x32\x19.rostra.v1.BarrierReachedH\x00\x12-\n\x05\x65nded\x18\x05 \x01(\x0b\x32\x1c.rostra.v1.SubscriptionEndedH\x00\x12%\n\x07\x63ontact\x18\x06 \x01(\x0b\x32\x12.rostra.v1.ContactH\x00\x12*\n\x07resumed\x18\x07 \x01(\x0b\x32\x17.rostra.v1.TopicResumedH\x00\x42\t\n\x07\x63ontent\"j\n\rTopicSnapshot\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12&\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x15.rostra.v1.TopicEntry\x12\x0c\n\x04more\x18\x04 \x01(\x08\"Y\n\nTopicDelta\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12&\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x15.rostra.v1.TopicEntry\"3\n\x0cTopicResumed\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\"P\n\x11SubscriptionEnded\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"W\n\x0e\x42\x61rrierReached\x12\x0f\n\x07\x62\x61rrier\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"\x8a\x01\n\x07\x43ontact\x12\x14\n\x0cknown_leader\x18\x01 \x01(\x08\x12\x17\n\x0flast_contact_ms\x18\x02 \x01(\x04\x12\x15\n\rapplied_index\x18\x03 \x01(\x04\x12\x0e\n\x06leader\x18\x04 \x01(\t\x12\x16\n\x0eleader_address\x18\x05 \x01(\t\x12\x11\n\tcaught_up\x18\x06 \x01(\x08*\x9a\x01\n\tTopicKind\x12\x1a\n\x16TOPIC_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10TOPIC_KIND_NODES\x10\x01\x12\x17\n\x13TOPIC_KIND_SERVICES\x10\x02\x12\x16\n\x12TOPIC_KIND_SERVICE\x10\x03\x12\x13\n\x0fTOPIC_KIND_NODE\x10\x04\x12\x15\n\x11TOPIC_KIND_CHECKS\x10\x05\x32\x96\x01\n\x14\x43\x61talogStreamService\x12>\n\x05Write\x12\x17.rostra.v1.WriteRequest\x1a\x18.rostra.v1.WriteResponse(\x01\x30\x01\x12>\n\x05Watch\x12\x17.rostra.v1.WatchRequest\x1a\x18.rostra.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1erostra/v1/catalog_stream.proto\x12\trostra.v1\x1a\x17rostra/v1/catalog.proto\x1a\x17rostra/v1/command.proto\x1a\x16rostra/v1/common.proto\"d\n\x0cWriteRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12&\n\x05\x62\x61tch\x18\x02 \x01(\x0b\x32\x15.rostra.v1.WriteBatchH\x00\x42\t\n\x07\x63ontent\".\n\nWriteBatch\x12 \n\x06writes\x18\x01 \x03(\x0b\x32\x10.rostra.v1.Write\"w\n\x05Write\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12(\n\x06header\x18\x02 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12#\n\x07\x63ommand\x18\x03 \x01(\x0b\x32\x12.rostra.v1.Command\x12\r\n\x05token\x18\x04 \x01(\t\"i\n\rWriteResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12*\n\x07results\x18\x02 \x01(\x0b\x32\x17.rostra.v1.WriteResultsH\x00\x42\t\n\x07\x63ontent\"7\n\x0cWriteResults\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.rostra.v1.WriteResult\"U\n\x0bWriteResult\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"9\n\x05Topic\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.rostra.v1.TopicKind\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xfa\x01\n\nTopicEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x1f\n\x04node\x18\x03 \x01(\x0b\x32\x0f.rostra.v1.NodeH\x00\x12,\n\x07summary\x18\x04 \x01(\x0b\x32\x19.rostra.v1.ServiceSummaryH\x00\x12.\n\x08instance\x18\x05 \x01(\x0b\x32\x1a.rostra.v1.ServiceInstanceH\x00\x12%\n\x07service\x18\x06 \x01(\x0b\x32\x12.rostra.v1.ServiceH\x00\x12!\n\x05\x63heck\x18\x07 \x01(\x0b\x32\x10.rostra.v1.CheckH\x00\x42\x07\n\x05value\"\xcf\x01\n\x0cWatchRequest\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12)\n\tsubscribe\x18\x02 \x01(\x0b\x32\x14.rostra.v1.SubscribeH\x00\x12-\n\x0bunsubscribe\x18\x03 \x01(\x0b\x32\x16.rostra.v1.UnsubscribeH\x00\x12%\n\x07\x62\x61rrier\x18\x04 \x01(\x0b\x32\x12.rostra.v1.BarrierH\x00\x12\x10\n\x08watch_id\x18\x05 \x01(\x04\x42\t\n\x07\x63ontent\"\x96\x01\n\tSubscribe\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12\x1f\n\x05topic\x18\x02 \x01(\x0b\x32\x10.rostra.v1.Topic\x12\x14\n\x0cresume_index\x18\x03 \x01(\x04\x12\x19\n\x11resume_cluster_id\x18\x04 \x01(\t\x12\r\n\x05token\x18\x05 \x01(\t\x12\x12\n\ndatacenter\x18\x06 \x01(\t\"#\n\x0bUnsubscribe\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\"[\n\x07\x42\x61rrier\x12\x0f\n\x07\x62\x61rrier\x18\x01 \x01(\x04\x12+\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x16.rostra.v1.Consistency\x12\x12\n\ntimeout_ms\x18\x03 \x01(\r\"\xcb\x02\n\rWatchResponse\x12!\n\x05hello\x18\x01 \x01(\x0b\x32\x10.rostra.v1.HelloH\x00\x12,\n\x08snapshot\x18\x02 \x01(\x0b\x32\x18.rostra.v1.TopicSnapshotH\x00\x12&\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x15.rostra.v1.TopicDeltaH\x00\x12\x34\n\x0f\x62\x61rrier_reached\x18\x04 \x01(\x0b\x32\x19.rostra.v1.BarrierReachedH\x00\x12-\n\x05\x65nded\x18\x05 \x01(\x0b\x32\x1c.rostra.v1.SubscriptionEndedH\x00\x12%\n\x07\x63ontact\x18\x06 \x01(\x0b\x32\x12.rostra.v1.ContactH\x00\x12*\n\x07resumed\x18\x07 \x01(\x0b\x32\x17.rostra.v1.TopicResumedH\x00\x42\t\n\x07\x63ontent\"j\n\rTopicSnapshot\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12&\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x15.rostra.v1.TopicEntry\x12\x0c\n\x04more\x18\x04 \x01(\x08\"Y\n\nTopicDelta\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12&\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x15.rostra.v1.TopicEntry\"3\n\x0cTopicResumed\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\"P\n\x11SubscriptionEnded\x12\x14\n\x0csubscription\x18\x01 \x01(\x04\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"W\n\x0e\x42\x61rrierReached\x12\x0f\n\x07\x62\x61rrier\x18\x01 \x01(\x04\x12\r\n\x05index\x18\x02 \x01(\x04\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.rostra.v1.ErrorDetail\"R\n\x11GetBarrierRequest\x12\x10\n\x08watch_id\x18\x01 \x01(\x04\x12+\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32\x16.rostra.v1.Consistency\"1\n\x12GetBarrierResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04sent\x18\x02 \x01(\x04\"\x8a\x01\n\x07\x43ontact\x12\x14\n\x0cknown_leader\x18\x01 \x01(\x08\x12\x17\n\x0flast_contact_ms\x18\x02 \x01(\x04\x12\x15\n\rapplied_index\x18\x03 \x01(\x04\x12\x0e\n\x06leader\x18\x04 \x01(\t\x12\x16\n\x0eleader_address\x18\x05 \x01(\t\x12\x11\n\tcaught_up\x18\x06 \x01(\x08*\x9a\x01\n\tTopicKind\x12\x1a\n\x16TOPIC_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10TOPIC_KIND_NODES\x10\x01\x12\x17\n\x13TOPIC_KIND_SERVICES\x10\x02\x12\x16\n\x12TOPIC_KIND_SERVICE\x10\x03\x12\x13\n\x0fTOPIC_KIND_NODE\x10\x04\x12\x15\n\x11TOPIC_KIND_CHECKS\x10\x05\x32\xe1\x01\n\x14\x43\x61talogStreamService\x12>\n\x05Write\x12\x17.rostra.v1.WriteRequest\x1a\x18.rostra.v1.WriteResponse(\x01\x30\x01\x12>\n\x05Watch\x12\x17.rostra.v1.WatchRequest\x1a\x18.rostra.v1.WatchResponse(\x01\x30\x01\x12I\n\nGetBarrier\x12\x1c.rostra.v1.GetBarrierRequest\x1a\x1d.rostra.v1.GetBarrierResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rostra.v1.catalog_stream_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOPICKIND']._serialized_start=2327
-  _globals['_TOPICKIND']._serialized_end=2481
+  _globals['_TOPICKIND']._serialized_start=2480
+  _globals['_TOPICKIND']._serialized_end=2634
   _globals['_WRITEREQUEST']._serialized_start=119
   _globals['_WRITEREQUEST']._serialized_end=219
   _globals['_WRITEBATCH']._serialized_start=221
@@ -53,27 +53,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOPICENTRY']._serialized_start=701
   _globals['_TOPICENTRY']._serialized_end=951
   _globals['_WATCHREQUEST']._serialized_start=954
-  _globals['_WATCHREQUEST']._serialized_end=1143
-  _globals['_SUBSCRIBE']._serialized_start=1146
-  _globals['_SUBSCRIBE']._serialized_end=1296
-  _globals['_UNSUBSCRIBE']._serialized_start=1298
-  _globals['_UNSUBSCRIBE']._serialized_end=1333
-  _globals['_BARRIER']._serialized_start=1335
-  _globals['_BARRIER']._serialized_end=1426
-  _globals['_WATCHRESPONSE']._serialized_start=1429
-  _globals['_WATCHRESPONSE']._serialized_end=1760
-  _globals['_TOPICSNAPSHOT']._serialized_start=1762
-  _globals['_TOPICSNAPSHOT']._serialized_end=1868
-  _globals['_TOPICDELTA']._serialized_start=1870
-  _globals['_TOPICDELTA']._serialized_end=1959
-  _globals['_TOPICRESUMED']._serialized_start=1961
-  _globals['_TOPICRESUMED']._serialized_end=2012
-  _globals['_SUBSCRIPTIONENDED']._serialized_start=2014
-  _globals['_SUBSCRIPTIONENDED']._serialized_end=2094
-  _globals['_BARRIERREACHED']._serialized_start=2096
-  _globals['_BARRIERREACHED']._serialized_end=2183
-  _globals['_CONTACT']._serialized_start=2186
-  _globals['_CONTACT']._serialized_end=2324
-  _globals['_CATALOGSTREAMSERVICE']._serialized_start=2484
-  _globals['_CATALOGSTREAMSERVICE']._serialized_end=2634
+  _globals['_WATCHREQUEST']._serialized_end=1161
+  _globals['_SUBSCRIBE']._serialized_start=1164
+  _globals['_SUBSCRIBE']._serialized_end=1314
+  _globals['_UNSUBSCRIBE']._serialized_start=1316
+  _globals['_UNSUBSCRIBE']._serialized_end=1351
+  _globals['_BARRIER']._serialized_start=1353
+  _globals['_BARRIER']._serialized_end=1444
+  _globals['_WATCHRESPONSE']._serialized_start=1447
+  _globals['_WATCHRESPONSE']._serialized_end=1778
+  _globals['_TOPICSNAPSHOT']._serialized_start=1780
+  _globals['_TOPICSNAPSHOT']._serialized_end=1886
+  _globals['_TOPICDELTA']._serialized_start=1888
+  _globals['_TOPICDELTA']._serialized_end=1977
+  _globals['_TOPICRESUMED']._serialized_start=1979
+  _globals['_TOPICRESUMED']._serialized_end=2030
+  _globals['_SUBSCRIPTIONENDED']._serialized_start=2032
+  _globals['_SUBSCRIPTIONENDED']._serialized_end=2112
+  _globals['_BARRIERREACHED']._serialized_start=2114
+  _globals['_BARRIERREACHED']._serialized_end=2201
+  _globals['_GETBARRIERREQUEST']._serialized_start=2203
+  _globals['_GETBARRIERREQUEST']._serialized_end=2285
+  _globals['_GETBARRIERRESPONSE']._serialized_start=2287
+  _globals['_GETBARRIERRESPONSE']._serialized_end=2336
+  _globals['_CONTACT']._serialized_start=2339
+  _globals['_CONTACT']._serialized_end=2477
+  _globals['_CATALOGSTREAMSERVICE']._serialized_start=2637
+  _globals['_CATALOGSTREAMSERVICE']._serialized_end=2862
 # @@protoc_insertion_point(module_scope)

@@ -334,6 +334,9 @@ class WatchRequest(_message.Message):
     SUBSCRIBE_FIELD_NUMBER: _builtins.int
     UNSUBSCRIBE_FIELD_NUMBER: _builtins.int
     BARRIER_FIELD_NUMBER: _builtins.int
+    WATCH_ID_FIELD_NUMBER: _builtins.int
+    watch_id: _builtins.int
+    """With Hello: chosen by the watcher at random, so that GetBarrier can name the stream. 0: it will not."""
     @_builtins.property
     def hello(self) -> _common_pb2.Hello:
         """Opens the stream."""
@@ -357,10 +360,11 @@ class WatchRequest(_message.Message):
         subscribe: Global___Subscribe | None = ...,
         unsubscribe: Global___Unsubscribe | None = ...,
         barrier: Global___Barrier | None = ...,
+        watch_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "content", b"content", "hello", b"hello", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "content", b"content", "hello", b"hello", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "content", b"content", "hello", b"hello", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe", "watch_id", b"watch_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "subscribe", "unsubscribe", "barrier"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
@@ -679,6 +683,58 @@ class BarrierReached(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BarrierReached: _TypeAlias = BarrierReached  # noqa: Y015
+
+@_typing.final
+class GetBarrierRequest(_message.Message):
+    """GetBarrierRequest asks beside a Watch stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WATCH_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    watch_id: _builtins.int
+    """Of the stream."""
+    consistency: _common_pb2.Consistency.ValueType
+    """DEFAULT or CONSISTENT."""
+    def __init__(
+        self,
+        *,
+        watch_id: _builtins.int = ...,
+        consistency: _common_pb2.Consistency.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "watch_id", b"watch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBarrierRequest: _TypeAlias = GetBarrierRequest  # noqa: Y015
+
+@_typing.final
+class GetBarrierResponse(_message.Message):
+    """GetBarrierResponse holds for a watcher that has taken all of the stream's messages."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Log index that the server has applied at least; 0: not known at once."""
+    sent: _builtins.int
+    """How many messages, after Hello, have been put on the stream."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        sent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "sent", b"sent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetBarrierResponse: _TypeAlias = GetBarrierResponse  # noqa: Y015
 
 @_typing.final
 class Contact(_message.Message):

@@ -45,6 +45,11 @@ class CatalogStreamServiceStub:
                 request_serializer=rostra_dot_v1_dot_catalog__stream__pb2.WatchRequest.SerializeToString,
                 response_deserializer=rostra_dot_v1_dot_catalog__stream__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.GetBarrier = channel.unary_unary(
+                '/rostra.v1.CatalogStreamService/GetBarrier',
+                request_serializer=rostra_dot_v1_dot_catalog__stream__pb2.GetBarrierRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_catalog__stream__pb2.GetBarrierResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogStreamServiceServicer:
@@ -66,6 +71,14 @@ class CatalogStreamServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBarrier(self, request, context):
+        """GetBarrier answers at once, beside a Watch stream, what a barrier on it would be answered, or with index 0 where that takes asking
+        another server or something is still to be sent: then a barrier on the stream is the way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogStreamServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +91,11 @@ def add_CatalogStreamServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=rostra_dot_v1_dot_catalog__stream__pb2.WatchRequest.FromString,
                     response_serializer=rostra_dot_v1_dot_catalog__stream__pb2.WatchResponse.SerializeToString,
+            ),
+            'GetBarrier': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBarrier,
+                    request_deserializer=rostra_dot_v1_dot_catalog__stream__pb2.GetBarrierRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_catalog__stream__pb2.GetBarrierResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +153,33 @@ class CatalogStreamService:
             '/rostra.v1.CatalogStreamService/Watch',
             rostra_dot_v1_dot_catalog__stream__pb2.WatchRequest.SerializeToString,
             rostra_dot_v1_dot_catalog__stream__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBarrier(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.CatalogStreamService/GetBarrier',
+            rostra_dot_v1_dot_catalog__stream__pb2.GetBarrierRequest.SerializeToString,
+            rostra_dot_v1_dot_catalog__stream__pb2.GetBarrierResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class CatalogStreamServiceStub:
     """Watch keeps topics up to date and answers barriers in stream order: when a barrier is reached, everything that
     the subscribed topics needed to be that fresh has been sent before it.
     """
+    GetBarrier: _grpc.UnaryUnaryMultiCallable[_catalog_stream_pb2.GetBarrierRequest, _catalog_stream_pb2.GetBarrierResponse]
+    """GetBarrier answers at once, beside a Watch stream, what a barrier on it would be answered, or with index 0 where that takes asking
+    another server or something is still to be sent: then a barrier on the stream is the way.
+    """
 
 @_typing.type_check_only
 class CatalogStreamServiceAsyncStub(CatalogStreamServiceStub):
@@ -50,6 +54,10 @@ class CatalogStreamServiceAsyncStub(CatalogStreamServiceStub):
     Watch: _aio.StreamStreamMultiCallable[_catalog_stream_pb2.WatchRequest, _catalog_stream_pb2.WatchResponse]  # type: ignore[assignment]
     """Watch keeps topics up to date and answers barriers in stream order: when a barrier is reached, everything that
     the subscribed topics needed to be that fresh has been sent before it.
+    """
+    GetBarrier: _aio.UnaryUnaryMultiCallable[_catalog_stream_pb2.GetBarrierRequest, _catalog_stream_pb2.GetBarrierResponse]  # type: ignore[assignment]
+    """GetBarrier answers at once, beside a Watch stream, what a barrier on it would be answered, or with index 0 where that takes asking
+    another server or something is still to be sent: then a barrier on the stream is the way.
     """
 
 class CatalogStreamServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +79,16 @@ class CatalogStreamServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_catalog_stream_pb2.WatchResponse], _abc.AsyncIterator[_catalog_stream_pb2.WatchResponse]]:
         """Watch keeps topics up to date and answers barriers in stream order: when a barrier is reached, everything that
         the subscribed topics needed to be that fresh has been sent before it.
+        """
+
+    @_abc_1.abstractmethod
+    def GetBarrier(
+        self,
+        request: _catalog_stream_pb2.GetBarrierRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_stream_pb2.GetBarrierResponse, _abc.Awaitable[_catalog_stream_pb2.GetBarrierResponse]]:
+        """GetBarrier answers at once, beside a Watch stream, what a barrier on it would be answered, or with index 0 where that takes asking
+        another server or something is still to be sent: then a barrier on the stream is the way.
         """
 
 def add_CatalogStreamServiceServicer_to_server(servicer: CatalogStreamServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

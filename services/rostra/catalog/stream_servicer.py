@@ -52,6 +52,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         self._leadership = leadership
         self._datacenters = datacenters
         self._watches: set[_Watch] = set()
+        self._watches_by_id: dict[int, _Watch] = {}
         self._was_fresh = False
 
     @property
@@ -97,6 +98,8 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         yield catalog_stream_pb2.WatchResponse(hello=self._hello())
         watch = _Watch()
         self._watches.add(watch)
+        if opening.watch_id:
+            self._watches_by_id[opening.watch_id] = watch
         metrics.WATCHES.set(len(self._watches))
         watch.session.tell_contact(self._contact())
         try:
@@ -112,8 +115,17 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
                 raise watch.error
         finally:
             self._watches.discard(watch)
+            if self._watches_by_id.get(opening.watch_id) is watch:
+                del self._watches_by_id[opening.watch_id]
             metrics.WATCHES.set(len(self._watches))
             watch.session.close()
+
+    async def GetBarrier(self, request: catalog_stream_pb2.GetBarrierRequest, context: Any) -> catalog_stream_pb2.GetBarrierResponse:
+        watch = self._watches_by_id.get(request.watch_id)
+        if watch is None or not watch.session.is_quiet:
+            return catalog_stream_pb2.GetBarrierResponse()
+        index = await self._reads.at_once(_consistency(request))
+        return catalog_stream_pb2.GetBarrierResponse(index=index, sent=watch.session.sent)
 
     # --- writes ---
 
@@ -172,9 +184,9 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
 
     async def _start_barrier(self, watch: _Watch, request: catalog_stream_pb2.Barrier, companions: Companions) -> None:
         try:
-            consistency = Consistency(request.consistency or Consistency.DEFAULT.value)
-        except ValueError:
-            watch.session.answer_barrier(request.barrier, 0, BadRequest("unknown consistency", field="barrier.consistency"))
+            consistency = _consistency(request)
+        except BadRequest as error:
+            watch.session.answer_barrier(request.barrier, 0, error)
             return
         if index := await self._reads.at_once(consistency):
             watch.session.answer_barrier(request.barrier, index)
@@ -207,6 +219,13 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
     def _check_datacenter(self, datacenter: str) -> None:
         if datacenter not in ("", self._identity.datacenter):
             raise NoPath
+
+
+def _consistency(request: catalog_stream_pb2.Barrier | catalog_stream_pb2.GetBarrierRequest) -> Consistency:
+    try:
+        return Consistency(request.consistency or Consistency.DEFAULT.value)
+    except ValueError:
+        raise BadRequest("unknown consistency", field="consistency") from None
 
 
 class _Watch:

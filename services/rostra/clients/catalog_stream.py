@@ -7,6 +7,7 @@ and one receive. Failures are ``rostra.errors``; after one the stream is of no m
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,7 @@ from rostra.model.identity import Identity
 from rostra.model.proto import command_to_proto, entry_from_proto, topic_to_proto
 from rostra.model.topics import Entry
 from rostra.rpc.hello import make_hello
+from rostra.rpc.inprocess import InProcessChannel
 from rostra.rpc.status import error_from_detail
 from rostra.v1 import catalog_stream_pb2, command_pb2, common_pb2
 from rostra.v1.catalog_stream_pb2_grpc import CatalogStreamServiceStub
@@ -76,11 +78,14 @@ class CatalogStreamClient:
 
     def __init__(self, channel: aio.Channel, identity: Identity, role: str, datacenter: str = "") -> None:
         self._stub = CatalogStreamServiceStub(channel)
+        self._is_near = isinstance(channel, InProcessChannel)
         self._hello = make_hello(identity, role, datacenter=datacenter)
 
     def watch(self) -> WatchStream:
         """A Watch stream, opened by entering it."""
-        return WatchStream(self._stub.Watch, catalog_stream_pb2.WatchRequest(hello=self._hello))
+        watch_id = secrets.randbits(63) | 1 if self._is_near else 0
+        opening = catalog_stream_pb2.WatchRequest(hello=self._hello, watch_id=watch_id)
+        return WatchStream(self._stub.Watch, opening, self._stub.GetBarrier, watch_id)
 
     def write(self) -> WriteStream:
         """A Write stream, opened by entering it."""
@@ -95,7 +100,30 @@ class _CatalogStream(BidiStream[Request, Response]):
 
 
 class WatchStream(_CatalogStream[catalog_stream_pb2.WatchRequest, catalog_stream_pb2.WatchResponse]):
-    """Subscriptions and barriers go out, what becomes of them comes in."""
+    """Subscriptions and barriers go out, what becomes of them comes in.
+
+    To a catalog in this process a barrier may go beside the stream, by ``reach``; ``watch_id`` is 0 elsewhere.
+    """
+
+    def __init__(self, method: Any, opening: catalog_stream_pb2.WatchRequest, get_barrier: Any, watch_id: int) -> None:
+        super().__init__(method, opening)
+        self._get_barrier = get_barrier
+        self._watch_id = watch_id
+        self._received = 0
+
+    async def reach(self, request: BarrierRequest) -> BarrierAnswer | None:
+        """The answer to a barrier, if the catalog knows it without asking others and all it has sent was received before this call.
+        None: send it. Does not suspend."""
+        if not self._watch_id:
+            return None
+        asked = catalog_stream_pb2.GetBarrierRequest(
+            watch_id=self._watch_id, consistency=common_pb2.Consistency.ValueType(request.consistency.value)
+        )
+        try:
+            found = await self._get_barrier(asked)
+        except aio.AioRpcError:
+            return None  # the stream will tell
+        return BarrierAnswer(request.number, found.index, None) if found.index and found.sent == self._received else None
 
     async def send(self, request: WatchRequest) -> None:
         """Waits while the server is slow."""
@@ -104,22 +132,10 @@ class WatchStream(_CatalogStream[catalog_stream_pb2.WatchRequest, catalog_stream
     async def receive(self) -> WatchEvent:
         """The next event; content that this version does not know is passed over."""
         while True:
-            message = await self.read()
-            match message.WhichOneof("content"):
-                case "delta":
-                    delta = message.delta
-                    return Delta(delta.subscription, delta.index, await _entries(delta.entries))
-                case "snapshot":
-                    part = message.snapshot
-                    return SnapshotPart(part.subscription, part.index, await _entries(part.entries), part.more)
-                case "resumed":
-                    return Resumed(message.resumed.subscription, message.resumed.index)
-                case "ended":
-                    return Ended(message.ended.subscription, error_from_detail(message.ended.error))
-                case "barrier_reached":
-                    return _barrier_answer(message.barrier_reached)
-                case "contact":
-                    return _contact(message.contact)
+            event = await _watch_event(await self.read())
+            self._received += 1  # only now: what is still being decoded is in nobody's view
+            if event is not None:
+                return event
 
 
 class WriteStream(_CatalogStream[catalog_stream_pb2.WriteRequest, catalog_stream_pb2.WriteResponse]):
@@ -159,6 +175,26 @@ def _watch_request(request: WatchRequest) -> catalog_stream_pb2.WatchRequest:
                 timeout_ms=milliseconds(request.timeout_s),
             )
             return catalog_stream_pb2.WatchRequest(barrier=barrier)
+
+
+async def _watch_event(message: catalog_stream_pb2.WatchResponse) -> WatchEvent | None:
+    match message.WhichOneof("content"):
+        case "delta":
+            delta = message.delta
+            return Delta(delta.subscription, delta.index, await _entries(delta.entries))
+        case "snapshot":
+            part = message.snapshot
+            return SnapshotPart(part.subscription, part.index, await _entries(part.entries), part.more)
+        case "resumed":
+            return Resumed(message.resumed.subscription, message.resumed.index)
+        case "ended":
+            return Ended(message.ended.subscription, error_from_detail(message.ended.error))
+        case "barrier_reached":
+            return _barrier_answer(message.barrier_reached)
+        case "contact":
+            return _contact(message.contact)
+        case _:
+            return None
 
 
 async def _entries(messages: Sequence[catalog_stream_pb2.TopicEntry]) -> tuple[Entry, ...]:

@@ -85,6 +85,13 @@ class WatchSession:
         self._answers: list[Send] = []
         self._reached: list[SendReached] = []
         self._contact: Contact | None = None
+        self.sent = 0
+        """How much was handed out by ``turn``."""
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is left to be sent: who has taken all that was handed out has all there is."""
+        return not (self._dirty or self._answers or self._reached or self._snapshots or self._recovering)
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -152,6 +159,7 @@ class WatchSession:
             self._contact = None
         if self._snapshots:
             self._take_part(next(iter(self._recovering or self._snapshots)), sends)
+        self.sent += len(sends)
         return sends
 
     def _mark(self, number: int) -> None:

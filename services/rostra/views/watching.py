@@ -181,7 +181,10 @@ class Watching:
                 barrier, served = closed
                 metrics.BARRIERS.labels(barrier.consistency.name.lower()).inc()
                 metrics.REQUESTS_PER_BARRIER.observe(served)
-                await stream.send(barrier)
+                if answer := await stream.reach(barrier):
+                    self._answered(answer)
+                else:
+                    await stream.send(barrier)
             else:
                 self._to_send.clear()
                 await self._to_send.wait()

@@ -180,3 +180,21 @@ async def test_a_catalog_whose_streams_break_as_it_is_stopped_stops(near: World)
     async with asyncio.timeout(1):
         await stop(near.task)
     near.task = asyncio.create_task(asyncio.sleep(0))
+
+
+async def test_a_barrier_beside_the_stream_holds_for_who_has_taken_all_that_was_sent(near: World) -> None:
+    near.consensus.knows_at_once = True
+    await near.client.register(registration("a"))
+    async with near.streams.watch() as watch:
+        request = BarrierRequest(1, Consistency.DEFAULT, 5.0)
+        await watch.send(Subscribe(7, NODES, 0, ""))
+        assert await watch.reach(request) is None, "the snapshot is still to be sent"
+        assert await snapshot(watch) == (1, ["a"])
+        assert await watch.reach(request) == BarrierAnswer(1, 1, None)
+        await near.client.register(registration("b"))
+        await near.until(lambda: near.role.driver.state.applied_index == 2)
+        assert await watch.reach(request) is None, "the delta is on its way"
+        assert isinstance(await next_event(watch), Delta)
+        assert await watch.reach(request) == BarrierAnswer(1, 2, None)
+        near.consensus.knows_at_once = False
+        assert await watch.reach(request) is None

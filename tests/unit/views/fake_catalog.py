@@ -114,6 +114,8 @@ class FakeCatalog(CatalogStreamServiceServicer):
         self.dead = False
         self.cut_off = False
         self.silent = False
+        self.knows_at_once = False
+        """Whether it answers barriers beside the stream, where nothing is left to be sent."""
         self.ring_floor = 0
         self.lose_results = 0
         self.write_error: RostraError | None = None
@@ -123,6 +125,7 @@ class FakeCatalog(CatalogStreamServiceServicer):
         self.subscribes: list[pb.Subscribe] = []
         self.unsubscribes: list[int] = []
         self.barriers: list[pb.Barrier] = []
+        self.reached_at_once = 0
         self.request_ids: list[bytes] = []
         self.snapshots = 0
         self._connections: set[_Connection] = set()
@@ -182,6 +185,14 @@ class FakeCatalog(CatalogStreamServiceServicer):
         async for message in self._serve(connection, connection.watch(request_iterator), context):
             yield message
 
+    async def GetBarrier(self, request: pb.GetBarrierRequest, context: Any) -> pb.GetBarrierResponse:  # noqa: N802
+        connection = next((each for each in self._connections if each.watch_id == request.watch_id), None)
+        knows = self.knows_at_once and self.sees_leader and self.applied >= self.cluster.index
+        if not knows or connection is None or connection.snapshots or not connection.queue.empty():
+            return pb.GetBarrierResponse()
+        self.reached_at_once += 1
+        return pb.GetBarrierResponse(index=max(1, self.applied), sent=connection.sent)
+
     async def Write(self, request_iterator: AsyncIterator[pb.WriteRequest], context: Any) -> AsyncIterator[pb.WriteResponse]:  # noqa: N802
         connection = _Connection(self)
         async for message in self._serve(connection, connection.write(request_iterator), context):
@@ -197,6 +208,7 @@ class FakeCatalog(CatalogStreamServiceServicer):
                 message = await connection.queue.get()
                 if isinstance(message, RostraError):
                     await context.abort(grpc.StatusCode.UNAVAILABLE, str(message))
+                connection.sent += not message.HasField("hello")
                 yield message
         finally:
             self._connections.discard(connection)
@@ -214,6 +226,7 @@ class _Connection:
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
         self.topics: dict[int, tuple[Topic, int]] = {}
         self.tasks: list[asyncio.Future[None]] = []
+        self.watch_id = self.sent = self.snapshots = 0
 
     def flush(self) -> None:
         """Deltas of the topics that are live here."""
@@ -228,6 +241,7 @@ class _Connection:
         async for message in requests:
             match message.WhichOneof("content"):
                 case "hello":
+                    self.watch_id = message.watch_id
                     hello = make_hello(IDENTITY, "catalog", self.catalog.cluster.cluster_id)
                     self.queue.put_nowait(pb.WatchResponse(hello=hello))
                     self._start(self._contact())
@@ -285,6 +299,7 @@ class _Connection:
     async def _snapshot(self, number: int, topic: Topic, index: int) -> None:
         """As of when it was asked for, in parts; changes since then follow as deltas."""
         catalog = self.catalog
+        self.snapshots += 1
         last_change = catalog.cluster.last_change(topic, index)
         entries = [entry_to_proto(entry) for entry in catalog.cluster.contents(topic, index).values()]
         if topic not in (NODES, SERVICES):
@@ -299,6 +314,7 @@ class _Connection:
         if number not in catalog.unsubscribes:
             self.topics[number] = (topic, index)
             self.flush()
+        self.snapshots -= 1
 
     async def _barrier(self, barrier: pb.Barrier) -> None:
         error: RostraError | None = None

@@ -73,6 +73,39 @@ async def test_stale_reads_are_refused_while_nothing_ever_came(world: World) -> 
     assert not hub.ready
 
 
+@pytest.mark.parametrize("world", ["in-process"], indirect=True)
+async def test_a_catalog_in_this_process_that_knows_is_asked_beside_the_stream(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    world.cluster.register("n0", "web")
+    await hub.read([WEB], DEFAULT)
+    asked = len(catalog.barriers)
+    catalog.knows_at_once = True
+    for number in range(1, 30):
+        index = world.cluster.register(f"n{number}", "web")
+        assert (await hub.read([WEB], DEFAULT)).views[0].index == index
+        await hub.read([WEB], DEFAULT)
+    assert catalog.reached_at_once >= 29
+    assert len(catalog.barriers) - asked <= 30, "only where a delta was still under way"
+
+
+@pytest.mark.parametrize("world", ["in-process"], indirect=True)
+async def test_what_was_sent_and_not_received_yet_makes_a_barrier_go_by_the_stream(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    world.cluster.register("n0", "web")
+    await hub.read([WEB], DEFAULT)
+    catalog.knows_at_once = True
+    reads = []
+    for number in range(1, 40):
+        index = world.cluster.register(f"n{number}", "web")
+        reads.append((index, asyncio.create_task(hub.read([WEB], DEFAULT))))
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+    for index, read in reads:
+        assert (await read).views[0].index >= index
+
+
 async def test_a_default_read_shows_every_write_acknowledged_before_it(world: World) -> None:
     catalog = await world.add_catalog()
     world.cluster.register("n0", "web")
