@@ -132,7 +132,8 @@ class Parser(argparse.ArgumentParser):
         import textwrap  # here and below: only help pays for it
 
         usage = f"Usage: {self.prog} [options] {self.usage_arguments}".rstrip()
-        parts = [usage, textwrap.indent(textwrap.dedent(self.description or "").strip(), "  ")]
+        paragraphs = textwrap.dedent(self.description or "").strip("\n").split("\n\n")
+        parts = [usage, *map(_folded, paragraphs)]
         for title, actions in self._flags.items():
             parts.append(title)
             parts.extend(_described(action) for action in sorted(actions, key=lambda action: action.dest))
@@ -142,6 +143,15 @@ class Parser(argparse.ArgumentParser):
 def _formatter(prog: str) -> argparse.HelpFormatter:
     """argparse makes one for each flag to check its metavar; told the width, it does not ask the terminal every time."""
     return argparse.HelpFormatter(prog, width=WIDTH)
+
+
+def _folded(paragraph: str) -> str:
+    """Text of a description; what is indented is an example, and stays."""
+    import textwrap
+
+    if paragraph.startswith(" "):
+        return textwrap.indent(paragraph.rstrip(), "  ")
+    return textwrap.fill(paragraph, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def _described(action: argparse.Action) -> str:
