@@ -50,6 +50,7 @@ CLIENTS = {
     "rtt": "Estimate the round trip between two nodes",
     "services deregister": "Take services from an agent",
     "services register": "Register services with an agent",
+    "watch": "Run a program whenever nodes, services or checks change",
     "snapshot restore": "Put a saved file in the catalog's place",
     "snapshot save": "Save the catalog as a file",
 }
@@ -62,7 +63,6 @@ TOOLS = {
     "tls cert create": "Make a certificate for an agent or a client",
     "validate": "Check configuration and show what comes of it",
     "version": "Show the version",
-    "watch": "Run a program whenever nodes, services or checks change",
 }
 COMMANDS = {**CLIENTS, **TOOLS}
 """Those that run to their end."""
