@@ -36,7 +36,7 @@ BLOCKING_READS = (
     "/v1/health/service/consul",
 )  # fmt: skip
 NOT_SERVED = (
-    "/v1/kv/config/a", "/v1/session/list", "/v1/txn", "/v1/event/list", "/v1/query", "/v1/snapshot", "/v1/config/service-defaults",
+    "/v1/kv/config/a", "/v1/session/list", "/v1/txn", "/v1/event/list", "/v1/query", "/v1/config/service-defaults",
     "/v1/connect/ca/roots",
 )  # fmt: skip
 

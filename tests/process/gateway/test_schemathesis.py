@@ -21,9 +21,9 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
 EXAMPLES = int(os.environ.get("ROSTRA_EXAMPLES", "3"))
 """For each operation, of what fits the description and again of what does not."""
 LIMIT_S = 20.0
-NOT_ASKED = {"/v1/agent/leave", "/v1/agent/monitor", "/v1/agent/join/{address}", "/dns-query"}
-"""The end of the agent; a stream without an end; an attempt to reach whatever host comes to its mind; bytes of DNS, which it does not
-know how to make."""
+NOT_ASKED = {"/v1/agent/leave", "/v1/agent/monitor", "/v1/agent/join/{address}", "/v1/snapshot", "/dns-query"}
+"""The end of the agent; a stream without an end; an attempt to reach whatever host comes to its mind; archives and bytes of DNS, which it
+does not know how to make."""
 
 CONSULS_500 = (
     "No path to datacenter",
