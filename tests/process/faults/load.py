@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -55,8 +55,7 @@ class Load:
                 try:
                     yield self
                 finally:
-                    for task in [*self._writers, *readers]:
-                        task.cancel()
+                    await _end([*self._writers, *readers])
 
     async def write_last(self) -> None:
         """Ends all writing with one more write to each register, which is acknowledged: every watcher has to see it."""
@@ -103,12 +102,14 @@ class Load:
 
     async def _put(self, kind: Kind, subject: str, body: object, value: str) -> bool:
         agent, began = self._choose(), self._history.now_s()
+        done, problem = False, "given up"
         try:
             answer = await self._http.put(f"{agent.http}/v1/catalog/register", json=body)
             done, problem = answer.status_code == 200, "" if answer.status_code == 200 else f"{answer.status_code} {answer.text.strip()}"
         except httpx.HTTPError as error:
-            done, problem = False, type(error).__name__
-        self._note(kind, agent, subject, began, is_certain=done, value=value, problem=problem)
+            problem = type(error).__name__
+        finally:
+            self._note(kind, agent, subject, began, is_certain=done, value=value, problem=problem)
         if not done:
             await asyncio.sleep(AFTER_FAILURE_S)
         return done
@@ -180,6 +181,15 @@ class Load:
 
     async def _pause(self, times: int) -> None:
         await asyncio.sleep(PAUSE_S * times * self._rng.uniform(0.5, 1.5))
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Asks again until each has ended: ``wait_for``, which libraries use, can swallow a cancellation (Python before 3.12)."""
+    pending: Collection[asyncio.Task[None]] = [task for task in tasks if not task.done()]
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1.0)
 
 
 def _seen(body: Any) -> tuple[str, int]:
