@@ -1,4 +1,4 @@
-"""The client commands against a node in one process and in six, and Consul's own command against rostra (issue 2, item 5)."""
+"""The client commands against a node in one process and in six, and Consul's own command against rostra."""
 
 from __future__ import annotations
 

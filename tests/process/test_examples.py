@@ -1,4 +1,4 @@
-"""Each program in ``examples/`` is run as its README says (issue 2, item 5)."""
+"""Each program in ``examples/`` is run as its README says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every HTTP endpoint of issue 2, item 5, on a node in one process and in six. Shapes are those of Consul 1.8.7."""
+"""The HTTP endpoints, on a node in one process and in six. Shapes are those of Consul 1.8.7."""
 
 from __future__ import annotations
 

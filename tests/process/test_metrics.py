@@ -1,4 +1,4 @@
-"""Metrics, liveness and readiness on ``-metrics-addr``, of an agent and of each role alone (issue 2, item 3)."""
+"""Metrics, liveness and readiness on ``-metrics-addr``, of an agent and of each role alone."""
 
 from __future__ import annotations
 

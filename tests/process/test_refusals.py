@@ -1,4 +1,4 @@
-"""Starts that cannot succeed: one clear line that names the culprit, exit code 1, nothing left (issue 2, items 4 and 6)."""
+"""Starts that cannot succeed: one clear line that names the culprit, exit code 1, nothing left."""
 
 from __future__ import annotations
 

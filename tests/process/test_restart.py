@@ -1,4 +1,4 @@
-"""A single durable server: what it keeps, in which folder, and how indexes go on (issue 2, items 4 and 5)."""
+"""A single durable server: what it keeps, in which folder, and how indexes go on."""
 
 from __future__ import annotations
 

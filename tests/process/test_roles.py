@@ -1,4 +1,4 @@
-"""Six processes for one node: any of them is killed with -9 and comes back (issue 2, item 7).
+"""Six processes for one node: any of them is killed with -9 and comes back.
 
 What is promised, and what each test measures: the others find it again within 2 s without their own restart; meanwhile a caller gets a
 clear error within 1 s, or within the hold time where a leader may come back, or with ``stale`` the last known answer; never a hang.

@@ -1,4 +1,4 @@
-"""What ``rostra agent -dev`` says and does when it starts, and what it leaves alone (issue 2, item 4)."""
+"""What ``rostra agent -dev`` says and does when it starts, and what it leaves alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an agent ends: signals, and what its log says of it (issue 2, item 6; DESIGN section 1, "Signals")."""
+"""How an agent ends: signals, and what its log says of it."""
 
 from __future__ import annotations
 

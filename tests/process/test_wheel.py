@@ -1,4 +1,4 @@
-"""The built wheel, alone in an empty environment: it runs, and its contracts are typed (issue 2, item 1)."""
+"""The built wheel, alone in an empty environment: it runs, and its contracts are typed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Issue 4, item 3: real servers killed with -9, stopped by SIGSTOP and started again at random while clients write and read.
+"""Real servers killed with -9, stopped by SIGSTOP and started again at random while clients write and read.
 
 ``ROSTRA_CHAOS_S=300`` runs each for so many seconds; ``ROSTRA_CHAOS_SEED`` repeats the choices of a run.
 """

@@ -1,4 +1,4 @@
-"""Issue 4, item 3: servers that leave by Ctrl-C, or are killed all at once, come back under the same commands with everything."""
+"""Servers that leave by Ctrl-C, or are killed all at once, come back under the same commands with everything."""
 
 from __future__ import annotations
 
