@@ -6,6 +6,8 @@ import enum
 import time
 from dataclasses import dataclass, field
 
+from ..harness.pressure import stretched
+
 
 class Kind(enum.Enum):
     """What a call was."""
@@ -48,16 +50,29 @@ class Fault:
     whole_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """From this second half of all calls go to whom the label names; ``all``: none is preferred."""
+
+    at_s: float
+    label: str
+
+
 @dataclass
 class History:
-    """Calls in order of their end, faults in order."""
+    """Calls in order of their end, faults and shifts in order. ``pressure``: how overrun the machine was at its worst (1: not at all)."""
 
     began: float = field(default_factory=time.monotonic)
     calls: list[Call] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    shifts: list[Shift] = field(default_factory=list)
+    pressure: float = 1.0
 
     def now_s(self) -> float:
         return time.monotonic() - self.began
+
+    def note_pressure(self) -> None:
+        self.pressure = max(self.pressure, stretched(1.0))
 
     def of(self, *kinds: Kind) -> list[Call]:
         return [call for call in self.calls if call.kind in kinds]

@@ -18,6 +18,8 @@ body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1250px
 h1 { font-size: 1.4em } table { border-collapse: collapse } td, th { padding: .2em 1em .2em 0; text-align: left; vertical-align: top }
 svg text { font: 11px system-ui, sans-serif; fill: #444 } .bad { color: #b00020 } .good { color: #1b7f3b }
 """
+SHIFTS: Final = {"all": "#d1d5db", "the servers": "#93c5fd", "the clients": "#86efac"}
+OTHER: Final = "#fcd34d"
 GROUPS: Final[Sequence[tuple[str, tuple[Kind, ...], str]]] = (
     ("writes", (Kind.REGISTER, Kind.WRITE), "#2563eb"),
     ("reads", (Kind.READ, Kind.STALE_READ), "#059669"),
@@ -66,11 +68,24 @@ def _timeline(history: History) -> str:
             title = f"<title>{escape(' '.join(fault.agents))}: {fault.began_s:.1f} s to {fault.mended_s:.1f} s</title>"
             parts.append(f'<rect x="{x:.1f}" y="{y}" width="{max(1.0, mended - x):.1f}" height="12" fill="#dc2626">{title}</rect>')
             parts.append(f'<rect x="{mended:.1f}" y="{y}" width="{max(0.0, whole - mended):.1f}" height="12" fill="#fca5a5">{title}</rect>')
-    top = 20 + len(names) * ROW + 20
+    parts.append(_shifts(history, end_s, 20 + len(names) * ROW, place))
+    top = 20 + (len(names) + 1) * ROW + 20
     for label, kinds, colour in GROUPS:
         parts.append(_plot(label, history.of(*kinds), colour, top, place))
         top += PLOT + 20
     return f'<svg viewBox="0 0 {WIDTH} {top}" width="100%">{"".join(parts)}</svg>'
+
+
+def _shifts(history: History, end_s: float, y: int, place: Callable[[float], float]) -> str:
+    """Whom most of the load went to, and when that changed."""
+    parts = [f'<text x="{LEFT - 8}" y="{y + 11}" text-anchor="end">most calls go to</text>']
+    ends = [*(shift.at_s for shift in history.shifts[1:]), end_s]
+    for shift, end in zip(history.shifts, ends, strict=True):
+        x, width = place(shift.at_s), max(1.0, place(end) - place(shift.at_s))
+        box = f'x="{x:.1f}" y="{y}" width="{width:.1f}" height="12"'
+        title = f"<title>{escape(shift.label)}: from {shift.at_s:.1f} s to {end:.1f} s</title>"
+        parts.append(f'<rect {box} fill="{SHIFTS.get(shift.label, OTHER)}" stroke="white">{title}</rect>')
+    return "".join(parts)
 
 
 def _ticks(end_s: float, place: Callable[[float], float]) -> str:

@@ -2,14 +2,17 @@
 
 Each host has two addresses. ``address`` is on the network that agents talk over and that faults are made on; ``client_address`` is on
 another, never harmed, by which tests ask every agent at any time. A link is cut by an entry in the neighbour table that leads to
-nobody: what is sent that way is lost in silence, as on a broken wire, and connections that stand are not told.
+nobody: what is sent that way is lost in silence, as on a broken wire, and connections that stand are not told. What a host sends is
+delayed by netem; where the kernel has none, by a link too narrow for it (a token bucket, whose queue delays, and drops what is too much).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
+import socket
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +22,11 @@ from .program import Program, this_rostra
 
 NOBODY: Final = "02:00:00:00:00:fe"
 COMMAND_LIMIT_S: Final = 10.0
+NETWORKS: Final = 100
+DELAYED: Final = ("netem", "delay", "80ms", "60ms")
+LOSSY: Final = ("netem", "loss", "15%")
+NARROW: Final = ("tbf", "rate", "400kbit", "burst", "16kb", "latency", "300ms")
+"""Milliseconds of waiting for a server under the load of these tests, some hundred when it has more to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,9 @@ def reason_against() -> str:
     """Why there can be no such hosts here; nothing if there can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    if shutil.which("ip") is None:
-        return "needs ip (iproute2) on PATH"
+    for program in ("ip", "tc"):
+        if shutil.which(program) is None:
+            return f"needs {program} (iproute2) on PATH"
     name = f"rostra-{os.getpid()}-try"
     try:
         _ip("netns", "add", name)
@@ -52,13 +61,16 @@ def reason_against() -> str:
 
 
 class Lan:
-    """All hosts of one test. ``number`` (0 to 99) keeps the networks of tests that run at once apart."""
+    """All hosts of one test, on networks that no other test of this machine has meanwhile."""
 
-    def __init__(self, names: Sequence[str], number: int) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self._tag = f"r{os.getpid() % 100_000}"
+        self._claim, number = _claim_network()
         self._networks = f"10.{100 + number}.1", f"10.{100 + number}.2"
         self._bridges = f"{self._tag}a", f"{self._tag}b"
         self._cut: set[tuple[str, str]] = set()
+        self._shaped: set[str] = set()
+        self._has_netem = False
         self.hosts = {
             name: Host(name, f"{self._tag}-{name}", *(f"{network}.{place}" for network in self._networks))
             for place, name in enumerate(names, 1)
@@ -75,6 +87,12 @@ class Lan:
                 _try("netns", "del", host.namespace)
             for bridge in self._bridges:
                 _try("link", "del", bridge)
+            self._claim.close()
+
+    @property
+    def has_netem(self) -> bool:
+        """Whether the kernel can delay and lose packets; known once it runs."""
+        return self._has_netem
 
     @property
     def is_whole(self) -> bool:
@@ -102,9 +120,24 @@ class Lan:
         self.silence(one, other)
         self.silence(other, one)
 
+    def delay(self, sender: str) -> None:
+        """What it sends arrives late, and not in order where netem does it."""
+        self._shape(sender, DELAYED if self._has_netem else NARROW)
+
+    def lose(self, sender: str) -> None:
+        """Some packets of what it sends are lost. Needs netem."""
+        self._shape(sender, LOSSY)
+
     def mend_all(self) -> None:
         for sender, receiver in sorted(self._cut):
             self.mend(sender, receiver)
+        for sender in sorted(self._shaped):
+            _tc(self.hosts[sender].namespace, "del")
+        self._shaped.clear()
+
+    def _shape(self, sender: str, how: Sequence[str]) -> None:
+        _tc(self.hosts[sender].namespace, "replace", *how)
+        self._shaped.add(sender)
 
     def _make(self) -> None:
         for bridge in self._bridges:
@@ -120,6 +153,11 @@ class Lan:
             for receiver in self.hosts:
                 if receiver != sender:
                     self._neighbour(sender, receiver, _mac(0, self._place(receiver)))
+        some = next(iter(self.hosts.values())).namespace
+        with contextlib.suppress(OSError):
+            _tc(some, "replace", *DELAYED)
+            self._has_netem = True
+            _tc(some, "del")
 
     def _plug(self, host: Host, which: int, address: str) -> None:
         place = self._place(host.name)
@@ -139,14 +177,35 @@ class Lan:
         return list(self.hosts).index(name) + 1
 
 
+def _claim_network() -> tuple[socket.socket, int]:
+    """A number that is nobody else's as long as the socket is open: a name of an abstract socket is given once."""
+    for number in random.sample(range(NETWORKS), NETWORKS):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0rostra-lan-{number}")
+        except OSError:
+            claim.close()
+        else:
+            return claim, number
+    raise OSError("every network is taken")
+
+
 def _mac(which: int, place: int) -> str:
     return f"02:00:00:00:{which:02x}:{place:02x}"
 
 
+def _tc(namespace: str, what: str, *how: str) -> None:
+    _run("tc", "-n", namespace, "qdisc", what, "dev", "eth0", "root", *how)
+
+
 def _ip(*arguments: str) -> None:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=COMMAND_LIMIT_S, check=False)
+    _run("ip", *arguments)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_LIMIT_S, check=False)
     if done.returncode != 0:
-        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise OSError(f"{' '.join(command)}: {done.stderr.strip()}")
 
 
 def _try(*arguments: str) -> None:
