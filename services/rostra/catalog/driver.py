@@ -33,6 +33,7 @@ from rostra.clients.consensus import (
     SnapshotWanted,
 )
 from rostra.errors import BadRequest, RostraError, Unsupported
+from rostra.model.catalog import Command
 from rostra.model.proto import command_from_proto
 from rostra.rpc.back_off import BackOff
 from rostra.rpc.together import run_together
@@ -52,14 +53,16 @@ class UnknownCommand(Exception):
 
 
 class CatalogDriver:
-    """``on_applied`` is called with the request ID and outcome of each command, right after it was applied and published;
-    ``on_replaced`` when another state took the place of the one so far, with whether it is of another cluster."""
+    """``command_of`` gives the request ID and command of an entry's bytes where they are known already; ``on_applied`` is called with
+    the request ID and outcome of each command, right after it was applied and published; ``on_replaced`` when another state took the
+    place of the one so far, with whether it is of another cluster."""
 
     def __init__(
         self,
         consensus: ConsensusClient,
         *,
         primary: bool,
+        command_of: Callable[[bytes], tuple[bytes, Command] | None],
         on_applied: Callable[[bytes, Outcome], None],
         on_replaced: Callable[[bool], None],
         rng: random.Random,
@@ -72,6 +75,7 @@ class CatalogDriver:
         self.caught_up = False
         self._consensus = consensus
         self._primary = primary
+        self._command_of = command_of
         self._on_applied = on_applied
         self._on_replaced = on_replaced
         self._rng = rng
@@ -155,23 +159,24 @@ class CatalogDriver:
         metrics.APPLY_SECONDS.observe(time.perf_counter() - started)
 
     def _apply_entry(self, entry: CommittedEntry) -> None:
-        state = self.state
         if entry.data:
-            message = _decode(entry)
-            try:
-                command = command_from_proto(message)
-            except BadRequest as error:
-                applied = state.refuse(entry.index, entry.term, entry.time_ns, error, message.request_id)
-            else:
-                applied = state.apply(entry.index, entry.term, entry.time_ns, command, message.request_id)
-            if applied.replaced:
-                self._restored()
-            else:
-                self.publications.publish(entry.index, applied)
-            self._on_applied(message.request_id, applied.outcome)
+            known = self._command_of(entry.data)
+            request_id, command = _decode(entry) if known is None else known
+            self._apply_command(entry, command, request_id)
         else:
-            state.skip(entry.index, entry.term, entry.time_ns)
+            self.state.skip(entry.index, entry.term, entry.time_ns)
         self.applied.advance(entry.index)
+
+    def _apply_command(self, entry: CommittedEntry, command: Command | BadRequest, request_id: bytes) -> None:
+        if isinstance(command, BadRequest):
+            applied = self.state.refuse(entry.index, entry.term, entry.time_ns, command, request_id)
+        else:
+            applied = self.state.apply(entry.index, entry.term, entry.time_ns, command, request_id)
+        if applied.replaced:
+            self._restored()
+        else:
+            self.publications.publish(entry.index, applied)
+        self._on_applied(request_id, applied.outcome)
 
     def _restored(self) -> None:
         """Everyone who watches is given what there is now; the log goes on as before."""
@@ -218,11 +223,15 @@ class CatalogDriver:
             self._replace(CatalogState(), another_cluster=True)
 
 
-def _decode(entry: CommittedEntry) -> command_pb2.Command:
+def _decode(entry: CommittedEntry) -> tuple[bytes, Command | BadRequest]:
+    """Request ID, and the command or why it is none that can be done."""
     try:
         message = command_pb2.Command.FromString(entry.data)
     except DecodeError:
         raise UnknownCommand(f"entry {entry.index} of the log is no command") from None
     if message.WhichOneof("kind") is None:
         raise UnknownCommand(f"entry {entry.index} of the log holds a kind of command that this version does not know")
-    return message
+    try:
+        return message.request_id, command_from_proto(message)
+    except BadRequest as error:
+        return message.request_id, error

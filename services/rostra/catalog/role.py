@@ -60,7 +60,14 @@ class CatalogRole:
         rng = rng or random.Random()
         consensus = consensus.on_behalf_of(identity, self.name)
         self._observer = observer
-        self.driver = CatalogDriver(consensus, primary=not observer, on_applied=self._applied, on_replaced=self._replaced, rng=rng)
+        self.driver = CatalogDriver(
+            consensus,
+            primary=not observer,
+            command_of=lambda data: self.writes.command_of(data),
+            on_applied=lambda request_id, outcome: self.writes.applied(request_id, outcome),
+            on_replaced=self._replaced,
+            rng=rng,
+        )
         self.leadership = LeadershipWatch(consensus, time.monotonic, rng)
         self.writes = Writes(consensus, self._known, self.leadership.patience_s, hold_s=hold_s, rng=rng)
         self.reads = Reads(consensus, self.driver.applied, self.leadership.patience_s, hold_s=hold_s, rng=rng)
@@ -139,13 +146,11 @@ class CatalogRole:
             metrics.SERVICES.set(len(store.services))
             metrics.CHECKS.set(len(store.checks))
             metrics.TOPICS.set(len(self.driver.publications))
+            metrics.WRITES_PENDING.set(len(self.writes))
             await asyncio.sleep(CONTACT_S)
 
     def _known(self, request_id: bytes) -> Outcome | None:
         return self.driver.state.results.get(request_id)
-
-    def _applied(self, request_id: bytes, outcome: Outcome) -> None:
-        self.writes.applied(request_id, outcome)
 
     def _replaced(self, another: bool) -> None:
         self.writes.state_replaced()

@@ -14,6 +14,7 @@ from rostra.catalog.datacenters import Datacenters
 from rostra.catalog.driver import CatalogDriver
 from rostra.catalog.leadership import LeadershipWatch
 from rostra.catalog.reads import Reads
+from rostra.catalog.stream_results import StreamResults
 from rostra.catalog.writes import Writes
 from rostra.errors import BadRequest, Busy, NoPath, NotReady, Resync, RostraError
 from rostra.model.catalog import RestorePart
@@ -27,8 +28,6 @@ from rostra.rpc.status import detail_from_error
 from rostra.v1 import catalog_stream_pb2, catalog_stream_pb2_grpc, common_pb2
 from rostra.views.session import Send, SendContact, SendDelta, SendEnded, SendPart, SendReached, SendResumed, WatchSession
 
-MAX_WRITES: Final = 4096
-"""Writes of one stream whose fate is not known; further ones are not read, which the writer feels as a full stream."""
 MAX_BARRIERS: Final = 64
 """Barriers of one stream under way; a further one is answered Busy."""
 
@@ -79,11 +78,14 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
             return
         check_hello(opening.hello, self._driver.cluster_id)
         yield catalog_stream_pb2.WriteResponse(hello=self._hello())
-        results = _Results()
-        async with Companions() as companions:
-            companions.start(self._take_writes(request_iterator, results, companions), "catalog: write stream")
-            while (batch := await results.take()) is not None:
-                yield catalog_stream_pb2.WriteResponse(results=catalog_stream_pb2.WriteResults(results=batch))
+        results = StreamResults(self._writes.leave)
+        try:
+            async with Companions() as companions:
+                companions.start(self._take_writes(request_iterator, results), "catalog: write stream")
+                while (batch := await results.take()) is not None:
+                    yield catalog_stream_pb2.WriteResponse(results=catalog_stream_pb2.WriteResults(results=batch))
+        finally:
+            results.leave()
 
     async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[catalog_stream_pb2.WatchResponse]:
         opening = await _opening(request_iterator)
@@ -129,32 +131,32 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
 
     # --- writes ---
 
-    async def _take_writes(self, requests: Any, results: _Results, companions: Companions) -> None:
+    async def _take_writes(self, requests: Any, results: StreamResults) -> None:
         try:
             async for request in requests:
                 for write in request.batch.writes:
-                    await results.begin()
-                    companions.start(self._write(write, results), "catalog: write")
+                    while results.is_full:
+                        await results.room()
+                    self._start_write(write, results)
         finally:
             results.no_more()
 
-    async def _write(self, write: catalog_stream_pb2.Write, results: _Results) -> None:
-        result = catalog_stream_pb2.WriteResult(sequence=write.sequence)
-        header = write.header
+    def _start_write(self, write: catalog_stream_pb2.Write, results: StreamResults) -> None:
+        header, place = write.header, results.begin(write.sequence)
         try:
             self._check_datacenter(header.datacenter)
             command = command_from_proto(write.command)
             if isinstance(command, RestorePart):
                 raise BadRequest("a restore comes by SnapshotService, which checks it first", field="command.restore")
-            result.index = await self._writes.write(
+            place.waiter = self._writes.start(
                 command,
+                place.end,
                 request_id=header.request_id or write.command.request_id,
                 timeout_s=header.timeout_ms / 1000 or None,
+                was_read=True,
             )
         except RostraError as error:
-            result.error.CopyFrom(detail_from_error(error))
-        finally:
-            results.end(result)
+            place.end(0, error)
 
     # --- watches ---
 
@@ -243,44 +245,6 @@ class _Watch:
         if not self.done:
             self.done, self.error = True, error
         self.changed.set()
-
-
-class _Results:
-    """Results of a Write stream: taken in batches as large as they have become since the last."""
-
-    def __init__(self) -> None:
-        self._room = asyncio.Semaphore(MAX_WRITES)
-        self._results: list[catalog_stream_pb2.WriteResult] = []
-        self._changed = asyncio.Event()
-        self._under_way = 0
-        self._no_more = False
-
-    async def begin(self) -> None:
-        """A write starts; waits while too many are under way."""
-        await self._room.acquire()
-        self._under_way += 1
-
-    def end(self, result: catalog_stream_pb2.WriteResult) -> None:
-        """It has a result."""
-        self._room.release()
-        self._under_way -= 1
-        self._results.append(result)
-        self._changed.set()
-
-    def no_more(self) -> None:
-        """No further write will start."""
-        self._no_more = True
-        self._changed.set()
-
-    async def take(self) -> list[catalog_stream_pb2.WriteResult] | None:
-        """The results since the last time; None once everything is answered."""
-        while not self._results:
-            if self._no_more and not self._under_way:
-                return None
-            self._changed.clear()
-            await self._changed.wait()
-        results, self._results = self._results, []
-        return results
 
 
 async def _opening(requests: Any) -> Any:

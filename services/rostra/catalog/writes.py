@@ -13,15 +13,15 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from rostra.catalog import metrics
 from rostra.catalog.levels import level_of
 from rostra.catalog.results import Outcome
 from rostra.catalog.rules import check_command
 from rostra.clients.consensus import ConsensusClient, Proposal, ProposalResult, ProposeStream
 from rostra.errors import BadRequest, Busy, NoLeader, NotLeader, NotReady, RostraError, UnknownOutcome
 from rostra.model.catalog import Command
-from rostra.model.proto import command_to_proto
+from rostra.model.proto import command_to_proto, survives_the_wire
 from rostra.rpc.back_off import BackOff
+from rostra.rpc.deadlines import Deadlines
 from rostra.rpc.together import run_together
 
 MAX_PENDING: Final = 8192
@@ -37,13 +37,28 @@ TRY_AGAIN_S: Final = 0.02
 """Pause before a proposal that found no leader to take it is made again."""
 
 
+Tell = Callable[[int, RostraError | None], None]
+"""Takes the log index at which a write was first applied, or why it was not. Must not start another within the call."""
+
+
+class Waiter:
+    """One who asked for a write. Two may ask for the same, under one request ID."""
+
+    __slots__ = ("tell", "write")
+
+    def __init__(self, write: _Write, tell: Tell) -> None:
+        self.write = write
+        self.tell = tell
+
+
 class _Write:
-    """``uncertain``: a proposal of it may have been taken and not come by yet."""
+    """``uncertain``: a proposal of it may have been taken and not come by yet. ``command`` is what ``data`` says."""
 
-    __slots__ = ("data", "deadline", "handed_on", "level", "only_in_term", "request_id", "sequence", "uncertain", "waiters")
+    __slots__ = ("command", "data", "deadline", "handed_on", "level", "only_in_term", "request_id", "sequence", "uncertain", "waiters")
 
-    def __init__(self, request_id: bytes, data: bytes, level: int, deadline: float, only_in_term: int) -> None:
+    def __init__(self, request_id: bytes, command: Command, data: bytes, level: int, deadline: float, only_in_term: int) -> None:
         self.request_id = request_id
+        self.command = command
         self.data = data
         self.level = level
         self.deadline = deadline
@@ -51,7 +66,7 @@ class _Write:
         self.sequence = 0
         self.handed_on = False
         self.uncertain = False
-        self.waiters: set[asyncio.Future[int]] = set()
+        self.waiters: dict[Waiter, None] = {}
 
 
 class Writes:
@@ -73,14 +88,44 @@ class Writes:
         self._hold_s = hold_s
         self._rng = rng
         self._writes: dict[bytes, _Write] = {}
+        self._by_data: dict[bytes, _Write] = {}
+        self._deadlines: Deadlines[Waiter] = Deadlines(self._expire)
         self._by_sequence: dict[int, _Write] = {}
         self._queue: dict[bytes, _Write] = {}
         self._queued = asyncio.Event()
         self._last_sequence = 0
 
+    def __len__(self) -> int:
+        return len(self._writes)
+
     async def write(self, command: Command, *, request_id: bytes = b"", timeout_s: float | None = None, only_in_term: int = 0) -> int:
         """Proposes the command and returns the log index at which it was first applied. Raises what it was refused with,
         and after ``timeout_s`` (the hold time when None) ``NoLeader`` or ``UnknownOutcome``."""
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def tell(index: int, error: RostraError | None) -> None:
+            if not done.done():
+                done.set_result(index) if error is None else done.set_exception(error)
+
+        waiter = self.start(command, tell, request_id=request_id, timeout_s=timeout_s, only_in_term=only_in_term)
+        try:
+            return await done
+        finally:
+            if waiter is not None:
+                self.leave(waiter)
+
+    def start(
+        self,
+        command: Command,
+        tell: Tell,
+        *,
+        request_id: bytes = b"",
+        timeout_s: float | None = None,
+        only_in_term: int = 0,
+        was_read: bool = False,
+    ) -> Waiter | None:
+        """The same without waiting: ``tell`` is called once, unless the waiter ``leave``s before. None: it was called already.
+        Raises what is refused at once. ``was_read``: the command came out of a message."""
         check_command(command)
         timeout_s = self._hold_s if timeout_s is None else min(timeout_s, self._hold_s)
         if self._patience_s(self._hold_s) <= 0:
@@ -88,21 +133,28 @@ class Writes:
         request_id = request_id or secrets.token_bytes(REQUEST_ID_BYTES)
         known = self._known(request_id)
         if known is not None:
-            return _result(known)
-        write = self._writes.get(request_id) or self._add(command, request_id, timeout_s, only_in_term)
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[int] = loop.create_future()
-        write.waiters.add(waiter)
-        write.deadline = max(write.deadline, loop.time() + timeout_s)
-        try:
-            async with asyncio.timeout(timeout_s + LAST_WORD_S):
-                return await waiter
-        except TimeoutError:
-            raise _fate(write, NoLeader()) from None
-        finally:
-            write.waiters.discard(waiter)
-            if not write.waiters:
-                self._forget(write)
+            tell(known.index, known.error)
+            return None
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        write = self._writes.get(request_id) or self._add(command, request_id, deadline, only_in_term, was_read=was_read)
+        write.deadline = max(write.deadline, deadline)
+        waiter = Waiter(write, tell)
+        write.waiters[waiter] = None
+        self._deadlines.add(waiter, deadline + LAST_WORD_S)
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """The one who asked has gone; a write that nobody waits for is not tried again."""
+        self._deadlines.discard(waiter)
+        write = waiter.write
+        if write.waiters.pop(waiter, waiter) is None and not write.waiters:
+            self._forget(write)
+
+    def command_of(self, data: bytes) -> tuple[bytes, Command] | None:
+        """Request ID and command of an entry that was proposed from here, so that its bytes need not be read again. Only of commands
+        that others, who do read them, are sure to see the same: every catalog has to come to the same state."""
+        write = self._by_data.get(data)
+        return None if write is None else (write.request_id, write.command)
 
     def applied(self, request_id: bytes, outcome: Outcome) -> None:
         """A command with that ID came by in the log."""
@@ -130,16 +182,17 @@ class Writes:
             self._stream_lost()
             await asyncio.sleep(backoff.next_delay_s())
 
-    def _add(self, command: Command, request_id: bytes, timeout_s: float, only_in_term: int) -> _Write:
+    def _add(self, command: Command, request_id: bytes, deadline: float, only_in_term: int, *, was_read: bool) -> _Write:
         if len(self._writes) >= MAX_PENDING:
             raise Busy(f"{MAX_PENDING} writes are under way")
         message = command_to_proto(command, request_id)
         data = message.SerializeToString()
         if len(data) > MAX_COMMAND_BYTES:
             raise BadRequest(f"the write takes {len(data)} bytes; at most {MAX_COMMAND_BYTES} are allowed", field="body")
-        write = _Write(request_id, data, level_of(message), asyncio.get_running_loop().time() + timeout_s, only_in_term)
+        write = _Write(request_id, command, data, level_of(message), deadline, only_in_term)
         self._writes[request_id] = write
-        metrics.WRITES_PENDING.set(len(self._writes))
+        if was_read and survives_the_wire(command):
+            self._by_data[data] = write
         self._enqueue(write)
         return write
 
@@ -211,26 +264,27 @@ class Writes:
                     self._enqueue(write)
 
     def _decide(self, write: _Write, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            self._fail(write, outcome.error)
-            return
         self._forget(write)
-        for waiter in write.waiters:
-            if not waiter.done():
-                waiter.set_result(outcome.index)
+        waiters, write.waiters = write.waiters, {}
+        for waiter in waiters:
+            self._deadlines.discard(waiter)
+            waiter.tell(outcome.index, outcome.error)
 
     def _fail(self, write: _Write, error: RostraError) -> None:
-        self._forget(write)
-        for waiter in write.waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
+        self._decide(write, Outcome(0, error))
+
+    def _expire(self, waiter: Waiter) -> None:
+        write = waiter.write
+        error = _fate(write, NoLeader())
+        self.leave(waiter)
+        waiter.tell(0, error)
 
     def _forget(self, write: _Write) -> None:
         if self._writes.get(write.request_id) is write:
             del self._writes[write.request_id]
+            self._by_data.pop(write.data, None)
             self._queue.pop(write.request_id, None)
             self._by_sequence.pop(write.sequence, None)
-            metrics.WRITES_PENDING.set(len(self._writes))
 
 
 def _fate(write: _Write, error: RostraError) -> RostraError:
@@ -239,8 +293,3 @@ def _fate(write: _Write, error: RostraError) -> RostraError:
         return UnknownOutcome("the write was handed on and its fate was not learned in time: it may or may not be done")
     return error
 
-
-def _result(outcome: Outcome) -> int:
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome.index

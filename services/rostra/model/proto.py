@@ -5,6 +5,7 @@ from __future__ import annotations
 from rostra.errors import BadRequest
 from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration, AutopilotServer, AutopilotState
 from rostra.model.catalog import (
+    NO_DEFINITION,
     Check,
     CheckDefinition,
     Command,
@@ -162,7 +163,7 @@ def check_to_proto(check: Check) -> catalog_pb2.Check:
         service_name=check.service_name,
         service_tags=check.service_tags,
         type=check.type,
-        definition=definition_to_proto(check.definition) if check.definition != CheckDefinition() else None,
+        definition=definition_to_proto(check.definition) if check.definition != NO_DEFINITION else None,
         create_index=check.create_index,
         modify_index=check.modify_index,
     )
@@ -180,7 +181,7 @@ def check_from_proto(message: catalog_pb2.Check) -> Check:
         service_name=message.service_name,
         service_tags=tuple(message.service_tags),
         type=message.type,
-        definition=definition_from_proto(message.definition) if message.HasField("definition") else CheckDefinition(),
+        definition=definition_from_proto(message.definition) if message.HasField("definition") else NO_DEFINITION,
         create_index=message.create_index,
         modify_index=message.modify_index,
     )
@@ -269,6 +270,18 @@ def command_from_proto(message: command_pb2.Command) -> Command:
             return RestorePart(part.restore_id, part.number, part.frames, part.last)
         case _:
             raise BadRequest("command.kind is not one that this version knows", field="command.kind")
+
+
+def survives_the_wire(command: Command) -> bool:
+    """Whether a command that was read from a message comes out the same when it is read from its own message. Not always so: durations
+    go in whole milliseconds, and very long ones lose some."""
+    match command:
+        case Registration():
+            return all(check.definition == NO_DEFINITION for check in command.checks)
+        case Deregistration():
+            return True
+        case _:
+            return False
 
 
 def _of_a_group(command: Command) -> Registration | Deregistration:
