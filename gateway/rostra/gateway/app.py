@@ -68,7 +68,8 @@ class Application:
         path = decode_path(scope["raw_path"])
         scope["path"] = path
         try:
-            refusal = self._rules.refusal(request, path) or redirect(path, scope["query_string"])
+            client = request.client.host if request.client else ""
+            refusal = self._rules.refusal(request.method, path, client, request.headers) or redirect(path, scope["query_string"])
             if refusal is None:
                 await self._router(scope, receive, send)
                 return
@@ -164,15 +165,15 @@ class Rules:
         self._blocked = settings.block_endpoints
         self._writers = tuple(ipaddress.ip_network(network) for network in settings.allow_write_http_from)
 
-    def refusal(self, request: Request, path: str) -> Answer | None:
+    def refusal(self, method: str, path: str, client: str, headers: Mapping[str, str]) -> Answer | None:
         """403 for a blocked endpoint, a write from elsewhere, or a write that a web page of another origin makes a browser send."""
         if self.is_blocked(path):
             return text_answer(403, "Endpoint is blocked by agent configuration")
-        if request.method in READING_METHODS or path == dns_over_https.PATH:
+        if method in READING_METHODS or path == dns_over_https.PATH:
             return None
-        if self._writers and not self._may_write(request.client.host if request.client else ""):
+        if self._writers and not self._may_write(client):
             return Answer(403, (TEXT, VARY))
-        if _is_foreign(request):
+        if _is_foreign(headers):
             return text_answer(403, "Writes from web pages of another origin are refused")
         return None
 
@@ -188,10 +189,10 @@ class Rules:
         return any(address in network for network in self._writers)
 
 
-def _is_foreign(request: Request) -> bool:
+def _is_foreign(headers: Mapping[str, str]) -> bool:
     """Browsers name the page's origin on every write; other clients send none (https://fetch.spec.whatwg.org/#origin-header)."""
-    origin = request.headers.get("origin")
-    return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
+    origin = headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != headers.get("host", "")
 
 
 def redirect(path: str, query: bytes) -> Answer | None:

@@ -1,7 +1,7 @@
 """One HTTP connection: uvicorn's httptools protocol with our limits, and with catalog reads answered in place (DESIGN section 5).
 
-A request takes one of three ways, which answer the same bytes: a head that is known whole from the memo; a catalog read after the full
-parse; anything else through the application. The memo is filled by the full parse alone, with heads of reads without a body and without
+A request takes one of four ways, which answer the same bytes: a head that is known whole from the memo; a catalog read after the full
+parse; a write (``handling``); anything else through the application. The memo is filled by the full parse alone, with heads of reads without a body and without
 an index on a connection that stays open, and used only when a chunk is exactly one known head and nothing is under way.
 
 Answers go out in the order of the requests. While a client does not take what it was sent, no further request of it is begun or read.
@@ -25,13 +25,16 @@ from rostra.gateway.answer import encode, error_answer, text_answer
 from rostra.gateway.app import clean_path
 from rostra.gateway.ask import Ask, Parameters, decode_path
 from rostra.gateway.cycles import ReadCycle, RouteCycle
+from rostra.gateway.handling import HandledCycle, handled
 from rostra.gateway.reads import Read
 from rostra.model.consistency import Consistency
 
 if TYPE_CHECKING:
     from rostra.gateway.door import Door
 
-Cycle = RouteCycle | ReadCycle
+Cycle = RouteCycle | HandledCycle | ReadCycle
+TASKS: Final = (RouteCycle, HandledCycle)
+"""Cycles whose answer a task makes, which is let finish."""
 
 MEMO_HEAD_BYTES: Final = 2048
 """Longer heads are not worth remembering."""
@@ -138,7 +141,7 @@ class HttpProtocol(HttpToolsProtocol):
     def finish(self) -> asyncio.Task[None] | None:
         """Ends the connection: at once when nothing is under way but a read, else after the answer that is, whose task is returned."""
         current = self._current
-        if isinstance(current, RouteCycle) and not current.is_stream and current.task is not None:
+        if isinstance(current, TASKS) and not current.is_stream and current.task is not None:
             current.keep_alive = False
             self._queue = NO_QUEUE
             return current.task
@@ -212,11 +215,11 @@ class HttpProtocol(HttpToolsProtocol):
         self.refused = True
         metrics.REFUSED.labels(why).inc()
         current, self._queue = self._current, NO_QUEUE
-        if isinstance(current, RouteCycle) and current is not self.cycle:
+        if isinstance(current, TASKS) and current is not self.cycle:
             current.keep_alive = False
             self.flow.pause_reading()
             return
-        if current is None or (isinstance(current, RouteCycle) and not current.response_started):
+        if current is None or (isinstance(current, TASKS) and not current.response_started):
             self.transport.write(encode(text_answer(status, text), self.door.date.now(), close=True))
         self.transport.close()
 
@@ -244,7 +247,10 @@ class HttpProtocol(HttpToolsProtocol):
                 self.scope, self.headers, self.url = None, [], b""  # type: ignore[assignment]
                 self._begin(read)
                 return
-        self._begin(self._route(method, path, query, version, keep_alive=keep_alive))
+        write = handled(self, method, path, query, self.headers, keep_alive=keep_alive)
+        if write is not None:
+            self.scope, self.headers, self.url = None, [], b""  # type: ignore[assignment]
+        self._begin(write or self._route(method, path, query, version, keep_alive=keep_alive))
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -252,7 +258,9 @@ class HttpProtocol(HttpToolsProtocol):
             self.quiet_since = 0.0
         elif self._body_bytes > self.door.limits.body_bytes:
             raise _Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
-        if isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
+        if isinstance(self.cycle, HandledCycle):
+            self.cycle.body += body
+        elif isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
             self.cycle.body += body
             self.cycle.message_event.set()
             if self._streams_body and len(self.cycle.body) > STREAM_BUFFER_BYTES:
@@ -261,7 +269,11 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_message = self._in_body = False
         self._message_bytes = 0
-        if isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
+        if isinstance(self.cycle, HandledCycle):
+            self.cycle.is_whole = True
+            if self.cycle is self._current:
+                self.cycle.start()
+        elif isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
             self.cycle.more_body = False
             self.cycle.message_event.set()
 
@@ -351,6 +363,8 @@ class HttpProtocol(HttpToolsProtocol):
                 self._current = cycle = self._queue.popleft()
                 if isinstance(cycle, ReadCycle):
                     self.door.from_view += 1
+                    cycle.start()
+                elif isinstance(cycle, HandledCycle):
                     cycle.start()
                 else:
                     cycle.task = self.door.spawn(cycle.run_asgi(self.app))
