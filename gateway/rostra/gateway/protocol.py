@@ -1,8 +1,9 @@
 """One HTTP connection: uvicorn's httptools protocol with our limits, and with catalog reads answered in place (DESIGN section 5).
 
 A request takes one of four ways, which answer the same bytes: a head that is known whole from the memo; a catalog read after the full
-parse; a write (``handling``); anything else through the application. The memo is filled by the full parse alone, with heads of reads without a body and without
-an index on a connection that stays open, and used only when a chunk is exactly one known head and nothing is under way.
+parse; a write (``handling``); anything else through the application. The memo is filled by the full parse alone, with heads of reads
+without a body and without an index on a connection that stays open, and used only when a chunk is exactly one known head and nothing is
+under way.
 
 Answers go out in the order of the requests. While a client does not take what it was sent, no further request of it is begun or read.
 """
@@ -258,24 +259,26 @@ class HttpProtocol(HttpToolsProtocol):
             self.quiet_since = 0.0
         elif self._body_bytes > self.door.limits.body_bytes:
             raise _Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
-        if isinstance(self.cycle, HandledCycle):
-            self.cycle.body += body
-        elif isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
-            self.cycle.body += body
-            self.cycle.message_event.set()
-            if self._streams_body and len(self.cycle.body) > STREAM_BUFFER_BYTES:
+        cycle: object = self.cycle
+        if isinstance(cycle, HandledCycle):
+            cycle.body += body
+        elif isinstance(cycle, RouteCycle) and not cycle.response_complete:
+            cycle.body += body
+            cycle.message_event.set()
+            if self._streams_body and len(cycle.body) > STREAM_BUFFER_BYTES:
                 self.flow.pause_reading()  # until the cycle takes what is here
 
     def on_message_complete(self) -> None:
         self._in_message = self._in_body = False
         self._message_bytes = 0
-        if isinstance(self.cycle, HandledCycle):
-            self.cycle.is_whole = True
-            if self.cycle is self._current:
-                self.cycle.start()
-        elif isinstance(self.cycle, RouteCycle) and not self.cycle.response_complete:
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
+        cycle: object = self.cycle
+        if isinstance(cycle, HandledCycle):
+            cycle.is_whole = True
+            if cycle is self._current:
+                cycle.start()
+        elif isinstance(cycle, RouteCycle) and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _check_head(self, version: str, headers: dict[bytes, bytes]) -> None:
         if version == "1.1" and b"host" not in headers:

@@ -292,4 +292,3 @@ def _fate(write: _Write, error: RostraError) -> RostraError:
     if write.uncertain or write.handed_on:
         return UnknownOutcome("the write was handed on and its fate was not learned in time: it may or may not be done")
     return error
-

@@ -72,7 +72,11 @@ async def read_responses(reader: asyncio.StreamReader, count: int) -> list[bytes
 
 
 async def by_application(
-    application: Application, target: str, method: str = "GET", headers: Sequence[tuple[str, str]] = (("host", "test"),)
+    application: Application,
+    target: str,
+    method: str = "GET",
+    headers: Sequence[tuple[str, str]] = (("host", "test"),),
+    body: bytes = b"",
 ) -> bytes:
     """What the ASGI application answers, encoded."""
     path, _, query = target.partition("?")
@@ -83,7 +87,7 @@ async def by_application(
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -108,6 +112,42 @@ async def test_every_way_answers_the_same_bytes(world: World, seed: int) -> None
         assert parsed == await by_application(application, target), target
     assert world.role.door.from_memo > 5
     assert world.role.door.from_view > 5
+
+
+WRITES = [
+    *(("/v1/catalog/register", body) for body in (b'{"Node":"n3","Address":"127.0.0.3"}', b'{"Node":"n3"}', b"", b"{", b"null", b"[]")),
+    ("/v1/catalog/register?pretty", b'{"node":"n3","address":"127.0.0.3","service":{"service":"web","port":70000}}'),
+    ("/v1/catalog/register?dc=dc9", b'{"Node":"n3","Address":"127.0.0.3","Color":"red"}'),
+    ("/v1/catalog/deregister", b'{"Node":"none"}'),
+    ("/v1/agent/service/register", b'{"Name":"web","Port":80}'),
+    ("/v1/agent/service/deregister/none%2Fsuch?x=y", b""),
+    ("/v1/agent/check/pass/", b""),
+    *((path, b"{}") for path in ("/v1/catalog/nodes", "/v1/catalog//register", "/v1/catalog/register/", "/v1/catalog/register%0A", "/no")),
+]
+SENDERS = [
+    (),
+    (("Origin", "http://elsewhere"),),
+    (("Origin", "http://test"), ("Origin", "http://elsewhere")),
+    (("Accept-Encoding", "gzip"),),
+]
+
+
+async def test_a_write_is_answered_by_the_protocol_as_by_the_application(world: World) -> None:
+    fill(world)
+    connection = await world.connect()
+    for target, body in WRITES:
+        for more in SENDERS:
+            headers = [("Host", "test"), *more]
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+            request = f"PUT {target} HTTP/1.1\r\n{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
+            connection.writer.write(request)
+            (answer,) = await read_responses(connection.reader, 1)
+            assert answer == await by_application(world.role.door.application, target, "PUT", headers, body), request
+            for byte in request:  # torn, and behind another that is under way
+                connection.writer.write(bytes((byte,)))
+                await asyncio.sleep(0)
+            connection.writer.write(request)
+            assert await read_responses(connection.reader, 2) == [answer, answer], request
 
 
 @pytest.mark.parametrize("seed", range(8))
