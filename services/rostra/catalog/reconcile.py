@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from rostra.catalog.store import Store, fold
 from rostra.model.catalog import CONSUL_SERVICE, SERF_HEALTH, Check, Deregistration, HealthStatus, Node, Registration, Service

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, TypeVar
+
+from msgspec.structs import replace
 
 from rostra.catalog.frames import MAX_FRAME_SIZE, RECORDS, FrameReader, Record, decode_frame, put_record, record_of, require
 from rostra.catalog.store import Store, fold

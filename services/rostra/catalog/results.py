@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from rostra.errors import RostraError
 
@@ -12,8 +13,7 @@ MAX_RESULTS: Final = 32_768
 """Results remembered: more than a hold time's worth of writes at any rate this catalog applies them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What came of a command: the log index at which it was first applied, and why it was refused, if it was."""
 
     index: int

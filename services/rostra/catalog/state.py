@@ -8,9 +8,12 @@ an ID takes the ID away; a check keeps the service name and tags of the moment w
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rostra.catalog.restore import Staging
 from rostra.catalog.results import Outcome, Results
@@ -38,8 +41,7 @@ MAX_WEIGHT: Final = 65535
 NOTHING_TOUCHED: Final[Touched] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """What one log entry came to: its result, and the entries of topics that changed, came or went. ``replaced``: everything did."""
 
     outcome: Outcome
@@ -181,7 +183,8 @@ class CatalogState:
         _require_name(service.name, "Must provide service name with ID", "Service.Service")
         _require_name(service.id, "Must provide service ID", "Service.ID")
         key = (node, fold(service.id))
-        service = replace(service, weights=_weights(service.weights))
+        if not _is_sensible(service.weights):
+            service = replace(service, weights=Weights())
         old = self.store.services.get(key)
         if old is None or not _same(old, service):
             created = self.applied_index if old is None else old.create_index
@@ -235,7 +238,7 @@ class CatalogState:
         if change.only_at_index is not None and change.only_at_index != (old.modify_index if old is not None else 0):
             raise Conflict("the autopilot configuration was written meanwhile")
         created = self.applied_index if old is None else old.create_index
-        self.autopilot = replace(change.configuration, create_index=created, modify_index=self.applied_index)
+        self.autopilot = dataclasses.replace(change.configuration, create_index=created, modify_index=self.applied_index)
 
     def _remove_node(self, node: str) -> None:
         self._remove_checks(node, self.store.checks_on(node))
@@ -266,10 +269,9 @@ def _same(old: Node | Service | Check, new: Node | Service | Check) -> bool:
     return replace(new, create_index=old.create_index, modify_index=old.modify_index) == old
 
 
-def _weights(weights: Weights) -> Weights:
-    """Weights that make no sense are the default ones."""
-    sensible = 1 <= weights.passing <= MAX_WEIGHT and 0 <= weights.warning <= MAX_WEIGHT
-    return weights if sensible else Weights()
+def _is_sensible(weights: Weights) -> bool:
+    """Others are taken for the default ones."""
+    return 1 <= weights.passing <= MAX_WEIGHT and 0 <= weights.warning <= MAX_WEIGHT
 
 
 def _require_name(name: str, message: str, field: str) -> None:

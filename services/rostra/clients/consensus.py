@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from grpc import aio
+from msgspec import Struct
 
 from rostra.clients.streams import BidiStream, milliseconds
 from rostra.errors import Conflict, RostraError
@@ -26,8 +27,7 @@ MAX_CHUNK_BYTES: Final = 256 * 1024
 """Data in one piece of a snapshot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """A command to propose; ``only_in_term`` fences a leader's duty (0: in any term). ``level``: of its kind (docs/design/versions.md)."""
 
     sequence: int
@@ -37,8 +37,7 @@ class Proposal:
     level: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalResult:
+class ProposalResult(Struct, frozen=True):
     """Committed at ``index``, or why not: ``UnknownOutcome`` is the only error after which it may still be committed."""
 
     sequence: int
@@ -56,8 +55,7 @@ class RoundResult:
     error: RostraError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CommittedEntry:
+class CommittedEntry(Struct, frozen=True):
     """An entry of the log; ``data`` is empty where it is not for the state machine."""
 
     index: int

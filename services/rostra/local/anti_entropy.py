@@ -8,8 +8,10 @@ that it is told again, whatever has happened since: nothing is lost by a leader 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from rostra.local.core import LocalState
 from rostra.model.catalog import NO_DEFINITION, SERF_HEALTH, Check, Deregistration, Node, Registration, Service

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from rostra.errors import BadRequest, NotFound
 from rostra.local.checks.alias import alias_outcome

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rostra.model.catalog import Check, HealthStatus, Service
 
 MANY: Final = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class HeldService:
+class HeldService(Struct, frozen=True):
     """A service as it is told to the catalog, and as it was registered: others may have overridden its tags."""
 
     service: Service
     registered: Service
 
 
-@dataclass(frozen=True, slots=True)
-class HeldCheck:
+class HeldCheck(Struct, frozen=True):
     """A check as it fares, and as it was registered. Runs before the first count as enough of either kind, as with Consul: the first
     result is believed at once."""
 

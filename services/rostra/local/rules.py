@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import Final
+
+from msgspec.structs import replace
 
 from rostra.errors import BadRequest
 from rostra.model.catalog import Check, CheckDefinition, Service, ServiceAddress

@@ -1,15 +1,17 @@
 """The catalog's records and the commands that change them, by Consul's names (https://developer.hashicorp.com/consul/api-docs/catalog).
 
-Records are immutable: a change is a new record. ``create_index`` and ``modify_index`` are log indexes; a record that a
-caller makes for a registration leaves them 0.
+Records are immutable: a change is a new record (``msgspec.structs.replace``). ``create_index`` and ``modify_index`` are log indexes; a
+record that a caller makes for a registration leaves them 0. They are msgspec's structs for their speed alone: measured, made, changed and
+compared at a tenth of a frozen dataclass's time, and a write makes a dozen.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from rostra.model.autopilot import AutopilotChange
 
@@ -36,37 +38,33 @@ class HealthStatus(enum.Enum):
 _SEVERITY = {HealthStatus.PASSING: 0, HealthStatus.WARNING: 1, HealthStatus.CRITICAL: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """A node. ``id`` is a UUID or empty; ``name`` is unique whatever the case of its letters."""
 
     name: str
     address: str
     id: str = ""
-    tagged_addresses: Mapping[str, str] = field(default_factory=dict)
-    meta: Mapping[str, str] = field(default_factory=dict)
+    tagged_addresses: Mapping[str, str] = {}
+    meta: Mapping[str, str] = {}
     create_index: int = 0
     modify_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceAddress:
+class ServiceAddress(Struct, frozen=True):
     """An address with its port."""
 
     address: str
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(Struct, frozen=True):
     """How often DNS names an instance first, by its state."""
 
     passing: int = 1
     warning: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """An instance of a service on a node; ``id`` is unique on the node, ``address`` is empty for the node's."""
 
     id: str
@@ -74,8 +72,8 @@ class Service:
     kind: str = ""
     tags: tuple[str, ...] = ()
     address: str = ""
-    tagged_addresses: Mapping[str, ServiceAddress] = field(default_factory=dict)
-    meta: Mapping[str, str] = field(default_factory=dict)
+    tagged_addresses: Mapping[str, ServiceAddress] = {}
+    meta: Mapping[str, str] = {}
     port: int = 0
     socket_path: str = ""
     weights: Weights = Weights()
@@ -84,13 +82,12 @@ class Service:
     modify_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CheckDefinition:
+class CheckDefinition(Struct, frozen=True):
     """How a check is run; durations in seconds. Exactly one kind is set on a check that an agent runs."""
 
     http: str = ""
     method: str = ""
-    header: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    header: Mapping[str, tuple[str, ...]] = {}
     body: str = ""
     tcp: str = ""
     tcp_use_tls: bool = False
@@ -121,8 +118,7 @@ class CheckDefinition:
 NO_DEFINITION: Final = CheckDefinition()
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """The state of a check on ``node``; of the service ``service_id``, or of the node itself when that is empty."""
 
     node: str
@@ -140,8 +136,7 @@ class Check:
     modify_index: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceInstance:
+class ServiceInstance(Struct, frozen=True):
     """An instance with its node and every check that concerns it: the node's, then its own, each in order of ID."""
 
     node: Node
@@ -154,8 +149,7 @@ class ServiceInstance:
         return max((check.status for check in self.checks), key=lambda status: status.severity, default=HealthStatus.PASSING)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceSummary:
+class ServiceSummary(Struct, frozen=True):
     """A service name, all tags in use by its instances (sorted), and how many instances there are."""
 
     name: str
@@ -163,8 +157,7 @@ class ServiceSummary:
     instances: int
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Struct, frozen=True):
     """Adds or updates a node and, if given, a service and checks on it."""
 
     node: Node
@@ -173,8 +166,7 @@ class Registration:
     checks: tuple[Check, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Deregistration:
+class Deregistration(Struct, frozen=True):
     """Removes a service with its checks, else a check, else a node with everything on it: in that order where several are named."""
 
     node: str
@@ -182,15 +174,13 @@ class Deregistration:
     check_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandGroup:
+class CommandGroup(Struct, frozen=True):
     """Several commands as one: all take effect at one log index, or none does."""
 
     commands: tuple[Registration | Deregistration, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RestorePart:
+class RestorePart(Struct, frozen=True):
     """One piece of a restore, see ``rostra.v1.RestorePart``; ``frames`` are compressed."""
 
     restore_id: bytes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from rostra.model.catalog import Check, Node, Service, ServiceInstance, ServiceSummary
 
@@ -12,7 +13,7 @@ SEPARATOR: Final = "\0"
 """Joins the parts of an entry's key, so that keys sort by their parts."""
 
 
-class TopicKind(enum.Enum):
+class TopicKind(enum.IntEnum):
     """What a topic holds; the value is the number in the contract."""
 
     NODES = 1
@@ -22,8 +23,7 @@ class TopicKind(enum.Enum):
     CHECKS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(Struct, frozen=True):
     """A part of the catalog; ``name`` is the service, the node, or the state ("any" for all), and empty for lists."""
 
     kind: TopicKind
@@ -37,8 +37,7 @@ ANY_CHECKS: Final = Topic(TopicKind.CHECKS, "any")
 Value: TypeAlias = Node | ServiceSummary | ServiceInstance | Service | Check
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One thing of a topic. ``index`` is the log index of its last change as this topic shows it; no value: it is gone."""
 
     key: str

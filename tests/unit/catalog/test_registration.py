@@ -127,7 +127,7 @@ def test_a_check_of_a_service_that_is_not_there_is_refused_and_nothing_is_done(b
 
 def test_a_check_that_names_another_node_is_refused(book: Book) -> None:
     other = registration("a", checks=(check("c"),))
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     error = book.refusal(replace(other, checks=(replace(other.checks[0], node="other"),)))
     assert str(error) == 'check node "other" does not match node "a"'

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from rostra.local.anti_entropy import Step
 from rostra.model.catalog import Check, Deregistration, Node, Registration, Service
