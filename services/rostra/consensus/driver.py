@@ -23,7 +23,7 @@ from rostra.consensus.configuration import Configuration
 from rostra.consensus.core import Core, Role
 from rostra.consensus.events import Event
 from rostra.consensus.limits import HOLD_TIMEOUT_S, Limits
-from rostra.consensus.messages import Message, SnapshotInstalled
+from rostra.consensus.messages import AppendRequest, Message, SnapshotInstalled
 from rostra.consensus.metrics import RAFT, count_event
 from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode, SnapshotMeta, Suffrage
 from rostra.consensus.proposals import Committed, Outcome
@@ -107,6 +107,7 @@ class Consensus:
         self._primary_missing_since = -math.inf
         self._next_look = 0.0
         self._leadership = Watched(self._leadership_now())
+        self._forwarded = 0
         self.dropped_messages = 0
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -259,7 +260,8 @@ class Consensus:
         for message in batch:
             by_peer.setdefault(message.to, []).append(message)
         for peer, messages in by_peer.items():
-            self._transport.send(peer, messages)
+            unhurried = not self._forwarded and all(isinstance(each, AppendRequest) and each.is_notice for each in messages)
+            self._transport.send(peer, messages, unhurried=unhurried)
 
     def _log(self, event: Event) -> None:
         count_event(event)
@@ -301,12 +303,15 @@ class Consensus:
         if self.core.role is not Role.LEADER:
             return await self._forward(commands, only_in_term, level, forwarded, timeout_s)
         future = self._proposer.add(commands, size, only_in_term, level)
+        self._forwarded += forwarded
         self._rouse()
         try:
             async with asyncio.timeout(timeout_s):
                 return await future
         except TimeoutError:
             return [UnknownOutcome(f"not decided within {timeout_s:g} s") for _ in commands]
+        finally:
+            self._forwarded -= forwarded
 
     def _require_service(self) -> None:
         if self._stopped:

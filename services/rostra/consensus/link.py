@@ -12,7 +12,7 @@ from grpc import aio
 from prometheus_client import Counter
 
 from rostra.clients.streams import BidiStream
-from rostra.consensus.messages import Message
+from rostra.consensus.messages import AppendRequest, Message
 from rostra.consensus.model import PeerId
 from rostra.consensus.wire import MAX_BATCH_BYTES, message_to_proto, size_of
 from rostra.errors import RostraError, Unavailable
@@ -25,6 +25,9 @@ log = logging.getLogger("rostra.consensus")
 
 MAX_WAITING: Final = 4096
 """Messages that wait for one peer; when there are more, all are dropped and Raft starts over with it."""
+
+UNHURRIED_S: Final = 0.002
+"""For so long a message that nobody waits for may wait for another to travel with."""
 
 _DROPPED = Counter("rostra_consensus_dropped_messages_total", "Messages to a peer that were dropped because too many waited", ["peer"])
 
@@ -64,15 +67,23 @@ class Link:
         self._peer = peer
         self._waiting: deque[Message] = deque()
         self._arrived = asyncio.Event()
+        self._departure: asyncio.TimerHandle | None = None
         self._connected = False
 
-    def put(self, batch: Sequence[Message]) -> None:
+    def put(self, batch: Sequence[Message], *, unhurried: bool = False) -> None:
         """In order."""
         if len(self._waiting) + len(batch) > MAX_WAITING:
             _DROPPED.labels(self._peer.node_id).inc(len(self._waiting))
             self._waiting.clear()
             self._peers.lost(self._peer)
         self._waiting.extend(batch)
+        if not unhurried:
+            self._arrived.set()
+        elif self._departure is None:
+            self._departure = asyncio.get_running_loop().call_later(UNHURRIED_S, self._depart)
+
+    def _depart(self) -> None:
+        self._departure = None
         self._arrived.set()
 
     async def run(self) -> None:
@@ -118,8 +129,11 @@ class Link:
         batch: list[Message] = []
         size = 0
         while self._waiting and (not batch or size + size_of(self._waiting[0]) <= MAX_BATCH_BYTES):
-            size += size_of(self._waiting[0])
-            batch.append(self._waiting.popleft())
+            message = self._waiting.popleft()
+            if self._waiting and _says_as_much(self._waiting[0], message):
+                continue
+            size += size_of(message)
+            batch.append(message)
         return batch
 
     def _report(self, *, connected: bool, reason: RostraError | None = None) -> None:
@@ -131,3 +145,11 @@ class Link:
             log.info("peer connected", extra=where)
         else:
             log.warning("peer lost", extra={**where, "reason": reason})
+
+
+def _says_as_much(later: Message, notice: Message) -> bool:
+    """Whether a notice of the commit index is no news once the message after it is there."""
+    if not isinstance(notice, AppendRequest) or not notice.is_notice or not isinstance(later, AppendRequest):
+        return False
+    # An append in the pipeline ends at or behind whatever the peer is known to have, and so does its commit index.
+    return later.term == notice.term and later.commit_index >= notice.commit_index

@@ -55,6 +55,11 @@ class AppendRequest(Header, frozen=True, tag=True):
     commit_index: int
     entries: Sequence[Entry] = ()
 
+    @property
+    def is_notice(self) -> bool:
+        """Whether all it brings is the commit index."""
+        return self.round == NO_ANSWER and not self.entries
+
 
 class AppendResponse(Header, frozen=True, tag=True):
     """On success everything up to ``match_index`` is on the sender's disk and as the leader has it.

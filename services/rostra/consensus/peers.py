@@ -86,7 +86,7 @@ class Peers:
             for channel in self._channels.values():
                 await channel.close()
 
-    def send(self, peer: PeerId, batch: Sequence[Message]) -> None:
+    def send(self, peer: PeerId, batch: Sequence[Message], *, unhurried: bool = False) -> None:
         """Takes the messages, or drops them; never blocks."""
         if self._tasks is None:
             return
@@ -94,7 +94,7 @@ class Peers:
         if link is None:
             link = self._links[peer] = Link(self, peer)
             self._tasks.create_task(link.run(), name=f"consensus: messages to {peer.node_id}")
-        link.put(batch)
+        link.put(batch, unhurried=unhurried)
 
     async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
         """Has the leader propose. A definite error means that nothing was done; ``UnknownOutcome`` that it may have been."""

@@ -45,7 +45,7 @@ class Options:
     max_append_bytes: int = 256 * 1024
     max_append_entries: int = 1024
     max_inflight: int = 64
-    max_inflight_partial: int = 4
+    max_inflight_partial: int = 1
     max_inflight_bytes: int = 4 * 1024 * 1024
     max_unstable_bytes: int = 32 * 1024 * 1024
     max_uncommitted_bytes: int = 32 * 1024 * 1024

@@ -15,8 +15,9 @@ from rostra.errors import NotLeader
 class Transport(Protocol):
     """Messages may be lost, doubled and reordered: the protocol repeats what matters."""
 
-    def send(self, peer: PeerId, batch: Sequence[Message]) -> None:
-        """Sends in order if it can, drops if it cannot; never blocks. A broken connection: ``Consensus.unreachable``."""
+    def send(self, peer: PeerId, batch: Sequence[Message], *, unhurried: bool = False) -> None:
+        """Sends in order if it can, drops if it cannot; never blocks. A broken connection: ``Consensus.unreachable``.
+        ``unhurried``: nobody waits for these, so they may leave with what is sent next, or some milliseconds later."""
         ...
 
     async def send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int, snapshots: SnapshotStore) -> bool:
@@ -31,7 +32,7 @@ class Transport(Protocol):
 class NoTransport:
     """For a server that is alone."""
 
-    def send(self, peer: PeerId, batch: Sequence[Message]) -> None:
+    def send(self, peer: PeerId, batch: Sequence[Message], *, unhurried: bool = False) -> None:
         """There is nobody."""
 
     async def send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int, snapshots: SnapshotStore) -> bool:

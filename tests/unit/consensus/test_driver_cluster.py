@@ -69,7 +69,7 @@ class Link:
     def __init__(self, network: Network) -> None:
         self._network = network
 
-    def send(self, peer: PeerId, batch: Sequence[Message]) -> None:
+    def send(self, peer: PeerId, batch: Sequence[Message], *, unhurried: bool = False) -> None:
         server = self._network.reach(self.own, peer)
         if server is not None:
             asyncio.get_running_loop().call_soon(server.deliver, list(batch))

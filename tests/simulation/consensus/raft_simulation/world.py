@@ -27,7 +27,15 @@ from .checkers import Checkers, require
 from .history import Operation
 
 TIMING = Timing(heartbeat_timeout_s=1.0, election_timeout_s=1.0, lease_timeout_s=1.0, heartbeat_interval_s=0.25)
-OPTIONS = Options(max_append_bytes=600, max_append_entries=8, max_inflight=4, max_inflight_bytes=4000, trailing_logs=12, cached_bytes=400)
+OPTIONS = Options(
+    max_append_bytes=600,
+    max_append_entries=8,
+    max_inflight=4,
+    max_inflight_partial=4,  # more under way than a real server allows: more can go wrong
+    max_inflight_bytes=4000,
+    trailing_logs=12,
+    cached_bytes=400,
+)
 CLUSTER = "cluster"
 
 
