@@ -5,21 +5,41 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rostra.consensus import messages
 from rostra.consensus.configuration import Configuration
 from rostra.consensus.core import Core, Role
 from rostra.consensus.lease import SendTimes
-from rostra.consensus.model import ChangeAction, Entry, Member, SnapshotMeta
+from rostra.consensus.model import ChangeAction, Entry, Member, ReadMode, SnapshotMeta
 
-from .world import Profile, World
+from .moments import Moments
+from .world import OPTIONS, Profile, World
 
 ROUGH = Profile(voters=3, spares=0, crash_s=2.0, partition_s=2.0, heal_s=1.5, crash_leaders=0.5, cut_leaders=0.5, change_s=0, transfer_s=0)
 LEASES = replace(ROUGH, crash_s=0, read_s=0.08, write_s=0.15, partition_s=3.0, heal_s=3.0, snapshot_s=0, cut_leaders=1.0, wipe=0)
 CHANGES = Profile(
     voters=4, spares=1, crash_s=3.0, partition_s=1.5, heal_s=1.5, change_s=0.3, transfer_s=3.0, crash_leaders=0.7, cut_leaders=0.7, wipe=0
 )
-LATE_CHANGES = replace(CHANGES, fsync_s=0.1, delay_s=0.06, change_s=0.05, crash_s=0.8, write_s=0.6, read_s=1.0)
+RESTARTS = replace(LEASES, shapes=("pair",), write_s=1.0, moments=Moments(asked_to_vote=0.5))
+OLD_TERMS = replace(
+    ROUGH, snapshot_s=0, options=replace(OPTIONS, max_append_entries=1, max_inflight=1), moments=Moments(office=0.5, commit=0.3)
+)
+"""Thesis figure 3.7 again and again: logs part while leaders come and go, and what an old leader left arrives entry by entry."""
+LATE_ANSWERS = replace(LEASES, lease_reads=False, moments=Moments(round_answered=0.05))
+EARLY_CHANGES = replace(
+    CHANGES,
+    spares=0,
+    delay_s=0.06,
+    heal_s=5.0,
+    crash_s=0,
+    partition_s=0,
+    transfer_s=0,
+    write_s=0.6,
+    read_s=1.0,
+    moments=Moments(office_change=1.0, change=0.7, commit=0.3),
+)
+"""Two leaders in turn take a voter out of four, the first on its own, the second with one other: their quorums need not meet."""
 WILD_CLOCKS = replace(LEASES, clock_rates=(0.5, 1.5), transfer_s=6.0, shapes=("one",))
 
 
@@ -129,6 +149,41 @@ class CountsOnCutWrites(Core):
         self.log._cuts = before
 
 
+class VotesAfterRestart(Core):
+    """Forgets in a restart that it promised not to vote."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._promised_until = self._no_vote_until = -math.inf
+
+
+class CommitsOldTerms(Core):
+    """Commits entries of older terms by counting."""
+
+    def _advance_commit(self, now: float) -> None:
+        start, self._term_start_index = self._term_start_index, 0
+        super()._advance_commit(now)
+        self._term_start_index = start
+
+
+class JoinsASentRound(NeverStepsDown):
+    """Lets a read be confirmed by a round that was sent before it came."""
+
+    def _read(self, context: Any, mode: ReadMode, now: float) -> None:
+        if self.term_confirmed and self._reads._sent:
+            self._reads._sent[-1][1].append((context, self.commit_index))
+        else:
+            super()._read(context, mode, now)
+
+
+class ChangesBeforeOwnTerm(Core):
+    """Changes the membership before an entry of its term is committed (the fault that Ongaro corrected in 2015)."""
+
+    @property
+    def term_confirmed(self) -> bool:
+        return self.role is Role.LEADER
+
+
 @dataclass(frozen=True)
 class Mutant:
     """What is broken, and where it shows."""
@@ -158,6 +213,10 @@ MUTANTS = [
     Mutant(SnapshotsWithoutConfiguration, Profile()),
     Mutant(Core, replace(ROUGH, snapshot_s=0), synced_disks=False, name="SkipsFsync"),
     Mutant(Core, replace(ROUGH, wipe=0.5, wiped_id_returns=True), name="ReusesWipedId"),
+    Mutant(VotesAfterRestart, RESTARTS),
+    Mutant(CommitsOldTerms, OLD_TERMS),
+    Mutant(JoinsASentRound, LATE_ANSWERS),
+    Mutant(ChangesBeforeOwnTerm, EARLY_CHANGES),
     Mutant(NeverStepsDown, WILD_CLOCKS, name="ClocksBeyondTheLeaseBound"),
 ]
 
@@ -168,6 +227,9 @@ CONTROLS = [
     Mutant(NeverStepsDown, replace(WILD_CLOCKS, lease_reads=False), name="WildClocksWithQuorumReads"),
     Mutant(Core, ROUGH),
     Mutant(Core, CHANGES),
-    Mutant(Core, LATE_CHANGES),
+    Mutant(NeverStepsDown, RESTARTS),
+    Mutant(Core, OLD_TERMS),
+    Mutant(NeverStepsDown, LATE_ANSWERS),
+    Mutant(Core, EARLY_CHANGES),
 ]
 """The same worlds without the fault: what catches the mutants must not cry wolf."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from .history import find_violation
+from .moments import Moments
 from .world import Profile, World
 
 MODULE: Final = "tests.simulation.consensus.raft_simulation.run"
@@ -23,6 +24,9 @@ PROFILES: Final = (
     Profile(voters=5, spares=0, change_s=0, loss=0.1, long_delay=0.1),
     # Clocks that drift beyond what the lease allows for: quorum reads must not mind.
     replace(Profile(), clock_rates=(0.5, 1.0, 1.5), lease_reads=False),
+    # Faults that wait for the worst moment: around votes, terms and reads, and around changes of an even number of voters.
+    Profile(voters=3, spares=0, change_s=0, moments=Moments(asked_to_vote=0.3, office=0.3, commit=0.02, round_answered=0.02)),
+    Profile(voters=4, spares=1, change_s=0.5, moments=Moments(office=0.1, office_change=0.9, change=0.5, commit=0.02)),
 )
 """The seed chooses one of these, so that a seed alone says everything."""
 SETTLED: Final = 10

@@ -7,7 +7,7 @@ import pytest
 from .history import find_violation
 from .mutants import CONTROLS, MUTANTS, Mutant
 
-SEEDS = 80
+SEEDS = 200
 EVENTS = 5_000
 
 

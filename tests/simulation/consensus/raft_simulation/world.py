@@ -25,6 +25,7 @@ from rostra.errors import RostraError
 
 from .checkers import Checkers, require
 from .history import Operation
+from .moments import NEVER, BadMoments, Moments
 
 TIMING = Timing(heartbeat_timeout_s=1.0, election_timeout_s=1.0, lease_timeout_s=1.0, heartbeat_interval_s=0.25)
 OPTIONS = Options(
@@ -70,6 +71,7 @@ class Profile:
     timing: Timing = TIMING
     logs: tuple[tuple[int, ...], ...] = ()
     wiped_id_returns: bool = False
+    moments: Moments = NEVER
 
 
 class Disk:
@@ -143,9 +145,11 @@ class World:
         self.counts: Counter[str] = Counter()
         self.history: list[Operation] = []
         self.checkers = Checkers(self)
+        self.moments = BadMoments(self, profile.moments)
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
         self._blocked: set[tuple[str, str]] = set()
+        self._cut_in_flight = False
         self._commands = 0
         self._reads = 0
         self._snapshots = 0
@@ -283,6 +287,7 @@ class World:
             for event in ready.events:
                 self.counts[type(event).__name__] += 1
                 self.checkers.event(server, event)
+                self.moments.after_event(server, event)
             if ready.restored is not None:
                 server.applied, server.state = ready.restored.index, list(server.disk.files[ready.restored.snapshot_id])
                 server.checked_commit, server.checked_configuration = max(server.checked_commit, server.applied), False
@@ -303,6 +308,7 @@ class World:
         self.checkers.look(server)
         self._apply(server)
         self._acknowledge(server)
+        self.moments.after_turn(server)
         self._arm(server)
 
     def _arm(self, server: Server) -> None:
@@ -351,19 +357,24 @@ class World:
         rng, profile = self.rng, self.profile
         if (server.name, message.to.node_id) in self._blocked:
             return
+        late_s = self.moments.delay_s(message)
         copies = 2 if rng.random() < profile.duplicates else 1
         for _ in range(copies):
             if rng.random() < profile.loss and not self.calm:
                 continue
-            delay = rng.expovariate(1 / profile.delay_s)
+            delay = late_s + rng.expovariate(1 / profile.delay_s)
             if rng.random() < profile.long_delay and not self.calm:
                 delay += rng.uniform(0.2, 3.0)
             self.at(delay, lambda: self._receive(message))
 
     def _receive(self, message: Message) -> None:
         server = self.servers[message.to.node_id]
+        if self._cut_in_flight and (message.sender.node_id, server.name) in self._blocked:
+            return
         if server.up:
+            self.moments.before_receiving(server, message)
             server.core.step(message, server.clock)
+            self.moments.after_receiving(server)
             self.pump(server)
 
     def _send_snapshot(self, sender: Server, peer: PeerId, meta: SnapshotMeta) -> None:
@@ -385,7 +396,10 @@ class World:
     # -- faults ------------------------------------------------------------------------------------------------------
 
     def _crash_one(self) -> None:
-        server = self._victim(self.profile.crash_leaders)
+        self.crash_for_a_while(self._victim(self.profile.crash_leaders))
+
+    def crash_for_a_while(self, server: Server) -> None:
+        """The process ends and comes back, now and then without its disk."""
         if not server.up or self.calm:
             return
         self.crash(server)
@@ -405,6 +419,12 @@ class World:
         if not server.up:
             self.counts["restarts"] += 1
             self.start(server)
+
+    def restart_at_once(self, server: Server) -> None:
+        """The process ends and is back in the same instant."""
+        self.crash(server)
+        self.counts["crashes"] += 1
+        self._restart(server)
 
     def _may_wipe(self, server: Server) -> bool:
         """Losing a disk loses what was promised on it, so only a store that no configuration counts on may go."""
@@ -436,10 +456,9 @@ class World:
         victim = self._victim(self.profile.cut_leaders)
         if shape == "halves":
             side = set(rng.sample(names, len(names) // 2))
-            self._blocked = {(a, b) for a in names for b in names if (a in side) != (b in side)}
+            self._blocked = self._links_out_of(side)
         elif shape == "one":
-            one = victim.name
-            self._blocked = {(a, b) for a in names for b in names if one in (a, b)}
+            self._blocked = self._links_out_of({victim.name})
         elif shape == "pair":
             a = victim.name
             b = rng.choice([name for name in names if name != a])
@@ -451,8 +470,22 @@ class World:
             bridge = rng.choice(names)
             side = set(rng.sample(names, len(names) // 2))
             self._blocked = {(a, b) for a in names for b in names if bridge not in (a, b) and (a in side) != (b in side)}
+        self._heal_later()
+
+    def cut_off(self, island: set[str], *, in_flight: bool = False) -> None:
+        """Nothing goes from these servers to the others, nor back, until that heals; ``in_flight``: nor arrives."""
+        if self.calm:
+            return
+        self._blocked = self._links_out_of(island)
+        self._heal_later(in_flight=in_flight)
+
+    def _links_out_of(self, island: set[str]) -> set[tuple[str, str]]:
+        return {(a, b) for a in self.servers for b in self.servers if (a in island) != (b in island)}
+
+    def _heal_later(self, *, in_flight: bool = False) -> None:
+        self._cut_in_flight = in_flight
         self.counts["partitions"] += 1
-        self.at(rng.expovariate(1 / self.profile.heal_s), self._blocked.clear)
+        self.at(self.rng.expovariate(1 / self.profile.heal_s), self._blocked.clear)
 
     def _slow_disk(self) -> None:
         self.rng.choice(list(self.servers.values())).disk.slow_until = self.now + self.rng.uniform(0.5, 3.0)
@@ -475,12 +508,27 @@ class World:
         for server in [] if self.calm else self.leaders():
             settled = server.core.term_confirmed and server.core.history.latest_index <= server.core.commit_index
             if settled or self.rng.random() < self.profile.early_changes:
-                self._change(server)
+                self.change_at(server)
 
-    def _change(self, leader: Server) -> None:
+    def change_at(self, leader: Server, *, of_voters: bool = False) -> None:
+        """Asks a leader for some single-server change; ``of_voters``: for one that removes another voter."""
         core, rng = leader.core, self.rng
-        members = core.configuration.by_id
-        voters = core.configuration.voters
+        if not leader.up or core.role is not Role.LEADER:
+            return
+        actions = self._removals_of_others(core) if of_voters else self._possible_changes(core)
+        if not actions:
+            return
+        action, peer = rng.choice(actions)
+        try:
+            core.change_membership(action, Member(peer, Suffrage.LEARNER, peer.node_id), self._wall(), leader.clock)
+        except RostraError:
+            self.counts["changes refused"] += 1
+            return
+        self.counts["membership changes"] += 1
+        self.pump(leader)
+
+    def _possible_changes(self, core: Core) -> list[tuple[ChangeAction, PeerId]]:
+        members, voters = core.configuration.by_id, core.configuration.voters
         actions: list[tuple[ChangeAction, PeerId]] = []
         for server in self.servers.values():
             peer = server.core.id
@@ -491,18 +539,13 @@ class World:
                 actions.append((ChangeAction.PROMOTE, peer))
             if len(voters) > 2 or peer not in voters:
                 actions.append((ChangeAction.REMOVE, peer))
-        if not actions:
-            return
         if len(voters) < self.profile.voters:
             actions = [action for action in actions if action[0] is not ChangeAction.REMOVE] or actions
-        action, peer = rng.choice(actions)
-        try:
-            core.change_membership(action, Member(peer, Suffrage.LEARNER, peer.node_id), self._wall(), leader.clock)
-        except RostraError:
-            self.counts["changes refused"] += 1
-            return
-        self.counts["membership changes"] += 1
-        self.pump(leader)
+        return actions
+
+    def _removals_of_others(self, core: Core) -> list[tuple[ChangeAction, PeerId]]:
+        others = sorted(core.configuration.voters - {core.id})
+        return [(ChangeAction.REMOVE, peer) for peer in others] if len(others) > 1 else []
 
     def _wall(self) -> int:
         return int(self.now * 1e9) + self.rng.randint(-(10**9), 10**9)
