@@ -22,6 +22,7 @@ from grpc_tools import protoc
 from prometheus_client.metrics import MetricWrapperBase
 
 import rostra
+from rostra.catalog.metrics import STATE_MACHINE
 from rostra.cli.described import CommandText, FlagText, commands
 from rostra.cli.exits import EXIT_CODES
 from rostra.cli.main import CLIENTS, SERVERS, TOOLS
@@ -33,7 +34,7 @@ from rostra.gateway.ask import READ_PARAMETERS
 from rostra.gateway.openapi import DESCRIPTIONS
 from rostra.gateway.routes import Route, build_table
 from rostra.gateway.unserved import UNSERVED
-from rostra.telemetry.consul_names import prometheus_name
+from rostra.telemetry.consul_names import PEER, prometheus_name
 
 HERE = Path(__file__).resolve().parent
 PROTO = HERE.parents[1] / "proto"
@@ -200,8 +201,11 @@ def metrics() -> Page:
         "Raft goes by Consul's names; in JSON (`/v1/agent/metrics`) they are spelled with dots: `consul.raft.commitTime`. Times are in "
         "milliseconds here, with quantiles of the last minute, as Consul has them."
     )
-    described = sorted((prometheus_name(name), kind.value, what) for name, (kind, what) in RAFT.described.items())
-    yield table(("metric", "type", "what it measures"), [(code(name), kind, cell(what)) for name, kind, what in described])
+    rows = []
+    for metrics_ in (RAFT, STATE_MACHINE):
+        for name, (kind, what) in metrics_.described.items():
+            rows.append((code(prometheus_name(name)), kind.value, code(PEER) if name in metrics_.by_peer else "", cell(what)))
+    yield table(("metric", "type", "labels", "what it measures"), sorted(rows))
     yield (
         "Beside these, every whole number that `rostra info` shows of gossip and consensus is a gauge with the label `group`: "
         '`rostra_gossip_members{group="serf_lan"}`, `rostra_consensus_commit_index{group="raft"}`.'

@@ -73,7 +73,7 @@ def metrics_record() -> MetricsRecord:
             suffix = sample.name.removeprefix(metric.name)
             labels = tuple(sorted((key, value) for key, value in sample.labels.items() if key != "le"))
             if metric.name in DOTTED and DOTTED[metric.name][1] is Kind.COUNTER:
-                record.counters.append(_sum(metric.name, int(sample.value), sample.value, {}))
+                record.counters.append(_sum(metric.name, int(sample.value), sample.value, dict(labels)))
             elif metric.type == "counter" and suffix == "_total":
                 record.counters.append(_sum(metric.name, 1, sample.value, dict(labels)))
             elif metric.type in ("histogram", "summary") and suffix in ("_sum", "_count"):

@@ -81,6 +81,7 @@ class CatalogDriver:
         self._rng = rng
         self._loader: Loader | None = None
         self._loading: SnapshotStart | None = None
+        self._loading_since = 0.0
 
     def is_caught_up(self, commit_index: int | None) -> bool:
         """Whether the state was once as new as the log; ``commit_index`` is where consensus last said that the log is."""
@@ -135,7 +136,7 @@ class CatalogDriver:
                     await self._apply(event)
                     handover.report()
                 case SnapshotStart() as event:
-                    self._loader, self._loading = Loader(), event
+                    self._loader, self._loading, self._loading_since = Loader(), event, time.perf_counter()
                 case SnapshotData() as event:
                     await self._load(event)
                     if event.last:
@@ -156,7 +157,9 @@ class CatalogDriver:
         self.caught_up = self.caught_up or self.state.applied_index >= event.commit_index
         metrics.APPLIED.inc(len(event.entries))
         metrics.APPLIED_INDEX.set(self.state.applied_index)
-        metrics.APPLY_SECONDS.observe(time.perf_counter() - started)
+        took_s = time.perf_counter() - started
+        metrics.APPLY_SECONDS.observe(took_s)
+        metrics.STATE_MACHINE.observe("raft.fsm.apply", took_s)
 
     def _apply_entry(self, entry: CommittedEntry) -> None:
         if entry.data:
@@ -199,6 +202,7 @@ class CatalogDriver:
         state = loader.finish() if start.last_index else CatalogState()
         self._loader = self._loading = None
         self._replace(state, another_cluster=False)
+        metrics.restored(time.perf_counter() - self._loading_since)
         log.info("snapshot loaded", extra={"index": state.applied_index, "nodes": len(state.store.nodes)})
 
     def _replace(self, state: CatalogState, *, another_cluster: bool) -> None:

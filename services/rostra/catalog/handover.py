@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from rostra.catalog import metrics
 from rostra.catalog.snapshot import Saver
 from rostra.catalog.state import CatalogState
 from rostra.clients.consensus import MAX_CHUNK_BYTES, AttachStream, SnapshotStart
@@ -58,7 +59,9 @@ class Handover:
             await self._stream.report_applied(index)
 
     async def _send_snapshot(self) -> None:
-        saver, started = Saver(self._state()), time.perf_counter()
+        started = time.perf_counter()
+        saver = Saver(self._state())
+        metrics.STATE_MACHINE.observe("raft.fsm.snapshot", time.perf_counter() - started)
         await self._stream.send_snapshot_start(SnapshotStart(self._cluster_id, saver.last_index, saver.last_term, saver.time_ns))
         held, offset = bytearray(), 0
         for piece in saver.pieces():
@@ -72,8 +75,9 @@ class Handover:
                 held += rest
             await asyncio.sleep(0)
         offset = await self._send_chunk(offset, held, last=True)
-        took_s = round(time.perf_counter() - started, 3)
-        log.info("snapshot handed over", extra={"index": saver.last_index, "bytes": offset, "seconds": took_s})
+        took_s = time.perf_counter() - started
+        metrics.STATE_MACHINE.observe("raft.snapshot.create", took_s)
+        log.info("snapshot handed over", extra={"index": saver.last_index, "bytes": offset, "seconds": round(took_s, 3)})
 
     async def _send_chunk(self, offset: int, held: bytearray, *, last: bool) -> int:
         data = bytes(held)

@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from rostra.telemetry.consul_names import ConsulMetrics, Kind
+
 APPLIED_INDEX: Final = Gauge("rostra_catalog_applied_index", "Last log entry applied")
 APPLIED: Final = Counter("rostra_catalog_applied_entries", "Log entries applied")
 APPLY_SECONDS: Final = Histogram(
@@ -23,3 +25,23 @@ WRITES_PENDING: Final = Gauge("rostra_catalog_pending_writes_count", "Writes who
 READ_ROUNDS: Final = Counter("rostra_catalog_read_rounds", "Read rounds asked of consensus", ["consistency"])
 READS_AT_ONCE: Final = Counter("rostra_catalog_reads_at_once", "Read rounds spared by a leader in the same process", ["consistency"])
 DUTIES: Final = Counter("rostra_catalog_duty_commands", "Commands that reconciling proposed", ["kind"])
+
+STATE_MACHINE: Final = ConsulMetrics(
+    {
+        "raft.fsm.apply": (Kind.SAMPLE, "Milliseconds to apply committed entries to the catalog, a batch at a time"),
+        "raft.fsm.lastRestoreDuration": (Kind.GAUGE, "Milliseconds that loading a snapshot took the last time"),
+        "raft.fsm.restore": (Kind.SAMPLE, "Milliseconds to load a snapshot into the catalog"),
+        "raft.fsm.snapshot": (Kind.SAMPLE, "Milliseconds to capture the catalog for a snapshot"),
+        "raft.restore": (Kind.COUNTER, "Times a snapshot has taken the place of the catalog"),
+        "raft.restoreUserSnapshot": (Kind.SAMPLE, "Milliseconds to restore a backup that a user gave"),
+        "raft.snapshot.create": (Kind.SAMPLE, "Milliseconds to encode the catalog as a snapshot and hand it over"),
+    }
+)
+"""The catalog is the state machine of Raft: these go by Consul's names."""
+
+
+def restored(seconds: float) -> None:
+    """A snapshot is loaded."""
+    STATE_MACHINE.count("raft.restore")
+    STATE_MACHINE.observe("raft.fsm.restore", seconds)
+    STATE_MACHINE.set("raft.fsm.lastRestoreDuration", seconds * 1000)

@@ -8,6 +8,7 @@ and a fast one reads large slices.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Protocol
 
 from rostra.consensus.core import Core
 from rostra.consensus.log import size_of
+from rostra.consensus.metrics import RAFT
 from rostra.consensus.model import Entry, SnapshotMeta
 from rostra.errors import BadRequest, NotReady
 
@@ -108,7 +110,9 @@ class Attachment:
         room = self._window_bytes - self._unapplied_bytes
         if self._sent_index >= high or room <= 0:
             return None
+        began = time.perf_counter()
         entries = log.slice(self._sent_index + 1, high + 1, max_bytes=min(room, SLICE_BYTES), max_count=SLICE_ENTRIES)
+        RAFT.observe("raft.fsm.enqueue", time.perf_counter() - began)
         size = size_of(entries)
         self._sent_index = entries[-1].index
         self._unapplied.append((self._sent_index, size))

@@ -24,7 +24,7 @@ from rostra.consensus.core import Core, Role
 from rostra.consensus.events import Event
 from rostra.consensus.limits import HOLD_TIMEOUT_S, Limits
 from rostra.consensus.messages import AppendRequest, Message, SnapshotInstalled
-from rostra.consensus.metrics import RAFT, count_event
+from rostra.consensus.metrics import RAFT, Elections, count_event, observe_step
 from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode, SnapshotMeta, Suffrage
 from rostra.consensus.proposals import Committed, Outcome
 from rostra.consensus.proposer import Proposer
@@ -106,6 +106,8 @@ class Consensus:
         self._primary: Attachment | None = None
         self._primary_missing_since = -math.inf
         self._next_look = 0.0
+        self._snapshot_wanted_at: float | None = None
+        self._elections = Elections()
         self._leadership = Watched(self._leadership_now())
         self._forwarded = 0
         self.dropped_messages = 0
@@ -219,8 +221,12 @@ class Consensus:
         core = self.core
         if self._inbox:
             inbox, self._inbox = self._inbox, []
+            began = time.perf_counter()
             for message in inbox:
                 core.step(message, now)
+                ended = time.perf_counter()
+                observe_step(message, ended - began)
+                began = ended
         if self._completed:
             number, self._completed = self._completed, 0
             core.persisted(number, now)
@@ -247,6 +253,7 @@ class Consensus:
         for peer, meta in ready.snapshots:
             self._spawn(self._send_snapshot(peer, meta, self.core.term), "consensus-send-snapshot")
         for event in ready.events:
+            self._elections.see(event, now)
             self._log(event)
         self._proposer.settle(now)
         self._leadership.set(self._leadership_now())
@@ -396,6 +403,13 @@ class Consensus:
             return None
         return max(0.0, self._clock() - self.core.quorum_contact_at())
 
+    def oldest_entry_age_s(self) -> float:
+        """On the leader, once a snapshot has taken the place of its first entries: seconds since the oldest of the rest was written."""
+        oldest_ns = self.core.log.base_time_ns
+        if self.core.role is not Role.LEADER or not oldest_ns:
+            return 0.0
+        return max(0.0, (self._wall_ns() - oldest_ns) / 1e9)
+
     @property
     def applied_index(self) -> int:
         """How far the primary state machine is; without one, what could be handed to it."""
@@ -511,6 +525,7 @@ class Consensus:
             taken = 0 if core.snapshot is None else core.snapshot.index
             if self._primary.applied_index - taken >= self._limits.snapshot_threshold:
                 self._primary.want_snapshot(self._primary.applied_index)
+                self._snapshot_wanted_at = now
         elif core.role is Role.LEADER and now - self._primary_missing_since >= self._limits.primary_grace_s:
             self._hand_over("no state machine attached: handing over leadership", now)
 
@@ -537,6 +552,9 @@ class Consensus:
         began = self._clock()
         size = await self._snapshots.save(meta, chunks)
         RAFT.observe("raft.snapshot.persist", self._clock() - began)
+        if self._snapshot_wanted_at is not None:
+            RAFT.observe("raft.snapshot.takeSnapshot", self._clock() - self._snapshot_wanted_at)
+            self._snapshot_wanted_at = None
         self.core.snapshot_saved(meta)
         self._rouse()
         log.info("snapshot saved", extra={"index": meta.index, "term": meta.term, "size_bytes": size})
@@ -559,11 +577,13 @@ class Consensus:
         self.deliver([SnapshotInstalled(meta.cluster_id, leader, self.core.id, term, meta=meta)])
 
     async def _send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int) -> None:
-        delivered = False
+        delivered, began = False, self._clock()
         try:
             delivered = await self._transport.send_snapshot(peer, meta, term, self._snapshots.store)
         except RostraError as error:
             log.warning("sending a snapshot failed", extra={"peer": peer.node_id, "error": str(error)})
+        if delivered:
+            RAFT.observe("raft.replication.installSnapshot", self._clock() - began, peer_id=peer.node_id)
         self.core.snapshot_sent(peer, delivered=delivered)
         self._rouse()
 

@@ -32,9 +32,13 @@ class Progress:
         "_max_inflight_bytes",
         "_probe_outstanding",
         "_since_round",
+        "_took_s",
         "acked_round",
+        "append_took_s",
         "command_level",
         "contact_at",
+        "entries_sent",
+        "heartbeat_took_s",
         "last_append_round",
         "leaving_at",
         "match_index",
@@ -62,12 +66,17 @@ class Progress:
         """An empty append at the end of the pipeline is due: it finds out whether what was sent has arrived."""
         self.leaving_at: int | None = None
         """Index of the configuration that removed this peer, until it has that one or is given up."""
+        self.entries_sent = 0
+        self.append_took_s: float | None = None
+        self.heartbeat_took_s: float | None = None
+        """From sending to the latest answer, until somebody has looked: that entries are on the peer's disk, or else that it is there."""
         self._inflight: deque[tuple[int, int]] = deque()
         self._inflight_bytes = 0
         self._max_inflight = max_inflight
         self._max_inflight_bytes = max_inflight_bytes
         self._probe_outstanding = False
         self._since_round = 0
+        self._took_s: float | None = None
 
     @property
     def inflight(self) -> int:
@@ -88,6 +97,7 @@ class Progress:
         if self.state is PeerState.PROBE:
             self._probe_outstanding = True
         elif last_index >= self.next_index:
+            self.entries_sent += last_index + 1 - self.next_index
             self.next_index = last_index + 1
             self._inflight.append((last_index, size))
             self._inflight_bytes += size
@@ -96,6 +106,7 @@ class Progress:
         """The peer answered an append of that round: it is alive and follows this leader."""
         self.contact_at = now
         self.acked_round = max(self.acked_round, round_)
+        self._took_s = None if sent_at is None else now - sent_at
         if sent_at is not None:
             self.promised_until = max(self.promised_until, promised_until(sent_at, promise_s))
 
@@ -106,6 +117,7 @@ class Progress:
         news = match_index > self.match_index
         if news:
             self.match_index = match_index
+            self.append_took_s = self._took_s
             self.next_index = max(self.next_index, match_index + 1)
         return news
 
@@ -116,6 +128,7 @@ class Progress:
     def heartbeat_answered(self, round_: int) -> None:
         """The answer brought no news, so what was sent before that round may be lost: a probe is tried again, and
         behind a pipeline an empty append asks whether it arrived (a slow disk delays its acknowledgement as well)."""
+        self.heartbeat_took_s = self._took_s
         if round_ <= self.last_append_round:
             return
         self._probe_outstanding = False

@@ -14,7 +14,7 @@ from rostra.consensus.bootstrap import Promises, Proposer
 from rostra.consensus.check import SNAPSHOTS, StoreCheck
 from rostra.consensus.driver import Consensus, Limits
 from rostra.consensus.lmdb_store import LmdbStore
-from rostra.consensus.metrics import RAFT
+from rostra.consensus.metrics import RAFT, Replication
 from rostra.consensus.peers import AddressBook, Peers
 from rostra.consensus.raft_servicer import RaftServicer
 from rostra.consensus.ready import Options
@@ -125,9 +125,12 @@ class ConsensusRole:
         RAFT.watch("raft.applied_index", lambda: float(consensus.applied_index))
         RAFT.watch("raft.last_index", lambda: float(core.log.last_index))
         RAFT.watch("raft.peers", lambda: float(len(core.configuration.members)))
+        RAFT.watch("raft.leader.oldestLogAge", lambda: consensus.oldest_entry_age_s() * 1000)
         RAFT.watch("server.isLeader", lambda: float(core.term_confirmed))
+        replication = Replication()
         while True:
             await asyncio.sleep(CONTACT_S)
+            replication.look(core.progress)
             age_s = consensus.quorum_contact_s()
             if age_s is not None:
                 RAFT.observe("raft.leader.lastContact", age_s)

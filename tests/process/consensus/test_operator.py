@@ -75,12 +75,19 @@ def id_of(server: Server) -> str:
     return str(server.api.get("/v1/agent/self").json()["Config"]["NodeID"])
 
 
+def peers_in_metrics(server: Server) -> set[str]:
+    """Of whom the server tells how long replication took."""
+    samples = server.api.get("/v1/agent/metrics").json()["Samples"]
+    return {each["Labels"]["peer_id"] for each in samples if each["Name"] == "consul.raft.replication.appendEntries.rpc"}
+
+
 def test_servers_are_listed_handed_over_to_and_removed_from_any_agent(servers: Servers, client: str, tmp_path: Path) -> None:
     leader = servers.wait_for_leader()
     follower, other = (server for server in servers.all if server is not leader)
     expected = {server.name: ("leader" if server is leader else "follower", "true") for server in servers.all}
     for address in (leader.http, follower.http, client):
         wait_for_states(tmp_path, address, expected)
+    eventually(lambda: peers_in_metrics(leader) == {id_of(follower), id_of(other)}, 20, "the leader tells of each peer")
 
     assert operate(tmp_path, client, "transfer-leader", f"-id={id_of(other)}") == "Success\n"
     assert servers.wait_for_leader() is other

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from rostra.catalog.driver import UnknownCommand
 from rostra.clients.catalog_stream import WatchStream
@@ -72,6 +73,31 @@ async def test_a_snapshot_is_handed_over_when_it_is_wanted(world: World) -> None
     world.consensus.want_snapshot()
     await world.until(lambda: world.consensus.handed_over is not None)
     assert world.consensus.handed_over == save(world.role.driver.state)
+
+
+async def test_the_state_machine_counts_under_consuls_names(near: World) -> None:
+    def value(name: str) -> float:
+        return REGISTRY.get_sample_value(f"consul_raft_{name}") or 0.0
+
+    names = ("fsm_apply_count", "fsm_snapshot_count", "snapshot_create_count", "fsm_restore_count", "restore")
+    before = {name: value(name) for name in names}
+    near.consensus.do(registration("a"))
+    await near.until(lambda: near.role.driver.state.applied_index == 1)
+    near.consensus.want_snapshot()
+    await near.until(lambda: value("snapshot_create_count") > before["snapshot_create_count"])
+    assert near.consensus.handed_over is not None
+    near.consensus.down = True
+    near.consensus.break_streams()
+    await near.until(lambda: not near.role.driver.attached)
+    book = Book()
+    book.do(registration("a"))
+    book.do(registration("b"))
+    near.consensus.commit()
+    near.consensus.truncate(save(book.state))
+    near.consensus.down = False
+    await near.until(lambda: near.role.driver.state.applied_index == 2)
+    assert {name: value(name) - was for name, was in before.items()} == dict.fromkeys(names, 1)
+    assert value("fsm_lastRestoreDuration") > 0
 
 
 async def test_a_consensus_of_another_cluster_makes_the_catalog_start_over(near: World) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import REGISTRY, generate_latest
 
 from rostra.consensus import events
 from rostra.consensus.driver import Consensus
-from rostra.consensus.metrics import RAFT, count_event
-from rostra.consensus.model import ReadMode
+from rostra.consensus.messages import AppendRequest, VoteRequest
+from rostra.consensus.metrics import RAFT, Elections, Replication, count_event, observe_step
+from rostra.consensus.model import Entry, PeerId, ReadMode
 from rostra.consensus.snapshots import MemorySnapshots
 from rostra.consensus.storage import MemoryStore
 from rostra.gateway.agent_metrics import CounterRecord, metrics_record
 
+from .helpers import Cluster
 from .test_driver import leading
 
 
-def value(name: str) -> float:
-    return REGISTRY.get_sample_value(name) or 0.0
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def test_what_the_leader_does_is_counted_under_consuls_names() -> None:
@@ -41,6 +44,69 @@ def test_a_leader_that_is_cut_off_and_a_follower_that_hears_nobody_are_counted()
     count_event(events.LeaderLost(3, "a newer term was seen"))
     count_event(events.HeartbeatTimedOut(None, 3))
     assert [value(name) for name in names] == [number + 1 for number in before]
+
+
+def test_what_a_leader_sends_to_each_peer_and_how_long_that_takes_is_told_by_peer() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect("n1")
+    replication = Replication()
+    replication.look(leader.core.progress)
+
+    def numbers(peer_id: str) -> tuple[float, float]:
+        sent = value("consul_raft_replication_appendEntries_logs", peer_id=peer_id)
+        return sent, value("consul_raft_replication_appendEntries_rpc_sum", peer_id=peer_id)
+
+    before = {peer_id: numbers(peer_id) for peer_id in ("n2", "n3")}
+    beats = value("consul_raft_replication_heartbeat_count", peer_id="n3")
+    cluster.cut = {"n3"}
+    leader.propose(b"a", b"b")
+    cluster.now += 0.25
+    cluster.deliver()
+    replication.look(leader.core.progress)
+    assert numbers("n2") == (before["n2"][0] + 2, pytest.approx(before["n2"][1] + 250))
+    assert numbers("n3") == (before["n3"][0] + 2, before["n3"][1])
+    cluster.cut = set()
+    cluster.advance(0.3)
+    replication.look(leader.core.progress)
+    replication.look(leader.core.progress)
+    assert value("consul_raft_replication_heartbeat_count", peer_id="n3") == beats + 1, "one answer is told of once"
+    assert value("consul_raft_replication_appendEntries_logs", peer_id="n1") == 0
+
+
+def test_messages_of_others_are_timed_by_what_they_are() -> None:
+    header = "cluster", PeerId("n1", "s1"), PeerId("n2", "s2"), 3
+    append = AppendRequest(*header, round=1, previous_index=0, previous_term=0, commit_index=0, entries=[Entry(1, 3, 1, 0, b"a")])
+    heartbeat = AppendRequest(*header, round=1, previous_index=0, previous_term=0, commit_index=0)
+    names = [f"consul_raft_rpc_{name}_count" for name in ("appendEntries", "appendEntries_processLogs", "processHeartbeat", "requestVote")]
+    before = [value(name) for name in names]
+    for message in (append, heartbeat, VoteRequest(*header, last_index=0, last_term=0, pre_vote=False)):
+        observe_step(message, 0.001)
+    assert [value(name) - was for name, was in zip(names, before, strict=True)] == [2, 1, 1, 1]
+
+
+def test_an_election_takes_from_standing_to_winning_and_a_lost_one_does_not_count() -> None:
+    name = "consul_raft_candidate_electSelf"
+    before = value(f"{name}_count"), value(f"{name}_sum")
+    elections = Elections()
+    elections.see(events.BecameCandidate(2, True), 1.0)
+    elections.see(events.BecameCandidate(2, False), 2.0)
+    elections.see(events.BecameFollower(3, None, "a newer term was seen"), 2.5)
+    elections.see(events.ElectionWon(2, 2), 3.0)
+    assert value(f"{name}_count") == before[0]
+    elections.see(events.BecameCandidate(4, False), 4.0)
+    elections.see(events.ElectionWon(4, 2), 4.5)
+    assert (value(f"{name}_count"), value(f"{name}_sum")) == (before[0] + 1, pytest.approx(before[1] + 500))
+
+
+def test_numbers_by_peer_carry_its_id_in_both_forms() -> None:
+    RAFT.count("raft.replication.appendEntries.logs", 3, peer_id="n7")
+    RAFT.observe("raft.replication.heartbeat", 0.004, peer_id="n7")
+    text = generate_latest(REGISTRY).decode()
+    assert 'consul_raft_replication_appendEntries_logs{peer_id="n7"} 3.0' in text
+    assert 'consul_raft_replication_heartbeat{peer_id="n7",quantile="0.5"} 4.0' in text
+    record = metrics_record()
+    assert ("consul.raft.replication.appendEntries.logs", {"peer_id": "n7"}) in [(each.name, each.labels) for each in record.counters]
+    assert ("consul.raft.replication.heartbeat", {"peer_id": "n7"}) in [(each.name, each.labels) for each in record.samples]
 
 
 def test_prometheus_sees_consuls_spelling_with_quantiles() -> None:
