@@ -16,6 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 from rostra.consensus import report
 from rostra.consensus.attachment import DEFAULT_WINDOW_BYTES, Attachment
@@ -42,6 +43,9 @@ from rostra.errors import Busy, Conflict, NoLeader, NotLeader, NotReady, RostraE
 __all__ = ["HOLD_TIMEOUT_S", "Consensus", "Leadership", "Limits", "NoTransport", "Transport"]
 
 log = logging.getLogger("rostra.consensus")
+
+HURRY_S: Final = 1.0
+"""For so long after a forwarded proposal commit indexes leave at once: whoever forwarded it answers from its own log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ class Consensus:
         self._snapshot_wanted_at: float | None = None
         self._elections = Elections()
         self._leadership = Watched(self._leadership_now())
-        self._forwarded = 0
+        self._forwarded_at = -math.inf
         self.dropped_messages = 0
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -263,11 +267,12 @@ class Consensus:
                 attachment.wake()
 
     def _send(self, batch: Sequence[Message]) -> None:
+        in_a_hurry = self._clock() < self._forwarded_at + HURRY_S
         by_peer: dict[PeerId, list[Message]] = {}
         for message in batch:
             by_peer.setdefault(message.to, []).append(message)
         for peer, messages in by_peer.items():
-            unhurried = not self._forwarded and all(isinstance(each, AppendRequest) and each.is_notice for each in messages)
+            unhurried = not in_a_hurry and all(isinstance(each, AppendRequest) and each.is_notice for each in messages)
             self._transport.send(peer, messages, unhurried=unhurried)
 
     def _log(self, event: Event) -> None:
@@ -310,15 +315,14 @@ class Consensus:
         if self.core.role is not Role.LEADER:
             return await self._forward(commands, only_in_term, level, forwarded, timeout_s)
         future = self._proposer.add(commands, size, only_in_term, level)
-        self._forwarded += forwarded
+        if forwarded:
+            self._forwarded_at = self._clock()
         self._rouse()
         try:
             async with asyncio.timeout(timeout_s):
                 return await future
         except TimeoutError:
             return [UnknownOutcome(f"not decided within {timeout_s:g} s") for _ in commands]
-        finally:
-            self._forwarded -= forwarded
 
     def _require_service(self) -> None:
         if self._stopped:

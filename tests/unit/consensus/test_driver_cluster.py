@@ -13,7 +13,7 @@ import pytest
 from rostra.consensus.attachment import Attachment, Entries, Restore
 from rostra.consensus.driver import Consensus, Leadership, Limits
 from rostra.consensus.lmdb_store import LmdbStore
-from rostra.consensus.messages import Message
+from rostra.consensus.messages import AppendRequest, Message
 from rostra.consensus.model import ChangeAction, EntryKind, Member, PeerId, ReadMode, SnapshotMeta, Suffrage
 from rostra.consensus.proposals import Committed, Outcome
 from rostra.consensus.ready import Options
@@ -34,6 +34,7 @@ class Network:
         self.servers: dict[PeerId, Consensus] = {}
         self.tasks: dict[PeerId, asyncio.Task[None]] = {}
         self.cut: set[PeerId] = set()
+        self.sent: list[tuple[Sequence[Message], bool]] = []
 
     def start(self, name: str) -> Consensus:
         server = Consensus(
@@ -70,6 +71,7 @@ class Link:
         self._network = network
 
     def send(self, peer: PeerId, batch: Sequence[Message], *, unhurried: bool = False) -> None:
+        self._network.sent.append((batch, unhurried))
         server = self._network.reach(self.own, peer)
         if server is not None:
             asyncio.get_running_loop().call_soon(server.deliver, list(batch))
@@ -164,6 +166,26 @@ async def test_a_follower_forwards_proposals_and_answers_reads(tmp_path: Path) -
         assert await applied_commands(follower, index) == [b"a"]
         with pytest.raises(NotLeader):
             await follower.propose([b"a"], forwarded=True)
+
+
+def notices(network: Network) -> list[bool]:
+    """Of each notice of the commit index whether it may wait."""
+    return [unhurried for batch, unhurried in network.sent for each in batch if isinstance(each, AppendRequest) and each.is_notice]
+
+
+async def test_followers_hear_at_once_of_a_commit_that_one_of_them_waits_for(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (network, servers):
+        leader = await leader_of(network)
+        follower = next(server for server in servers if server is not leader)
+        await follower.read_index(ReadMode.QUORUM)
+        network.sent.clear()
+        for own in (b"b", b"c"):
+            await leader.propose([own])
+        assert set(notices(network)) <= {True}
+        network.sent.clear()
+        (index,) = places(await follower.propose([b"a"]))
+        assert (await applied_commands(follower, index))[-1] == b"a"
+        assert set(notices(network)) == {False}
 
 
 async def test_a_reader_that_gives_up_early_does_not_take_the_answer_from_those_who_wait(tmp_path: Path) -> None:
