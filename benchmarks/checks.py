@@ -21,10 +21,14 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 import psutil
+import rows
 from one_node import agent, consul_dev, rostra_dev
+from rows import Row
 
 INTERVAL_S = 10
 SETTLE_LIMIT_S = 60.0
+LIMIT_PERCENT = 25.0
+"""Wanted of the agent itself."""
 
 Register = Callable[[int], dict[str, object]]
 
@@ -96,8 +100,9 @@ def cpu_s(process: psutil.Process) -> tuple[float, float]:
 
 def measure(
     name: str, what: str, command: list[list[str]], port: int, count: int, register: Register, seconds: float, runs: Callable[[], int]
-) -> None:
-    """One agent and one kind of check; prints a line. ``runs`` counts the runs that can be seen from outside."""
+) -> tuple[float, float]:
+    """One agent and one kind of check; prints a line. CPU of the agent and of its scripts, percent of a core. ``runs`` counts the runs
+    that can be seen from outside."""
     with agent([[*each, "-enable-script-checks"] for each in command], port) as running:
         (process,) = running.processes
         time.sleep(2.0)
@@ -126,6 +131,14 @@ def measure(
             f"{memory:.0f} MiB",
         )
         print("|", " | ".join((name, f"{count} {what}", *cells)), "|", flush=True)
+        return (own_after - own) / elapsed * 100, (children_after - children) / elapsed * 100
+
+
+def _rows(what: str, ours: tuple[float, ...], theirs: tuple[float, ...]) -> Iterator[Row]:
+    for place, (whose, limit) in enumerate((("the agent's own", LIMIT_PERCENT), ("its scripts'", None))):
+        if ours[place]:
+            peers = [theirs[place]] if theirs else []
+            yield Row(name=f"{what}: CPU, {whose}", unit="% of a core", ours=[ours[place]], peers=peers, more_is_better=False, limit=limit)
 
 
 def main() -> int:
@@ -133,7 +146,9 @@ def main() -> int:
     parser.add_argument("-count", type=int, default=1000)
     parser.add_argument("-seconds", type=float, default=30.0, help="over which CPU is measured")
     parser.add_argument("-consul", default=shutil.which("consul"), help="program to compare with (default: the one on PATH)")
+    rows.add_option(parser)
     options = parser.parse_args()
+    found: list[Row] = []
     true = shutil.which("true") or "/bin/true"
     print("| agent | checks | runs a second | own CPU, % of a core | scripts' CPU | idle before | memory (PSS) |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -144,10 +159,13 @@ def main() -> int:
         ]
         for what, register, runs in kinds:
             command, http = rostra_dev()
-            measure("rostra", what, command, http, options.count, register, options.seconds, runs)
+            ours = measure("rostra", what, command, http, options.count, register, options.seconds, runs)
+            theirs: tuple[float, ...] = ()
             if options.consul:
                 command, http = consul_dev(options.consul)
-                measure("consul", what, command, http, options.count, register, options.seconds, runs)
+                theirs = measure("consul", what, command, http, options.count, register, options.seconds, runs)
+            found += _rows(f"{options.count} {what}", ours, theirs)
+        rows.write(options.json, found)
     return 0
 
 

@@ -20,9 +20,12 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import psutil
+import rows
 from http_agents import Agent, Cluster, Program, cluster, dev_agent, fill, programs, put
+from rows import Row
 
 MIB = 1 << 20
+MB = 1_000_000
 LIMIT_S = 60.0
 
 
@@ -118,12 +121,13 @@ def fill_many(program: Program, nodes: int) -> tuple[float, float]:
         return time.perf_counter() - begin, (process.memory_full_info().pss - before) / MIB
 
 
-def show(what: str, unit: str, samples: Sequence[Sequence[float]]) -> None:
+def show(what: str, unit: str, samples: Sequence[Sequence[float]], limit: float | None = None) -> Row:
     """Samples of ours, of the peer."""
     for name, numbers in zip(("rostra", "consul"), samples, strict=True):
         print(f"  {what}: {name} {' '.join(f'{number:.2f}' for number in numbers)}")
     mine, peer = (statistics.median(numbers) for numbers in samples)
     print(f"{what:<40} {mine:>9.2f} {peer:>9.2f} {unit:<4} ratio {mine / peer if peer else float('nan'):.2f}", flush=True)
+    return Row(name=what, unit=unit, ours=list(samples[0]), peers=list(samples[1]), more_is_better=False, limit=limit)
 
 
 def main() -> None:
@@ -131,27 +135,32 @@ def main() -> None:
     parser.add_argument("-rounds", type=int, default=3)
     parser.add_argument("-nodes", type=int, default=10_000, help="for the last row; 0 leaves it out")
     parser.add_argument("-rest", type=float, default=10.0, help="seconds")
+    rows.add_option(parser)
     options = parser.parse_args()
+    found: list[Row] = []
     both = programs()
     print(f"{'':<40} {'rostra':>9} {'consul':>9}")
     with ExitStack() as stack:
         pair = [stack.enter_context(cluster(program)) for program in both]
-        at_rest = [rest(found.client, options.rest) for found in pair]
-        show("client at rest, PSS", "MiB", [[each[0]] for each in at_rest])
-        show("client at rest, of a core", "%", [[each[1]] for each in at_rest])
-        turned = [[critical_to_dns(found) for _ in range(options.rounds)] for found in pair]
-        show("check turns critical, until out of DNS", "s", turned)
+        at_rest = [rest(each.client, options.rest) for each in pair]
+        found.append(show("client at rest, PSS", "MiB", [[each[0]] for each in at_rest], 65 * MB / MIB))
+        found.append(show("client at rest, of a core", "%", [[each[1]] for each in at_rest], 2.0))
+        turned = [[critical_to_dns(each) for _ in range(options.rounds)] for each in pair]
+        found.append(show("check turns critical, until out of DNS", "s", turned))
+    rows.write(options.json, found)  # also after each part: what follows may be given up
     for victim in ("follower", "leader"):
         gaps: list[list[float]] = [[], []]
         for _ in range(options.rounds):
             for numbers, program in zip(gaps, both, strict=True):
-                with cluster(program) as found:
-                    numbers.append(longest_gap(found, victim))
-        show(f"{victim} killed, longest gap at a client", "s", gaps)
+                with cluster(program) as each:
+                    numbers.append(longest_gap(each, victim))
+        found.append(show(f"{victim} killed, longest gap at a client", "s", gaps, 1.0 if victim == "follower" else None))
+        rows.write(options.json, found)
     if options.nodes:
         filled = [fill_many(program, options.nodes) for program in both]
-        show(f"{options.nodes} nodes, time", "s", [[each[0]] for each in filled])
-        show(f"{options.nodes} nodes, PSS", "MiB", [[each[1]] for each in filled])
+        found.append(show(f"{options.nodes} nodes, time", "s", [[each[0]] for each in filled]))
+        found.append(show(f"{options.nodes} nodes, PSS", "MiB", [[each[1]] for each in filled]))
+    rows.write(options.json, found)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ from typing import Any
 
 import etcd
 import psutil
+import rows
 import uvloop
 from consensus_load import LIMIT_S, SIZE, Cluster, Measured, free_addresses, summarised
 from etcd import Etcd
+from rows import Row
 
 from rostra.clients.consensus import ConsensusClient, Entries, Proposal, RaftMember, SnapshotStart
 from rostra.errors import RostraError
@@ -36,6 +38,9 @@ from rostra.rpc.channels import connect
 
 LOADS = ((1, 1), (32, 4), (256, 8))
 """In flight, and over how many streams."""
+LIMITS = {(3, 32): 10_000.0, (3, 256): 40_000.0}
+"""Proposals a second wanted of so many servers with so many in flight."""
+FAILOVER_S, AS_GOOD_AS_ETCD = 1.5, 1.0
 SNAPSHOT_BYTES = 100 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 LOG_ENTRIES = 100_000
@@ -228,7 +233,7 @@ def sample(cluster: Cluster, work: Callable[..., Coroutine[Any, Any, Any]], *arg
     return measured, (processor_s(cluster) - before) / max(measured.count, 1) * 1e6
 
 
-def measure_load(kinds: Sequence[Kind], count: int, rounds: int, seconds: float, loads: Sequence[tuple[int, int]]) -> None:
+def measure_load(kinds: Sequence[Kind], count: int, rounds: int, seconds: float, loads: Sequence[tuple[int, int]]) -> Iterator[Row]:
     with clusters(kinds, count) as made:
         for in_flight, streams in loads:
             found: dict[str, list[tuple[Measured, float]]] = {}
@@ -236,10 +241,11 @@ def measure_load(kinds: Sequence[Kind], count: int, rounds: int, seconds: float,
                 for cluster in made:
                     work = propose if isinstance(cluster, Rostra) else etcd.put
                     found.setdefault(cluster.name, []).append(sample(cluster, work, in_flight, streams, seconds))
-            report(f"{count} servers, {in_flight} in flight", found)
+            wanted = AS_GOOD_AS_ETCD if (count, in_flight) == (3, 1) else None
+            yield from report(f"{count} servers, {in_flight} in flight", found, "proposals/s", wanted, LIMITS.get((count, in_flight)))
 
 
-def measure_reads(kinds: Sequence[Kind], rounds: int, seconds: float) -> None:
+def measure_reads(kinds: Sequence[Kind], rounds: int, seconds: float) -> Iterator[Row]:
     with clusters(kinds, 3) as made:
         for consistent in (False, True):
             found: dict[str, list[tuple[Measured, float]]] = {}
@@ -247,10 +253,12 @@ def measure_reads(kinds: Sequence[Kind], rounds: int, seconds: float) -> None:
                 for cluster in made:
                     work = read if isinstance(cluster, Rostra) else etcd.read
                     found.setdefault(cluster.name, []).append(sample(cluster, work, 32, consistent, seconds))
-            report(f"read index by {'quorum' if consistent else 'lease'} (etcd: quorum), 32 readers", found)
+            yield from report(f"read index by {'quorum' if consistent else 'lease'} (etcd: quorum), 32 readers", found, "reads/s")
 
 
-def report(what: str, found: dict[str, list[tuple[Measured, float]]]) -> None:
+def report(
+    what: str, found: dict[str, list[tuple[Measured, float]]], unit: str, wanted: float | None = None, limit: float | None = None
+) -> Iterator[Row]:
     rates: dict[str, float] = {}
     for name, samples in found.items():
         each = ", ".join(f"{measured.per_second:.0f}" for measured, _ in samples)
@@ -261,9 +269,26 @@ def report(what: str, found: dict[str, list[tuple[Measured, float]]]) -> None:
         print(f"{what}: {name:6} {rates[name]:8.0f}/s ({each})  median {middle:.2f} ms  p99 {late:.2f} ms  {cost:.0f} us of processor each")
     if len(rates) == 2:
         print(f"{what}: rostra / etcd = {rates['rostra'] / rates['etcd']:.2f}", flush=True)
+    per_second = {name: [measured.per_second for measured, _ in samples] for name, samples in found.items()}
+    yield _row(what, unit, per_second, wanted, limit, more_is_better=True)
+    late = {name: [measured.p99_ms for measured, _ in samples] for name, samples in found.items()}
+    yield _row(f"{what}: p99", "ms", late)
 
 
-def measure_failover(kinds: Sequence[Kind], rounds: int) -> None:
+def _row(
+    name: str,
+    unit: str,
+    found: dict[str, list[float]],
+    wanted: float | None = None,
+    limit: float | None = None,
+    *,
+    more_is_better: bool = False,
+) -> Row:
+    ours, theirs = found.get(Rostra.name, []), found.get(Etcd.name, [])
+    return Row(name=name, unit=unit, ours=ours, peers=theirs, peer="etcd", more_is_better=more_is_better, wanted=wanted, limit=limit)
+
+
+def measure_failover(kinds: Sequence[Kind], rounds: int) -> Iterator[Row]:
     found: dict[str, list[float]] = {}
     for _ in range(rounds):
         for kind in kinds:
@@ -279,9 +304,11 @@ def measure_failover(kinds: Sequence[Kind], rounds: int) -> None:
                     found.setdefault(cluster.name, []).append(pool.apply(_run, (work, [addresses])) - died)
     for name, times in found.items():
         print(f"leader's kill -9 to the next acknowledged write: {name:6} " + ", ".join(f"{each:.2f} s" for each in times), flush=True)
+    yield _row("leader's kill -9 to the next acknowledged write", "s", found, limit=FAILOVER_S)
 
 
-def measure_restart(kinds: Sequence[Kind]) -> None:
+def measure_restart(kinds: Sequence[Kind]) -> Iterator[Row]:
+    found: dict[str, list[float]] = {}
     for kind in kinds:
         with clusters([kind], 1) as (cluster,):
             work = propose if isinstance(cluster, Rostra) else etcd.put
@@ -294,9 +321,11 @@ def measure_restart(kinds: Sequence[Kind]) -> None:
             until = propose_until_done if isinstance(cluster, Rostra) else etcd.put_until_done
             took = apart(until, cluster.addresses) - began
             print(f"restart with a log of {written} entries to the first acknowledged write: {cluster.name:6} {took:.2f} s", flush=True)
+            found[cluster.name] = [took]
+    yield _row(f"restart with a log of {LOG_ENTRIES:,} entries or more", "s", found)
 
 
-def measure_catch_up() -> None:
+def measure_catch_up() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         cluster = Rostra(Path(folder), 4, voters=3)
         try:
@@ -306,6 +335,7 @@ def measure_catch_up() -> None:
             cluster.start(3)
             took = apart(catch_up, leader, cluster.addresses[3], "n4")
             print(f"an empty server catches up with a snapshot of {SNAPSHOT_BYTES >> 20} MB: {took:.2f} s", flush=True)
+            yield _row(f"an empty server catches up with {SNAPSHOT_BYTES >> 20} MB", "s", {Rostra.name: [took]})
         finally:
             cluster.stop()
 
@@ -317,22 +347,25 @@ def main() -> int:
     parser.add_argument("-only", choices=("load", "reads", "failover", "restart", "catch-up"), help="one of the measurements")
     parser.add_argument("-servers", type=int, choices=(1, 3), help="load: only this many")
     parser.add_argument("-alone", action="store_true", help="without etcd")
+    rows.add_option(parser)
     options = parser.parse_args()
+    found: list[Row] = []
     kinds: list[Kind] = [Rostra]
     if Etcd.is_here() and not options.alone:
         kinds.append(Etcd)
     if options.only in (None, "load"):
         for count in (1, 3):
             if options.servers in (None, count):
-                measure_load(kinds, count, options.rounds, options.seconds, LOADS)
+                found += measure_load(kinds, count, options.rounds, options.seconds, LOADS)
     if options.only in (None, "reads"):
-        measure_reads(kinds, options.rounds, options.seconds)
+        found += measure_reads(kinds, options.rounds, options.seconds)
     if options.only in (None, "failover"):
-        measure_failover(kinds, options.rounds)
+        found += measure_failover(kinds, options.rounds)
     if options.only in (None, "restart"):
-        measure_restart(kinds)
+        found += measure_restart(kinds)
     if options.only in (None, "catch-up"):
-        measure_catch_up()
+        found += measure_catch_up()
+    rows.write(options.json, found)
     return 0
 
 

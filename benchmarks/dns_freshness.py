@@ -22,7 +22,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import rows
 from one_node import free_ports, rostra_command
+from rows import Row
 
 HOSTS = ("127.0.0.241", "127.0.0.242", "127.0.0.243")
 FLAGS = ("-http-port", "-dns-port", "-serf-lan-port", "-server-port")
@@ -123,11 +125,36 @@ def measure(cluster: Cluster, rounds: int, first: int) -> tuple[list[float], lis
     return others, own
 
 
+def _rows(taken: dict[str, tuple[list[float], list[int]]]) -> list[Row]:
+    (ours, our_questions), *theirs = taken.values()
+    peers, their_questions = theirs[0] if theirs else ([], [])
+    shares = [[100.0 * sum(count == 1 for count in each) / len(each)] for each in (our_questions, their_questions) if each]
+    return [
+        Row(name="a change is in the others' answers", unit="ms", ours=ours, peers=peers, more_is_better=False),
+        Row(
+            name="the same, the longest",
+            unit="ms",
+            ours=[max(ours)],
+            peers=[max(peers)] if peers else [],
+            more_is_better=False,
+            limit=100.0,
+        ),
+        Row(
+            name="a change is in the first answer of the same server",
+            unit="%",
+            ours=shares[0],
+            peers=shares[1] if peers else [],
+            limit=100.0,
+        ),
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-rounds", type=int, default=5)
     parser.add_argument("-changes", type=int, default=20, help="services of each round")
     parser.add_argument("-consul", default=shutil.which("consul"), help="program to compare with (default: the one on PATH)")
+    rows.add_option(parser)
     options = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -147,6 +174,7 @@ def main() -> int:
         at_once = sum(questions == 1 for questions in own)
         p99 = others[int(len(others) * 0.99)]
         print(f"| {name} | {statistics.median(others):.2f} | {p99:.2f} | {others[-1]:.2f} | {at_once} of {len(own)} |")
+    rows.write(options.json, _rows(taken))
     return 0
 
 

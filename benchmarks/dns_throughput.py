@@ -26,7 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import rows
 from one_node import free_ports, rostra_command
+from rows import Row
 
 HOST = "127.0.0.1"
 SMALL, LARGE, NODES = 20, 500, 100
@@ -219,8 +221,10 @@ def measure(case: Case, agent: Agent, writes: Agent, folder: Path, seconds: floa
     return rate, latency
 
 
-def run_case(case: Case, ours: Sequence[Agent], theirs: Sequence[Agent], folder: Path, pairs: int, seconds: float) -> list[str]:
-    """A row of the table. Servers come first in ``ours`` and ``theirs``, clients second."""
+def run_case(
+    case: Case, ours: Sequence[Agent], theirs: Sequence[Agent], folder: Path, pairs: int, seconds: float
+) -> tuple[list[str], list[Row]]:
+    """A line of the table, and what it is made of. Servers come first in ``ours`` and ``theirs``, clients second."""
     asked = [(agents[1 if case.client else 0], agents[0]) for agents in (ours, theirs)]
     for agent, _ in asked:
         wait_for(agent, case.questions[0])
@@ -231,7 +235,13 @@ def run_case(case: Case, ours: Sequence[Agent], theirs: Sequence[Agent], folder:
     rates = [statistics.median(rate for rate, _ in each) for each in samples]
     latencies = [statistics.median(latency for _, latency in each) for each in samples]
     ratio = statistics.median(own / other for (own, _), (other, _) in zip(*samples, strict=True))
-    return [case.name, *(f"{rate:.0f}" for rate in rates), f"{ratio:.1f}", f"{case.aim:g}", *(f"{each:.2f}" for each in latencies)]
+    (our_rates, our_latencies), (their_rates, their_latencies) = (tuple(map(list, zip(*each, strict=True))) for each in samples)
+    found = [
+        Row(name=case.name, unit="answers/s", ours=our_rates, peers=their_rates, wanted=case.aim),
+        Row(name=f"{case.name}: p99", unit="ms", ours=our_latencies, peers=their_latencies, more_is_better=False),
+    ]
+    line = [case.name, *(f"{rate:.0f}" for rate in rates), f"{ratio:.1f}", f"{case.aim:g}", *(f"{each:.2f}" for each in latencies)]
+    return line, found
 
 
 def main() -> int:
@@ -240,6 +250,7 @@ def main() -> int:
     parser.add_argument("-seconds", type=float, default=2.0, help="of each run for throughput; half of it for latency")
     parser.add_argument("-case", default="", help="only cases whose name has this in it")
     parser.add_argument("-consul", default=shutil.which("consul"), help="program to compare with (default: the one on PATH)")
+    rows.add_option(parser)
     options = parser.parse_args()
     if options.consul is None or not shutil.which("dnsperf") or not shutil.which("dig"):
         raise SystemExit("needs consul, dnsperf and dig on PATH")
@@ -262,13 +273,14 @@ def main() -> int:
             for client in clients:
                 wait_for(client, "consul.service.consul A")
         agents = [[server, *clients[place : place + 1]] for place, server in enumerate(servers)]
-        rows = [run_case(case, agents[0], agents[1], folder, options.pairs, options.seconds) for case in chosen]
+        measured = [run_case(case, agents[0], agents[1], folder, options.pairs, options.seconds) for case in chosen]
     machine = f"Python {platform.python_version()}, {platform.machine()}, {psutil.cpu_count()} cores"
     print(f"\nMedians of {options.pairs} interleaved pairs of {options.seconds:g} s; p99 at {LATENCY_RATE} questions/s; {machine}\n")
     print("| asked | rostra, answers/s | Consul, answers/s | ratio (median of pairs) | aim | rostra, p99 ms | Consul, p99 ms |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    for row in rows:
-        print("|", " | ".join(row), "|")
+    for line, _ in measured:
+        print("|", " | ".join(line), "|")
+    rows.write(options.json, [row for _, found in measured for row in found])
     return 0
 
 

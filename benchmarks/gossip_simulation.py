@@ -21,6 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import rows
+from benchmarks.rows import Row
 from rostra.gossip.broadcasts import retransmit_limit
 from rostra.gossip.membership import NodeSuspected
 from rostra.gossip.suspicion import minimum_timeout_s
@@ -80,7 +82,7 @@ def crash(simulation: Simulation, count: int) -> list[Crash]:
     return [Crash(simulation, name, when) for name, when in at.items()]
 
 
-def measure(members: int, loss: float, minutes: float, crashes: int, seed: int) -> None:
+def measure(members: int, loss: float, minutes: float, crashes: int, seed: int) -> list[Row]:
     began = time.perf_counter()
     with redirect_stdout(StringIO()):
         simulation = Simulation(seed)
@@ -137,6 +139,22 @@ def measure(members: int, loss: float, minutes: float, crashes: int, seed: int) 
         f"\n{crashes} crashes: median (range). {simulation.now - 1000:.0f} s simulated in {time.perf_counter() - began:.0f} s.", flush=True
     )
     gc.unfreeze()
+    detect, verdict = math.e / (math.e - 1) * LAN.probe_interval_s, minimum
+    spread = spreading_s(members)
+    return [
+        _row("packets per member per second, at rest", "1/s", members, [packets_s], expected_packets_s(loss)),
+        _row("bytes per member per second, at rest", "B/s", members, [datagrams_s + streams_s], None),
+        _row("crash to first suspicion", "s", members, [each.first_suspected_s for each in found], detect),
+        _row("first suspicion to everyone's", "s", members, [each.suspicion_spread_s for each in found], spread),
+        _row("crash to full knowledge", "s", members, [each.all_know_s for each in found], detect + verdict + spread),
+        _row("living members declared failed", "", members, [float(wrong)], None, 0.0),
+    ]
+
+
+def _row(name: str, unit: str, members: int, measured: Sequence[float], formula: float | None, limit: float | None = None) -> Row:
+    expected = [] if formula is None else [formula]
+    ours = list(measured)
+    return Row(name=name, unit=unit, ours=ours, peers=expected, peer="formula", more_is_better=False, at=members, limit=limit)
 
 
 def table(*rows: Sequence[str]) -> None:
@@ -176,10 +194,13 @@ def main() -> int:
     parser.add_argument("-seed", type=int, default=random.SystemRandom().randrange(10_000))
     parser.add_argument("-lifeguard", type=int, nargs=3, metavar=("MEMBERS", "BLOCKED", "RUNS"), default=[128, 16, 1])
     parser.add_argument("-no-lifeguard", action="store_true")
+    rows.add_option(parser)
     options = parser.parse_args()
+    found: list[Row] = []
     print(f"seed {options.seed}")
     for members in options.members:
-        measure(members, options.loss, options.minutes, options.crashes, options.seed)
+        found += measure(members, options.loss, options.minutes, options.crashes, options.seed)
+        rows.write(options.json, found)  # a large one after it may be given up
     if not options.no_lifeguard:
         members, blocked, runs = options.lifeguard
         measure_lifeguard(members, blocked, runs, options.seed)

@@ -29,7 +29,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import rows
 from benchmarks.gossip_peers import Peers
+from benchmarks.rows import Row
 from rostra.gossip.address import Address
 from rostra.gossip.coordinates import encode_coordinate
 from rostra.gossip.core import Core, CoreConfig
@@ -309,6 +311,15 @@ async def be_member(port: int, key: bytes) -> None:
                 worst = dict.fromkeys(worst, 0.0)
 
 
+def _row(what: str, value: float, theirs: float | None, members: int) -> Row:
+    name, _, unit = what.rpartition(", ")
+    peers = [] if theirs is None else [theirs]
+    better = what.startswith("pings answered")
+    return Row(
+        name=f"pool of {members}: {name or what}", unit=unit if name else "", ours=[value], peers=peers, peer="Serf", more_is_better=better
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-members", type=int, default=1000)
@@ -320,6 +331,7 @@ def main() -> int:
     parser.add_argument("-only-lag", action="store_true", help="only the large push-pull")
     parser.add_argument("-member", type=int, metavar="PORT", help=argparse.SUPPRESS)
     parser.add_argument("-key", default="", help=argparse.SUPPRESS)
+    rows.add_option(parser)
     options = parser.parse_args()
     if options.member:
         asyncio.run(be_member(options.member, bytes.fromhex(options.key)))
@@ -337,6 +349,7 @@ def main() -> int:
         serfs = measure_member(
             lambda port, folder: serf_command(options.serf, port), options.members, options.seconds, options.churn, options.seed
         )
+    rows.write(options.json, [_row(what, value, serfs.get(what), options.members) for what, value in ours.items()])
     print(f"\n### One member of a pool of {options.members}, {options.seconds:g} s each\n")
     print("|  | rostra gossip | serf agent | rostra / serf |\n| --- | --- | --- | --- |")
     for what, value in ours.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-import statistics
 import subprocess
 import sys
 import threading
@@ -20,7 +19,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import psutil
+import rows
 from http_agents import Agent, Program, cluster, dev_agent, fill, programs, put
+from rows import Row
 
 NODES = 10_000
 INSTANCES = 500
@@ -35,6 +36,8 @@ class Case:
     target: str
     connections: int
     wanted: float
+    is_list: bool = False
+    """One of the long lists, of which only the rate is asked for."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,10 @@ class Sample:
     """Processor time of the agent, by request."""
 
 
-def wrk(agent: Agent, case: Case, seconds: float) -> Sample:
+def wrk(agent: Agent, case: Case, seconds: int) -> Sample:
     process = psutil.Process(agent.process.pid)
     before = sum(process.cpu_times()[:2])
-    command = ["wrk", "-t1", "--timeout", "20s", f"-c{case.connections}", f"-d{seconds:g}s", "--latency", agent.url + case.target]
+    command = ["wrk", "-t1", "--timeout", "20s", f"-c{case.connections}", f"-d{seconds}s", "--latency", agent.url + case.target]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     rate, p99 = re.search(r"Requests/sec:\s+([\d.]+)", output), re.search(r"99%\s+([\d.]+)(us|ms|s)", output)
     assert rate is not None, output
@@ -119,8 +122,10 @@ def changed_node(number: int) -> tuple[str, object]:
     return "/v1/catalog/register", node(number % NODES, f"changed {number}")
 
 
-def compare(pair: Sequence[Agent], names: Sequence[str], case: Case, pairs: int, seconds: float, change: Change | None, rate: float) -> str:
-    """The pairs of one case; the row of the table."""
+def compare(
+    pair: Sequence[Agent], names: Sequence[str], case: Case, pairs: int, seconds: int, change: Change | None, rate: float
+) -> list[Row]:
+    """The pairs of one case: rate, 99th percentile, processor time."""
     samples: list[list[Sample]] = [[], []]
     for number in range(pairs):
         for which in (0, 1) if number % 2 == 0 else (1, 0):
@@ -131,28 +136,41 @@ def compare(pair: Sequence[Agent], names: Sequence[str], case: Case, pairs: int,
         print(
             f"  {name:8}", "  ".join(f"{each.per_second:7.0f}/s {each.p99_ms:6.2f} ms {each.cpu_us:4.0f} µs" for each in taken), flush=True
         )
-    ratio = statistics.median(ours.per_second / theirs.per_second for ours, theirs in zip(*samples, strict=True))
-    p99 = statistics.median(ours.p99_ms / theirs.p99_ms for ours, theirs in zip(*samples, strict=True))
-    rates = [f"{statistics.median(each.per_second for each in taken):.0f}" for taken in samples]
-    cpu = [f"{statistics.median(each.cpu_us for each in taken):.0f}" for taken in samples]
-    reached = "yes" if ratio >= case.wanted else "**no**"
-    return f"| {case.name} | {' | '.join(rates)} | {ratio:.2f} | {case.wanted:g} | {reached} | {p99:.2f} | {' | '.join(cpu)} |"
+    ours, theirs = samples
+    rates = [each.per_second for each in ours], [each.per_second for each in theirs]
+    latencies = [each.p99_ms for each in ours], [each.p99_ms for each in theirs]
+    costs = [each.cpu_us for each in ours], [each.cpu_us for each in theirs]
+    worse = None if case.is_list else 1.0
+    return [
+        Row(name=case.name, unit="requests/s", ours=rates[0], peers=rates[1], wanted=case.wanted),
+        Row(name=f"{case.name}: p99", unit="ms", ours=latencies[0], peers=latencies[1], more_is_better=False, wanted=worse),
+        Row(name=f"{case.name}: processor", unit="µs a request", ours=costs[0], peers=costs[1], more_is_better=False),
+    ]
+
+
+def line(rate: Row, p99: Row, cpu: Row) -> str:
+    """Of the table."""
+    assert rate.ratio is not None
+    reached = "yes" if rate.is_reached else "**no**"
+    cells = [f"{rate.value:.0f}", f"{rate.peer_value:.0f}", f"{rate.ratio:.2f}", f"{rate.wanted:g}", reached, f"{p99.ratio:.2f}"]
+    return f"| {rate.name} | {' | '.join(cells)} | {cpu.value:.0f} | {cpu.peer_value:.0f} |"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-pairs", type=int, default=5)
-    parser.add_argument("-seconds", type=float, default=1.5, help="of each run of wrk")
+    parser.add_argument("-seconds", type=int, default=2, help="of each run of wrk, which takes whole ones")
     parser.add_argument("-only", default="", help="a regular expression for the cases")
+    rows.add_option(parser)
     options = parser.parse_args()
     both = programs()
-    rows: list[str] = []
+    found: list[list[Row]] = []
 
     def run(pair: Sequence[Agent], cases: Sequence[Case], change: Change | None = None, rate: float = 0.0) -> None:
         for case in cases:
             if re.search(options.only, case.name):
                 names = [each.name for each in both]
-                rows.append(compare(pair, names, case, options.pairs, options.seconds, change, rate))
+                found.append(compare(pair, names, case, options.pairs, options.seconds, change, rate))
 
     def wanted(*groups: str) -> bool:
         return any(re.search(options.only, case) for case in groups) or not options.only
@@ -179,7 +197,8 @@ def main() -> int:
             run([each.client for each in clusters], CLIENT)
     titles = ["case", "rostra, requests/s", "Consul", "ratio", "wanted", "reached", "p99, ratio", "rostra, µs of CPU", "Consul"]
     print("\n|", " | ".join(titles), "|\n|", " | ".join(["---"] * len(titles)), "|")
-    print("\n".join(rows))
+    print("\n".join(line(*each) for each in found))
+    rows.write(options.json, [row for each in found for row in each])
     return 0
 
 
@@ -187,9 +206,9 @@ DEV = node_cases(ON_SERVER, "dev")
 LEADER = node_cases(ON_SERVER, "leader of three")
 FOLLOWER = node_cases(ON_SERVER, "follower of three")
 CLIENT = node_cases(ON_CLIENT, "client agent")
-WEB = Case("health of 500 instances, 50 changes/s, 32", "/v1/health/service/web", 32, 10.0)
-LIST = Case("10,000 nodes, unchanged, 32", "/v1/catalog/nodes", 32, 15.0)
-LIST_CHANGING = Case("10,000 nodes, 10 changes/s, 32", "/v1/catalog/nodes", 32, 10.0)
+WEB = Case("health of 500 instances, 50 changes/s, 32", "/v1/health/service/web", 32, 10.0, True)
+LIST = Case("10,000 nodes, unchanged, 32", "/v1/catalog/nodes", 32, 15.0, True)
+LIST_CHANGING = Case("10,000 nodes, 10 changes/s, 32", "/v1/catalog/nodes", 32, 10.0, True)
 
 
 @contextmanager

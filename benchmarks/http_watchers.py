@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psutil
+import rows
 import uvloop
 from http_agents import Agent, Program, dev_agent, programs, put
+from rows import Row
 
 TARGET = "/v1/health/service/web"
 ANSWER_LIMIT_S = 60.0
@@ -115,6 +117,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-watchers", type=int, default=5000)
     parser.add_argument("-rounds", type=int, default=5)
+    rows.add_option(parser)
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     both = programs()
@@ -129,7 +132,21 @@ def main() -> int:
     for name, taken in samples.items():
         values = [statistics.median(getattr(each, field) for each in taken) for field in ("last_ms", "median_ms", "kib_each")]
         print("|", " | ".join([name, *(f"{value:.1f}" for value in values)]), "|")
+    wanted = (
+        ("last answer", "ms", "last_ms", 100.0),
+        ("median answer", "ms", "median_ms", None),
+        ("memory of each", "KiB", "kib_each", 8.0),
+    )
+    rows.write(
+        options.json,
+        [_row(f"{options.watchers} watchers woken: {name}", unit, field, limit, samples) for name, unit, field, limit in wanted],
+    )
     return 0
+
+
+def _row(name: str, unit: str, field: str, limit: float | None, samples: dict[str, list[Sample]]) -> Row:
+    ours, theirs = ([getattr(each, field) for each in taken] for taken in samples.values())
+    return Row(name=name, unit=unit, ours=ours, peers=theirs, more_is_better=False, limit=limit)
 
 
 if __name__ == "__main__":

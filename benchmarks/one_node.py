@@ -25,10 +25,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import rows
+from rows import Row
 
 import rostra
 
 STARTED_WITHIN_S = 30.0
+DEV, PEER, SIX = "rostra agent -dev", "consul agent -dev", "rostra, six processes"
+LIMITS = {
+    "first answer, s": 1.0,
+    "memory at rest (PSS), MiB": 80 * 1_000_000 / 2**20,
+    "CPU at rest, % of a core": 2.0,
+    "`members`, s": 0.1,
+}
+"""Of an agent for development."""
 ROLES = ("gossip", "consensus", "catalog", "local", "dns", "gateway")
 
 
@@ -177,21 +187,20 @@ def main() -> int:
     parser.add_argument("-rounds", type=int, default=3)
     parser.add_argument("-idle", type=float, default=10.0, help="seconds over which CPU at rest is measured")
     parser.add_argument("-consul", default=shutil.which("consul"), help="program to compare with (default: the one on PATH)")
+    rows.add_option(parser)
     options = parser.parse_args()
     for root in rostra.__path__:
         compileall.compile_dir(root, quiet=1)  # as pip does when it installs a wheel
     samples: dict[str, list[dict[str, float]]] = {}
     for _ in range(options.rounds):
         commands, http = rostra_dev()
-        samples.setdefault("rostra agent -dev", []).append(measure("rostra agent -dev", commands, http, rostra_command(), options.idle))
+        samples.setdefault(DEV, []).append(measure(DEV, commands, http, rostra_command(), options.idle))
         if options.consul:
             commands, http = consul_dev(options.consul)
-            samples.setdefault("consul agent -dev", []).append(measure("consul agent -dev", commands, http, [options.consul], options.idle))
+            samples.setdefault(PEER, []).append(measure(PEER, commands, http, [options.consul], options.idle))
         with tempfile.TemporaryDirectory() as folder:
             commands, http = rostra_roles(folder)
-            samples.setdefault("rostra, six processes", []).append(
-                measure("rostra, six processes", commands, http, rostra_command(), options.idle)
-            )
+            samples.setdefault(SIX, []).append(measure(SIX, commands, http, rostra_command(), options.idle))
     medians = {name: {what: statistics.median(each[what] for each in taken) for what in taken[0]} for name, taken in samples.items()}
     machine = f"Python {platform.python_version()}, {platform.machine()}, {psutil.cpu_count()} cores"
     print(f"\nMedians of {options.rounds} alternating rounds; {machine}\n")
@@ -200,9 +209,20 @@ def main() -> int:
     print("|", " | ".join(["---"] * (len(names) + 2)), "|")
     for what in medians[names[0]]:
         values = [medians[name][what] for name in names]
-        ratio = f"{medians['rostra agent -dev'][what] / medians['consul agent -dev'][what]:.2f}" if options.consul else ""
+        ratio = f"{medians[DEV][what] / medians[PEER][what]:.2f}" if options.consul else ""
         print("|", " | ".join([what, *(f"{value:.3f}" for value in values), ratio]), "|")
+    rows.write(options.json, _rows(samples))
     return 0
+
+
+def _rows(samples: dict[str, list[dict[str, float]]]) -> list[Row]:
+    found = []
+    for what in samples[DEV][0]:
+        name, _, unit = what.rpartition(", ")
+        ours, theirs, six = ([each[what] for each in samples.get(which, [])] for which in (DEV, PEER, SIX))
+        found.append(Row(name=name, unit=unit, ours=ours, peers=theirs, more_is_better=False, limit=LIMITS.get(what)))
+        found.append(Row(name=f"{name}, six processes", unit=unit, ours=six, peers=theirs, more_is_better=False))
+    return found
 
 
 if __name__ == "__main__":

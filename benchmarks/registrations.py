@@ -19,7 +19,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import rows
 from http_agents import Agent, cluster, dev_agent, programs
+from rows import Row
 
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 CONNECTIONS = (1, 32, 128)
@@ -73,9 +75,9 @@ def _percentile(output: str, which: int) -> float:
     return float(found[1]) * UNITS_MS[found[2]] if found else float("nan")
 
 
-def compare(case: Case, ours: Agent, theirs: Agent, rounds: int, seconds: int) -> list[str]:
-    """A row for each number of connections."""
-    rows = []
+def compare(case: Case, ours: Agent, theirs: Agent, rounds: int, seconds: int) -> list[tuple[str, list[Row]]]:
+    """A line of the table for each number of connections, and what it is made of."""
+    found = []
     for connections in CONNECTIONS:
         samples: dict[str, list[Sample]] = {"rostra": [], "consul": []}
         for _ in range(rounds):
@@ -86,11 +88,25 @@ def compare(case: Case, ours: Agent, theirs: Agent, rounds: int, seconds: int) -
         mine, peer = (_median(samples[name]) for name in ("rostra", "consul"))
         ratio = mine.per_second / max(peer.per_second, 0.001)
         verdict = "" if ratio >= case.wanted else "  below what is wanted"
-        rows.append(
+        line = (
             f"{case.name:<34} {connections:>4} {mine.per_second:>9.0f} {peer.per_second:>9.0f} {ratio:>6.2f} {case.wanted:>6.1f}"
             f" {mine.p50_ms:>8.2f} {peer.p50_ms:>8.2f} {mine.p99_ms:>8.2f} {peer.p99_ms:>8.2f}{verdict}"
         )
-    return rows
+        found.append((line, _rows(f"{case.name}, {connections}", case.wanted, samples)))
+    return found
+
+
+def _rows(name: str, wanted: float, samples: dict[str, list[Sample]]) -> list[Row]:
+    ours, theirs = samples.values()
+    rates, late = (
+        ([each.per_second for each in taken] for taken in (ours, theirs)),
+        ([each.p99_ms for each in taken] for taken in (ours, theirs)),
+    )
+    (our_rates, their_rates), (our_late, their_late) = rates, late
+    return [
+        Row(name=name, unit="registrations/s", ours=our_rates, peers=their_rates, wanted=wanted),
+        Row(name=f"{name}: p99", unit="ms", ours=our_late, peers=their_late, more_is_better=False),
+    ]
 
 
 def _median(samples: Sequence[Sample]) -> Sample:
@@ -102,14 +118,15 @@ def main() -> None:
     parser.add_argument("-rounds", type=int, default=3)
     parser.add_argument("-seconds", type=int, default=2, help="of each run of wrk")
     parser.add_argument("-only", choices=("dev", "cluster"), help="one of the two set-ups")
+    rows.add_option(parser)
     options = parser.parse_args()
     ours, theirs = programs()
-    rows: list[str] = []
+    found: list[tuple[str, list[Row]]] = []
     if options.only != "cluster":
         with ExitStack() as stack:
             pair = [stack.enter_context(dev_agent(program)) for program in (ours, theirs)]
             for case in (Case("development agent, agent", "agent", 0.5), Case("development agent, catalog", "catalog", 0.5)):
-                rows += compare(case, pair[0], pair[1], options.rounds, options.seconds)
+                found += compare(case, pair[0], pair[1], options.rounds, options.seconds)
     if options.only != "dev":
         with ExitStack() as stack:
             mine, peer = (stack.enter_context(cluster(program)) for program in (ours, theirs))
@@ -118,13 +135,14 @@ def main() -> None:
                 (Case("three servers, client, catalog", "catalog", 1.0), mine.client, peer.client),
                 (Case("three servers, client, agent", "agent", 1.0), mine.client, peer.client),
             ):
-                rows += compare(case, our, their, options.rounds, options.seconds)
+                found += compare(case, our, their, options.rounds, options.seconds)
     heads = ("rostra/s", "consul/s", "ratio", "wanted", "p50 ms", "consul", "p99 ms", "consul")
     print(
         f"\n{'registrations':<34} {'conn':>4} "
         + " ".join(head.rjust(width) for head, width in zip(heads, (9, 9, 6, 6, 8, 8, 8, 8), strict=True))
     )
-    print("\n".join(rows))
+    print("\n".join(line for line, _ in found))
+    rows.write(options.json, [row for _, each in found for row in each])
     print(f"\nmedians of {options.rounds}; the script is {Path(__file__).name}")
 
 

@@ -18,20 +18,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import rows
+from one_node import free_ports
+from rows import Row
 
-HTTP = {"rostra": 24_500, "consul": 25_500}
+HTTP: dict[str, int] = {}
+"""The port of each."""
+NAMES = ("http", "dns", "server", "serf-lan", "serf-wan", "grpc")
 START_LIMIT_S = 60.0
 
 
-def ports(base: int) -> list[str]:
-    names = ("http", "dns", "server", "serf-lan", "serf-wan", "grpc")
-    return [f"-{name}-port={base + number}" for number, name in enumerate(names)]
+def ports(name: str) -> list[str]:
+    found = free_ports(len(NAMES))
+    HTTP[name] = found[0]
+    return [f"-{kind}-port={port}" for kind, port in zip(NAMES, found, strict=True)]
 
 
 def start(name: str, program: str, folder: Path) -> subprocess.Popen[bytes]:
     """A single durable server, once it leads."""
     command = [program, "agent", "-server", "-bootstrap", "-bind=127.0.0.1", f"-data-dir={folder / name}", f"-node={name}"]
-    process = subprocess.Popen([*command, *ports(HTTP[name])], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *ports(name)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         try:
@@ -78,6 +84,7 @@ def main() -> int:
     parser.add_argument("-nodes", type=int, default=2000)
     parser.add_argument("-rounds", type=int, default=3)
     parser.add_argument("-consul", default=shutil.which("consul") or "")
+    rows.add_option(parser)
     options = parser.parse_args()
     programs = {"rostra": str(Path(sys.executable).parent / "rostra"), **({"consul": options.consul} if options.consul else {})}
     samples: dict[str, list[tuple[float, float, int]]] = {name: [] for name in programs}
@@ -99,6 +106,13 @@ def main() -> int:
     if "consul" in medians:
         for place, what in enumerate(("save", "restore", "bytes")):
             print(f"{what}: rostra / consul = {medians['rostra'][place] / medians['consul'][place]:.2f}")
+    columns = [list(zip(*samples.get(name, []), strict=True)) or [()] * 3 for name in ("rostra", "consul")]
+    named = (("saved", "s"), ("restored", "s"), ("size of the file", "bytes"))
+    found = [
+        Row(name=f"{options.nodes} nodes: {what}", unit=unit, ours=list(mine), peers=list(theirs), more_is_better=False)
+        for (what, unit), mine, theirs in zip(named, *columns, strict=True)
+    ]
+    rows.write(options.json, found)
     return 0
 
 
