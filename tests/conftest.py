@@ -1,4 +1,4 @@
-"""What all tests share: the rule about real peers.
+"""What all tests share: the rule about real peers, and no deadline for an example.
 
 A test marked ``interop`` needs programs that are not ours: ``@pytest.mark.interop("consul", "dig")`` names them, or the test asks
 with the fixture ``require``. Where one is missing the test is skipped and says which. With ``REQUIRE_REAL_PEERS=1``, as in CI after
@@ -12,6 +12,11 @@ import shutil
 from collections.abc import Callable, Generator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 PEERS_ARE_REQUIRED = os.environ.get("REQUIRE_REAL_PEERS", "") not in ("", "0")
 

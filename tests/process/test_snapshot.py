@@ -102,6 +102,18 @@ def test_what_was_saved_comes_back_and_watchers_see_it(node: Deployment) -> None
     api.deregister("db-1")
 
 
+def test_an_agent_puts_its_services_back_at_once_when_a_backup_is_older_than_they_are(node: Deployment) -> None:
+    """At once: the comparison that comes by itself is a minute away."""
+    api = node.api
+    saved = snapshot(api)
+    answer = api.put("/v1/agent/service/register", {"Name": "late", "Port": 80})
+    assert answer.status_code == 200, answer.text
+    eventually(lambda: "late" in services(api), 10.0, "the service is in the catalog")
+    assert put(api, saved).status_code == 200
+    eventually(lambda: "late" in services(api), 10.0, "the service is in the catalog again")
+    assert api.put("/v1/agent/service/deregister/late").status_code == 200
+
+
 def test_a_bad_file_is_refused_by_name_and_changes_nothing(node: Deployment) -> None:
     api = node.api
     saved = snapshot(api)

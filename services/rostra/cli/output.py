@@ -116,9 +116,9 @@ def opened(path: str, what: str) -> Iterator[IO[bytes]]:
 
 
 class Progress:
-    """A bar on standard error while something long goes on, where that is a terminal; else nothing. ``total`` in bytes."""
+    """A bar on standard error while something long goes on, where that is a terminal; else nothing. ``total`` in bytes, if it is known."""
 
-    def __init__(self, doing: str, total: int) -> None:
+    def __init__(self, doing: str, total: int | None = None) -> None:
         self._bar: Any = None
         if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
             from rich.console import Console

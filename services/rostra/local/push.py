@@ -17,7 +17,7 @@ from rostra.local.core import LocalState
 from rostra.model.catalog import Registration
 from rostra.model.consistency import Consistency
 from rostra.model.topics import NODES, Topic, TopicKind
-from rostra.views.reader import Reader, Writer
+from rostra.views.reader import Reader, Reading, Writer
 
 log = logging.getLogger("rostra.local")
 
@@ -27,6 +27,9 @@ RETRY_S: Final = 15.0
 FIRST_RETRIES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 UNDISTURBED_S: Final = 1.0
 """After a failure, so long at most are news no reason to try again at once: a thousand checks may have some."""
+WATCH_S: Final = 600.0
+SPREAD_S: Final = 0.001
+"""By node of the cluster, over which all agents compare after a restore: a thousand a second."""
 AT_ONCE: Final = 32
 """Commands under way at a time."""
 
@@ -59,6 +62,29 @@ class Push:
 
     async def run(self) -> None:
         """For ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_in_line(), name="local: anti-entropy")
+            group.create_task(self._watch_loads(), name="local: loads")
+
+    async def _watch_loads(self) -> None:
+        """What the catalog has of this node came anew as a whole: a backup was restored, or another server is asked. Everything is
+        compared soon, not by all nodes at once."""
+        topic = Topic(TopicKind.NODE, self._state.node.name)
+        seen: int | None = None
+        while True:
+            try:
+                reading = await self._reader.wait((topic, NODES), lambda reading: _loads(reading) not in (0, seen), timeout_s=WATCH_S)  # noqa: B023
+            except RostraError:
+                await asyncio.sleep(RETRY_S)
+                continue
+            loads, nodes = _loads(reading), len(reading.views[1])
+            if seen is not None and loads not in (0, seen):
+                loop = asyncio.get_running_loop()
+                self._compare_at = min(self._compare_at, loop.time() + nodes * SPREAD_S * self._rng.random())
+                self._news.set()
+            seen = loads or seen
+
+    async def _keep_in_line(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             self._news.clear()
@@ -141,6 +167,12 @@ class Push:
         if not self.synced:
             for service_id in self._state.own_services().keys() - self._pushed:
                 log.info("synced service '%s'", service_id)
+
+
+def _loads(reading: Reading) -> int:
+    """Of what the catalog has of this node; 0 where it has nothing."""
+    view = reading.views[0]
+    return view.loads if len(view) else 0
 
 
 def full_sync_interval_s(nodes: int) -> float:

@@ -6,6 +6,7 @@ Rendering costs what changed: ``fragments`` renders an entry once and keeps the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
@@ -18,14 +19,18 @@ MAX_MEMOS: Final = 256
 
 T = TypeVar("T")
 
+_LOADS: Final = itertools.count(1)
+
 
 class View:
-    """One topic. ``index`` is the log index of its last change, deletions included."""
+    """One topic. ``index`` is the log index of its last change, deletions included. ``loads`` is another number after each whole
+    snapshot that was taken, in this view or another of the process."""
 
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
         self.index = 0
         self.cluster_id = ""
+        self.loads = 0
         self._entries: SortedDict[str, Entry] = SortedDict()
         self._values: list[Value] | None = None
         self._memos: dict[Hashable, object] = {}
@@ -84,7 +89,7 @@ class View:
         """Takes a whole snapshot. False when it is older than what is here, and dropped."""
         if cluster_id == self.cluster_id and index < self.index:
             return False
-        self.cluster_id, self.index = cluster_id, index
+        self.cluster_id, self.index, self.loads = cluster_id, index, next(_LOADS)
         self._entries = SortedDict((entry.key, entry) for entry in entries)
         for known in self._fragments.values():
             known.clear()

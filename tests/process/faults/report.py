@@ -20,6 +20,10 @@ svg text { font: 11px system-ui, sans-serif; fill: #444 } .bad { color: #b00020 
 """
 SHIFTS: Final = {"all": "#d1d5db", "the servers": "#93c5fd", "the clients": "#86efac"}
 OTHER: Final = "#fcd34d"
+LEGEND: Final = (
+    "Faults: red while they last, pale until the members have found each other again. Most calls go to: grey, no agent more than another; "
+    "blue, the servers; green, the clients; yellow, one agent. Below: what was answered in each second; red, what was not."
+)
 GROUPS: Final[Sequence[tuple[str, tuple[Kind, ...], str]]] = (
     ("writes", (Kind.REGISTER, Kind.WRITE), "#2563eb"),
     ("reads", (Kind.READ, Kind.STALE_READ), "#059669"),
@@ -34,6 +38,7 @@ def render(title: str, history: History, verdicts: Mapping[str, Sequence[str]]) 
 <h1>{escape(title)}</h1>
 {_table_of_verdicts(verdicts)}
 <h2>Faults, and what went through in each second</h2>
+<p>{LEGEND}</p>
 {_timeline(history)}
 <h2>Errors, by text</h2>
 {_table_of_errors(history)}
@@ -57,7 +62,7 @@ def _table_of_errors(history: History) -> str:
 
 def _timeline(history: History) -> str:
     end_s = max((call.ended_s for call in history.calls), default=1.0)
-    place: Callable[[float], float] = lambda seconds: LEFT + (WIDTH - LEFT - 10) * seconds / end_s  # noqa: E731
+    place: Callable[[float], float] = lambda seconds: LEFT + (WIDTH - LEFT - 30) * seconds / end_s  # noqa: E731
     names = sorted({fault.name for fault in history.faults})
     parts = [_ticks(end_s, place)]
     for row, name in enumerate(names):
@@ -90,7 +95,9 @@ def _shifts(history: History, end_s: float, y: int, place: Callable[[float], flo
 
 def _ticks(end_s: float, place: Callable[[float], float]) -> str:
     step = max(1, round(end_s / 12))
-    return "".join(f'<text x="{place(second):.1f}" y="12">{second} s</text>' for second in range(0, int(end_s) + 1, step))
+    return "".join(
+        f'<text x="{place(second):.1f}" y="12" text-anchor="middle">{second} s</text>' for second in range(0, int(end_s) + 1, step)
+    )
 
 
 def _plot(label: str, calls: Sequence[Call], colour: str, top: int, place: Callable[[float], float]) -> str:

@@ -16,10 +16,24 @@ from rostra.local.core import LocalState
 from rostra.local.push import Push, full_sync_interval_s
 from rostra.model.catalog import Command, Deregistration, HealthStatus, Node, Registration, Service
 from rostra.model.consistency import Consistency
-from rostra.model.topics import Topic
+from rostra.model.topics import Topic, Value
 from rostra.views.reader import Reader, Writer
 
 from .small_catalog import SmallCatalog
+
+
+class View:
+    """What the catalog has of the node."""
+
+    def __init__(self, values: Sequence[Value], loads: int) -> None:
+        self.loads = loads
+        self._values = values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def values(self) -> Sequence[Value]:
+        return self._values
 
 
 class Cluster:
@@ -35,6 +49,22 @@ class Cluster:
         self.late: list[Registration | Deregistration] = []
         self.written: list[Command] = []
         self.reads = 0
+        self.loads = 1
+        self.watched = 0
+        self.news = asyncio.Event()
+
+    def load(self, catalog: SmallCatalog) -> None:
+        """Another catalog is in its place, as after a restore."""
+        self.catalog = catalog
+        self.loads += 1
+        self.news.set()
+
+    async def wait(self, topics: Sequence[Topic], changed: Callable[[Any], bool], *, timeout_s: float) -> Any:
+        while not changed(reading := SimpleNamespace(views=(View(self.catalog.values(), self.loads), [None]))):
+            self.watched = self.loads
+            self.news.clear()
+            await self.news.wait()
+        return reading
 
     async def read(self, topics: Sequence[Topic], consistency: Consistency, *, timeout_s: float | None = None) -> Any:
         if self.failure is not None:
@@ -44,8 +74,7 @@ class Cluster:
         for command in self.late:
             self.catalog.take(command)
         self.late = []
-        node = SimpleNamespace(values=lambda: values)
-        return SimpleNamespace(views=(node, [None]))
+        return SimpleNamespace(views=(View(values, self.loads), [None]))
 
     async def write(self, command: Command, **_: object) -> int:
         assert isinstance(command, Registration | Deregistration)
@@ -114,6 +143,21 @@ async def test_a_change_is_told_at_once_without_another_comparison(bench: Bench)
     bench.add("web")
     await bench.until(lambda: "web" in bench.cluster.catalog.services)
     assert bench.cluster.reads == reads
+
+
+async def test_what_a_restored_catalog_lacks_is_told_at_once(bench: Bench) -> None:
+    bench.add("web")
+    await bench.until(lambda: bench.push.synced)
+    backup = SmallCatalog()
+    backup.node = bench.cluster.catalog.node
+    bench.cluster.watched = 0
+
+    def is_back() -> bool:
+        if bench.cluster.watched and bench.cluster.catalog is not backup:
+            bench.cluster.load(backup)
+        return bench.cluster.catalog is backup and names(bench) == ["consul", "web"]
+
+    await bench.until(is_back)
 
 
 @pytest.mark.parametrize("takes_before_it_fails", [False, True])

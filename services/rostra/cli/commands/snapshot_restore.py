@@ -21,8 +21,8 @@ def run(arguments: Sequence[str]) -> int:
         """
         Puts what rostra snapshot save saved in the place of the whole catalog: what is in it now
         and not in the file is gone, at one moment, on every server. A file that is damaged or of
-        another program changes nothing. Agents that run bring their own node back at once, their
-        services within a minute or two.
+        another program changes nothing. Agents that run bring their own node and services back
+        at once.
         """,
         arguments="FILE",
         arguments_max=1,
@@ -41,5 +41,5 @@ def run(arguments: Sequence[str]) -> int:
 def _parts(file: IO[bytes], size: int) -> Iterator[bytes]:
     with Progress("Sending", size) as progress:
         while part := file.read(PART_BYTES):
-            yield part
             progress.advance(len(part))
+            yield part

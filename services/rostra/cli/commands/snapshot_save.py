@@ -12,6 +12,7 @@ from rostra.backup.archive import ArchiveReader, BadSnapshot
 from rostra.cli import exits
 from rostra.cli.flags import Parser, add_http_flags
 from rostra.cli.http_api import Api
+from rostra.cli.output import Progress
 from rostra.errors import BadRequest, RostraError, Unavailable
 
 
@@ -31,10 +32,11 @@ def run(arguments: Sequence[str]) -> int:
     if not options.arguments:
         raise BadRequest("Missing FILE argument")
     reader = ArchiveReader()
-    with _written_whole(options.arguments[0]) as file:
+    with _written_whole(options.arguments[0]) as file, Progress("Saving") as progress:
         try:
             for chunk in Api(options).stream("/v1/snapshot", "saving snapshot"):
                 file.write(chunk)
+                progress.advance(len(chunk))
                 for _ in reader.feed(chunk):
                     pass
             reader.finish()
