@@ -114,9 +114,9 @@ class ReadCycle:
         elif read.near:
             self._slowly()
         elif read.consistency is Consistency.STALE:
-            self._answer_from_views(None)
+            self.answer_from_views(None)
         else:
-            self._await_barrier()
+            self._protocol.door.batches[read.consistency].join(self)
 
     def cancel(self) -> None:
         """The client is gone."""
@@ -126,7 +126,15 @@ class ReadCycle:
         if self._cancel is not None:
             self._cancel()
 
-    def _await_barrier(self) -> None:
+    @property
+    def shared_read(self) -> Read | None:
+        """What this asks, if its answer is the same for all who ask that, byte for byte."""
+        return self._read if self.keep_alive and not self._may_block else None
+
+    def await_barrier(self) -> None:
+        """The barrier takes a while."""
+        if self.disconnected:
+            return
         assert self._read is not None
         try:
             barrier = self._protocol.door.reads.reader.barrier(self._read.consistency)
@@ -147,9 +155,12 @@ class ReadCycle:
         if error is not None:
             self._finish(reads.failed(error) if isinstance(error, RostraError) else _defect(error))
             return
-        self._answer_from_views(future.result())
+        self.answer_from_views(future.result())
 
-    def _answer_from_views(self, barrier: Barrier | None) -> None:
+    def answer_from_views(self, barrier: Barrier | None) -> None:
+        """Answers, waits for the answer to change, or goes the long way."""
+        if self.disconnected:
+            return
         read, reads = self._read, self._protocol.door.reads
         assert read is not None
         try:
@@ -205,7 +216,7 @@ class ReadCycle:
         if not door.reads.is_at_hand(read, reading):
             self._spawn(door.reads.at_length(read, reading))
         elif self.keep_alive:
-            self._write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
+            self.write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
         else:
             self._finish(door.reads.now(read, reading))
 
@@ -213,9 +224,17 @@ class ReadCycle:
         door = self._protocol.door
         if door.rules.headers:
             answer = Answer(answer.status, (*answer.headers, *door.rules.headers), answer.body)
-        self._write(encode(answer, door.date.now(), close=not self.keep_alive))
+        self.write(encode(answer, door.date.now(), close=not self.keep_alive))
 
-    def _write(self, encoded: bytes) -> None:
+    def fail(self, error: Exception) -> None:
+        """A defect of ours."""
+        if not self.response_complete:
+            self._finish(_defect(error))
+
+    def write(self, encoded: bytes) -> None:
+        """The whole answer, to whoever is still there."""
+        if self.disconnected:
+            return
         self.response_complete = True
         self._protocol.transport.write(encoded)
         self._protocol.on_response_complete()

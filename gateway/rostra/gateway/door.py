@@ -21,11 +21,14 @@ from rostra.gateway import metrics
 from rostra.gateway.answer import Date
 from rostra.gateway.app import Application, Rules
 from rostra.gateway.ask import decode_path
+from rostra.gateway.batches import Batch
 from rostra.gateway.parking import Parking
 from rostra.gateway.protocol import HttpProtocol
 from rostra.gateway.reads import Read, Reads
 from rostra.gateway.routes import Table
 from rostra.gateway.settings import GatewaySettings
+from rostra.model.consistency import Consistency
+from rostra.views.barriers import Barrier
 
 log = logging.getLogger("rostra.gateway.http")
 
@@ -50,6 +53,7 @@ class Door:
         self.memo: dict[bytes, Read] = {}
         self.prepared: dict[tuple[bytes, bytes], Read] = {}
         self.state = ServerState()
+        self.batches = {each: Batch(self, each) for each in (Consistency.DEFAULT, Consistency.CONSISTENT)}
         self.parking = Parking(reads, self.spawn)
         self.from_memo = 0
         self.from_view = 0
@@ -89,6 +93,10 @@ class Door:
             return False
         route = self.table.by_path.get(decode_path(path), {}).get("PUT")
         return route is not None and route.streams_body
+
+    def at_hand(self, read: Read, barrier: Barrier | None = None) -> bytes:
+        """The whole answer, for a connection that stays open, if it can be given without waiting; else nothing."""
+        return self.reads.at_hand(read, barrier, self.date.now(), self.rules.headers)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that the door owns: it is cancelled when the door closes."""

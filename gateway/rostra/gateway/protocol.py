@@ -173,14 +173,9 @@ class HttpProtocol(HttpToolsProtocol):
         """A head from the memo: on a connection that stays open, with nothing under way."""
         door = self.door
         door.from_memo += 1
-        if read.consistency is Consistency.STALE and not read.near:
-            try:
-                reading = door.reads.reader.peek(read.topics)
-            except RostraError:
-                reading = None  # the cycle will be told the same, and tell it
-            if reading is not None and door.reads.is_at_hand(read, reading):
-                self.transport.write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
-                return
+        if read.consistency is Consistency.STALE and not read.near and (encoded := door.at_hand(read)):
+            self.transport.write(encoded)
+            return
         self._current = cycle = ReadCycle(self, read, None, keep_alive=True)
         cycle.start()
 
@@ -354,7 +349,8 @@ class HttpProtocol(HttpToolsProtocol):
             self.refused = True
             self.transport.close()
             return
-        self._advance()
+        if self._queue or self.flow.read_paused or self.flow.write_paused:
+            self._advance()
 
     def _advance(self) -> None:
         """Starts the next request, in a loop and not by recursion: a chunk may hold thousands."""

@@ -17,11 +17,12 @@ from rostra.gateway.ask import ReadOptions
 from rostra.gateway.compression import GZIP, LARGE_BYTES, MIN_BYTES, compress, compressed, is_worth_it
 from rostra.gateway.encoding import indent_json
 from rostra.gateway.lookups import Lookup, Match
-from rostra.gateway.resultsets import ResultSet, ResultSets, Variant
+from rostra.gateway.resultsets import Finished, ResultSet, ResultSets, Variant
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import GossipDoor
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.nearness import distances_from
+from rostra.views.barriers import Barrier
 from rostra.views.reader import BarrierReader, Reading
 from rostra.views.view import View
 
@@ -64,7 +65,7 @@ class Read:
         self.consistency = Consistency.STALE if self.is_cached else options.consistency
         """What to ask of the views. ``cached`` is the view as it is: it is kept up to date in the background, as Consul's cache is
         (https://developer.hashicorp.com/consul/api-docs/features/caching)."""
-        self.variant: Variant = (pretty, gzip, self.is_cached, options.consistency)
+        self.variant: Variant = (pretty, gzip, self.is_cached, options.consistency.value)
         """What finished answers of the same results differ by."""
 
 
@@ -110,6 +111,17 @@ class Places:
         self.give_back()
 
 
+class _Moment:
+    """A time in which nothing changed: neither a view, nor what is told of the leader, nor the date."""
+
+    __slots__ = ("changes", "contact", "date")
+
+    def __init__(self, changes: int, contact: Contact, date: bytes) -> None:
+        self.changes = changes
+        self.contact = contact
+        self.date = date
+
+
 class Reads:
     """The read side of the gateway."""
 
@@ -119,6 +131,7 @@ class Reads:
         self._gossip = gossip
         self._settings = settings
         self._results = ResultSets()
+        self._moment = _Moment(-1, Contact(), b"")
 
     def prepare(
         self,
@@ -181,15 +194,40 @@ class Reads:
             results.packed[read.pretty] = answer.body
         return answer
 
+    def at_hand(self, read: Read, barrier: Barrier | None, date: bytes, extra: tuple[Header, ...]) -> bytes:
+        """What ``finished`` gives, if that needs neither waiting nor a thread; else nothing. Of a stale read that was asked since
+        anything changed, the look-up is all it costs."""
+        moment = self._moment_of(date) if barrier is None else None
+        if moment is not None:
+            kept = read.results.finished.get(read.variant)
+            if kept is not None and kept.moment is moment:
+                return kept.encoded
+        try:
+            reading = self.reader.peek(read.topics, barrier)
+        except RostraError:
+            return b""  # the long way will be told the same, and tell it
+        if reading is None or not self.is_at_hand(read, reading):
+            return b""
+        encoded = self.finished(read, reading, date, extra)
+        read.results.finished[read.variant].moment = moment
+        return encoded
+
+    def _moment_of(self, date: bytes) -> _Moment:
+        """The same object for as long as nothing changes that an answer is made of."""
+        changes, contact, moment = self.reader.changes, self.reader.contact, self._moment
+        if moment.changes != changes or moment.contact is not contact or moment.date is not date:
+            moment = self._moment = _Moment(changes, contact, date)
+        return moment
+
     def finished(self, read: Read, reading: Reading, date: bytes, extra: tuple[Header, ...]) -> bytes:
         """The same as bytes, for a connection that stays open. Those who ask the same get the same object, while nothing changed."""
         results, contact = read.results.refresh(reading.views), reading.contact
         kept = results.finished.get(read.variant)
-        if kept is not None and kept[0] is date and kept[1] == contact.last_contact_ms and kept[2] is contact.known_leader:
-            return kept[3]
+        if kept is not None and kept.tells(date, contact):
+            return kept.encoded
         answer = self.now(read, reading)
         encoded = encode(Answer(answer.status, (*answer.headers, *extra), answer.body), date)
-        results.finished[read.variant] = (date, contact.last_contact_ms, contact.known_leader, encoded)
+        results.finished[read.variant] = Finished(encoded, date, contact)
         return encoded
 
     def wait_s(self, read: Read) -> float:

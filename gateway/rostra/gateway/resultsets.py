@@ -14,15 +14,32 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Final, TypeAlias
 
 from rostra.gateway.encoding import indent_json
-from rostra.model.consistency import Consistency
+from rostra.model.consistency import Contact
 from rostra.views.view import View
 
 MAX_RESULT_SETS: Final = 4096
 """Answers remembered; the one used longest ago is forgotten first, and starts anew at its views' index."""
 
 
-Variant: TypeAlias = tuple[bool, bool, bool, Consistency]
-"""What one answer may differ by: indented, compressed, cached, and how fresh it was asked."""
+Variant: TypeAlias = tuple[bool, bool, bool, int]
+"""What one answer may differ by: indented, compressed, cached, and how fresh it was asked (the value of a ``Consistency``)."""
+
+
+class Finished:
+    """A whole answer as it goes over the wire, with the date and freshness that it tells. ``moment`` is the last in which it was right."""
+
+    __slots__ = ("_contact", "_date", "encoded", "moment")
+
+    def __init__(self, encoded: bytes, date: bytes, contact: Contact) -> None:
+        self.encoded = encoded
+        self.moment: object = None
+        self._date = date
+        self._contact = contact
+
+    def tells(self, date: bytes, contact: Contact) -> bool:
+        """Whether that is what it says. ``date`` is compared as an object: there is one for each second."""
+        own = self._contact
+        return self._date is date and own.last_contact_ms == contact.last_contact_ms and own.known_leader is contact.known_leader
 
 
 class ResultSet:
@@ -39,8 +56,8 @@ class ResultSet:
         self.index = 0
         """Index to give out: ``changed``, or a later one that is known to name the same answer."""
         self.views_index = 0
-        self.finished: dict[Variant, tuple[bytes, int, bool, bytes]] = {}
-        """Whole answers made of ``body`` and ``index``, each with the date and freshness that it tells: emptied whenever one changes."""
+        self.finished: dict[Variant, Finished] = {}
+        """Whole answers made of ``body`` and ``index``: emptied whenever one changes."""
         self.packed: dict[bool, bytes] = {}
         """``body`` compressed, by whether it is indented."""
         self._pretty: bytes | None = None
@@ -48,8 +65,12 @@ class ResultSet:
     def refresh(self, views: Sequence[View]) -> ResultSet:
         """Brings body and index up to the views; costs next to nothing while they stay as they are."""
         seen = self._seen
-        if len(seen) == len(views) and all(view is old and view.index == index for view, (old, _, index) in zip(views, seen, strict=True)):
-            return self
+        for view, (old, _, index) in zip(views, seen, strict=False):
+            if view is not old or view.index != index:
+                break
+        else:
+            if len(seen) == len(views):
+                return self
         if any(view.cluster_id == cluster and view.index < index for view, (_, cluster, index) in zip(views, seen, strict=False)):
             return self  # these views were let go, and others have been seen since: an answer never goes back
         same_cluster = bool(seen) and all(view.cluster_id == cluster for view, (_, cluster, _) in zip(views, seen, strict=False))

@@ -22,8 +22,9 @@ CHECKS: Final = Gauge("rostra_catalog_checks_count", "Checks")
 TOPICS: Final = Gauge("rostra_catalog_published_topics_count", "Topics that are published")
 WATCHES: Final = Gauge("rostra_catalog_watch_streams_count", "Watch streams")
 WRITES_PENDING: Final = Gauge("rostra_catalog_pending_writes_count", "Writes whose fate is not known yet")
-READ_ROUNDS: Final = Counter("rostra_catalog_read_rounds", "Read rounds asked of consensus", ["consistency"])
-READS_AT_ONCE: Final = Counter("rostra_catalog_reads_at_once", "Read rounds spared by a leader in the same process", ["consistency"])
+READ_ROUNDS: Final = Counter(
+    "rostra_catalog_read_rounds", "Rounds asked of consensus; a leader in this process needs none", ["consistency"]
+)
 DUTIES: Final = Counter("rostra_catalog_duty_commands", "Commands that reconciling proposed", ["kind"])
 
 STATE_MACHINE: Final = ConsulMetrics(

@@ -54,7 +54,6 @@ class Reads:
         self._hold_s = hold_s
         self._rng = rng
         self._batches = {consistency: _Batches() for consistency in _ROUNDS}
-        self._at_once = {consistency: metrics.READS_AT_ONCE.labels(consistency.name.lower()) for consistency in _ROUNDS}
         self._asked = asyncio.Event()
         self._last_number = 0
 
@@ -69,30 +68,24 @@ class Reads:
             raise NoLeader
         try:
             async with asyncio.timeout(limit_s):
-                index = await self._near(consistency) or await self._round(consistency)
+                index = self._near(consistency) or await self._round(consistency)
                 await self._applied.reached(index)
         except TimeoutError:
             raise NoLeader from None
         return index
 
-    async def at_once(self, consistency: Consistency) -> int:
+    def at_once(self, consistency: Consistency) -> int:
         """The index that ``be_fresh`` would return, if the state is as fresh as asked already and that is known without asking
-        another server; else 0. Does not suspend, so that what was published before the call is all that was published."""
-        index = await self._near(consistency)
+        another server; else 0."""
+        index = self._near(consistency)
         return index if index <= self._applied.index else 0
 
-    async def _near(self, consistency: Consistency) -> int:
+    def _near(self, consistency: Consistency) -> int:
         """The answer of a consensus in this process that need not ask either (the leader, by its lease); else 0. A round would come
         to the same by way of half a dozen tasks."""
-        if consistency not in self._batches or not self._consensus.is_near:
+        if consistency not in self._batches:
             return 0
-        try:
-            index = await self._consensus.get_read_index(consistency)
-        except RostraError:
-            return 0  # the round that follows will tell
-        if index:
-            self._at_once[consistency].inc()
-        return index
+        return self._consensus.read_index_at_once(consistency)
 
     async def run(self) -> None:
         """For ever: keeps a stream to consensus and what is asked on it."""

@@ -32,6 +32,9 @@ MAX_BARRIERS: Final = 64
 """Barriers of one stream under way; a further one is answered Busy."""
 
 
+_CONSISTENCIES: Final = {0: Consistency.DEFAULT, **{each.value: each for each in Consistency}}
+
+
 class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer):
     """``tell_contact`` and ``end_watches`` are for the role."""
 
@@ -126,7 +129,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         watch = self._watches_by_id.get(request.watch_id)
         if watch is None or not watch.session.is_quiet:
             return catalog_stream_pb2.GetBarrierResponse()
-        index = await self._reads.at_once(_consistency(request))
+        index = self._reads.at_once(_consistency(request))
         return catalog_stream_pb2.GetBarrierResponse(index=index, sent=watch.session.sent)
 
     # --- writes ---
@@ -169,7 +172,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
                     case "unsubscribe":
                         watch.session.unsubscribe(request.unsubscribe.subscription)
                     case "barrier":
-                        await self._start_barrier(watch, request.barrier, companions)
+                        self._start_barrier(watch, request.barrier, companions)
         finally:
             watch.end(None)
 
@@ -184,13 +187,13 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         publisher = self._driver.publications.open(topic)
         session.subscribe(request.subscription, publisher, request.resume_index if resumes else None)
 
-    async def _start_barrier(self, watch: _Watch, request: catalog_stream_pb2.Barrier, companions: Companions) -> None:
+    def _start_barrier(self, watch: _Watch, request: catalog_stream_pb2.Barrier, companions: Companions) -> None:
         try:
             consistency = _consistency(request)
         except BadRequest as error:
             watch.session.answer_barrier(request.barrier, 0, error)
             return
-        if index := await self._reads.at_once(consistency):
+        if index := self._reads.at_once(consistency):
             watch.session.answer_barrier(request.barrier, index)
             return
         if watch.barriers >= MAX_BARRIERS:
@@ -225,8 +228,8 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
 
 def _consistency(request: catalog_stream_pb2.Barrier | catalog_stream_pb2.GetBarrierRequest) -> Consistency:
     try:
-        return Consistency(request.consistency or Consistency.DEFAULT.value)
-    except ValueError:
+        return _CONSISTENCIES[request.consistency]
+    except KeyError:
         raise BadRequest("unknown consistency", field="consistency") from None
 
 

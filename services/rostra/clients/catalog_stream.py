@@ -17,7 +17,7 @@ from grpc import aio
 from rostra.clients.streams import BidiStream, Request, Response, milliseconds
 from rostra.errors import BadRequest, Unavailable
 from rostra.model.catalog import Command
-from rostra.model.consistency import Contact
+from rostra.model.consistency import Consistency, Contact
 from rostra.model.identity import Identity
 from rostra.model.proto import command_to_proto, entry_from_proto, topic_to_proto
 from rostra.model.topics import Entry
@@ -109,21 +109,19 @@ class WatchStream(_CatalogStream[catalog_stream_pb2.WatchRequest, catalog_stream
         super().__init__(method, opening)
         self._get_barrier = get_barrier
         self._watch_id = watch_id
+        self._barriers = {
+            each: catalog_stream_pb2.GetBarrierRequest(watch_id=watch_id, consistency=common_pb2.Consistency.ValueType(each.value))
+            for each in (Consistency.DEFAULT, Consistency.CONSISTENT)
+        }
         self._received = 0
 
-    async def reach(self, request: BarrierRequest) -> BarrierAnswer | None:
-        """The answer to a barrier, if the catalog knows it without asking others and all it has sent was received before this call.
-        None: send it. Does not suspend."""
+    def reach(self, consistency: Consistency) -> int:
+        """The index that a barrier would be answered with, if the catalog knows it without asking others and all it has sent was received
+        before this call. 0: send one."""
         if not self._watch_id:
-            return None
-        asked = catalog_stream_pb2.GetBarrierRequest(
-            watch_id=self._watch_id, consistency=common_pb2.Consistency.ValueType(request.consistency.value)
-        )
-        try:
-            found = await self._get_barrier(asked)
-        except aio.AioRpcError:
-            return None  # the stream will tell
-        return BarrierAnswer(request.number, found.index, None) if found.index and found.sent == self._received else None
+            return 0
+        found = self._get_barrier.at_once(self._barriers[consistency])
+        return int(found.index) if found is not None and found.sent == self._received else 0
 
     async def send(self, request: WatchRequest) -> None:
         """Waits while the server is slow."""

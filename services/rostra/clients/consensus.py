@@ -25,6 +25,10 @@ TIMEOUT_S: Final = 7.0
 """The hold time: longest wait for a unary answer."""
 MAX_CHUNK_BYTES: Final = 256 * 1024
 """Data in one piece of a snapshot."""
+_GET_READ_INDEX: Final = {
+    each: consensus_pb2.GetReadIndexRequest(consistency=common_pb2.Consistency.ValueType(each.value))
+    for each in (Consistency.DEFAULT, Consistency.CONSISTENT)
+}
 
 
 class Proposal(Struct, frozen=True):
@@ -152,6 +156,7 @@ class ConsensusClient:
 
     def __init__(self, channel: aio.Channel, identity: Identity | None = None, role: str = "client") -> None:
         self._channel = channel
+        self._is_near = isinstance(channel, InProcessChannel)
         self._stub = ConsensusServiceStub(channel)
         self._identity = identity or Identity("", "", "")
         self._role = role
@@ -168,18 +173,14 @@ class ConsensusClient:
         """A stream of read rounds, opened by entering it."""
         return ReadIndexStream(self._stub.ReadIndex, consensus_pb2.ReadIndexRequest(hello=self._hello()))
 
-    @property
-    def is_near(self) -> bool:
-        """Whether the service is in this process, so that a unary call is answered within the caller's turn."""
-        return isinstance(self._channel, InProcessChannel)
-
-    async def get_read_index(self, consistency: Consistency) -> int:
-        """An index that no write acknowledged before this call exceeds, if the server knows one without asking another; else 0."""
-        mode = common_pb2.Consistency.ValueType(consistency.value)
-        try:
-            return int((await self._stub.GetReadIndex(consensus_pb2.GetReadIndexRequest(consistency=mode))).index)
-        except aio.AioRpcError as error:
-            raise error_from_rpc(error) from None
+    def read_index_at_once(self, consistency: Consistency) -> int:
+        """An index that no write acknowledged before this call exceeds, if the server is in this process and knows one without asking
+        another; else 0."""
+        if not self._is_near:
+            return 0
+        get_read_index: Any = self._stub.GetReadIndex
+        answer = get_read_index.at_once(_GET_READ_INDEX[consistency])
+        return int(answer.index) if answer is not None else 0
 
     def attach(
         self, *, cluster_id: str = "", applied_index: int = 0, applied_term: int = 0, primary: bool = False, command_level: int = 1

@@ -279,8 +279,9 @@ class Core:
         committed an entry nor, while the lease holds, have made another leader."""
         if not self.term_confirmed:
             return 0
-        alone = self.configuration.voters == {self.id}
-        return self.commit_index if alone or (mode is ReadMode.LEASE and self.lease_holds(now)) else 0
+        if mode is ReadMode.LEASE and self.lease_holds(now):
+            return self.commit_index
+        return self.commit_index if self.configuration.voters == {self.id} else 0
 
     def forget_read(self, context: int) -> None:
         """Nobody waits for this answer any more."""

@@ -16,6 +16,8 @@ class Consistency(enum.Enum):
     STALE = 3
     """What is here, at once, leader or not."""
 
+    __hash__ = object.__hash__  # Enum's own is a Python function, and reads look up by this
+
 
 @dataclass(frozen=True, slots=True)
 class Contact:

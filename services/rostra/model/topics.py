@@ -22,6 +22,8 @@ class TopicKind(enum.IntEnum):
     NODE = 4
     CHECKS = 5
 
+    __hash__ = object.__hash__  # Enum's own is a Python function, and reads look up by this
+
 
 class Topic(Struct, frozen=True):
     """A part of the catalog; ``name`` is the service, the node, or the state ("any" for all), and empty for lists."""

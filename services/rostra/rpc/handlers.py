@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -73,6 +74,7 @@ def _wrap(service: str, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -
 def _unary(service: str, method: str, behaviour: Any) -> Any:
     latency = _LATENCY.labels(service, method)
 
+    @functools.wraps(behaviour)
     async def answer(request: Any, context: Any) -> Any:
         started = time.perf_counter()
         try:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+import msgspec
+
 from rostra.errors import NoLeader
 from rostra.model.consistency import Consistency
 from rostra.rpc.back_off import BackOff
@@ -26,8 +28,7 @@ ANSWER_SLACK_S: Final = 0.5
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Barrier:
+class Barrier(msgspec.Struct, frozen=True):
     """Proof of freshness: the server behind the stream had applied ``index``, which no write exceeds that was acknowledged
     before ``sent_at``. Positions count what happened on the hub's streams; they order, and mean nothing else."""
 
@@ -106,6 +107,16 @@ class Barriers(Generic[T]):
                 served = sum(batch.requests for batch in lane.in_flight)
                 return BarrierRequest(lane.number, lane.consistency, timeout_s), served
         return None
+
+    def at_once(self, consistency: Consistency, ask: Callable[[Consistency], int]) -> Barrier | None:
+        """A barrier that serves who had come before this call: ``ask`` is the server's answer within it, the index that it has reached,
+        or 0 where it cannot tell without asking others. Then, None: the way is ``join``."""
+        sent_at = next(self._positions)
+        index = ask(consistency)
+        if not index:
+            return None
+        self.leaderless = False
+        return Barrier(consistency, index, sent_at, next(self._positions))
 
     def reached(self, number: int, index: int) -> tuple[Barrier, list[T]] | None:
         """The barrier is answered: what it proves, and to whom. None for one that was given up."""

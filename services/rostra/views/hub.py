@@ -10,7 +10,7 @@ catalog: it looks for one until cancelled. All methods belong to the one event l
 - ``peek`` is the fast path for stale reads: synchronous, no task, no allocation but the ``Reading``. It subscribes what is
   not yet; None then means "not yet", and ``read`` waits for it.
 - ``read`` does any consistency. ``barrier`` and ``peek(topics, barrier)`` are the same in two halves, for who answers many
-  default reads by one callback.
+  default reads by one callback; ``barrier_at_once`` is its short way to a leader in this process.
 - ``wait`` asks ``changed`` after changes of the views, never otherwise. It takes no barrier; a blocking query that times out
   does so itself, by ``read``.
 - ``write`` returns when this process's views show the write, or 50 ms after it was applied.
@@ -122,6 +122,9 @@ class Hub:
     def barrier(self, consistency: Consistency) -> asyncio.Future[Barrier]:
         return self._watching.barrier(consistency)
 
+    def barrier_at_once(self, consistency: Consistency, requests: int) -> Barrier | None:
+        return self._watching.barrier_at_once(consistency, requests)
+
     def peek(self, topics: Sequence[Topic], barrier: Barrier | None = None) -> Reading | None:
         now = asyncio.get_running_loop().time()
         views: list[View] = []
@@ -141,7 +144,7 @@ class Hub:
         deadline = asyncio.get_running_loop().time() + (self._hold_s if timeout_s is None else timeout_s)
         if timeout_s is None:
             # The usual way makes no timer: the hold time of the batch is this request's.
-            barrier = await asyncio.shield(self.barrier(consistency))
+            barrier = self.barrier_at_once(consistency, 1) or await asyncio.shield(self.barrier(consistency))
             return self.peek(topics, barrier) or await self._fresh(topics, consistency, deadline, barrier)
         return await self._fresh(topics, consistency, deadline, None)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from rostra.model.catalog import Command
 from rostra.model.consistency import Consistency, Contact
@@ -14,8 +13,7 @@ from rostra.views.barriers import Barrier
 from rostra.views.view import View
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """Views that were, when it was made, at least as fresh as was asked; one for each topic asked, in that order.
 
     Views are live: read them before the next await. A view of a name that does not exist is empty, and its index is
@@ -61,6 +59,11 @@ class BarrierReader(Reader, Protocol):
         """The barrier that a default or consistent read arriving now waits for; all reads of a batch get the same future, so
         await it through ``asyncio.shield`` or add a callback, and never cancel it. Fails with ``NoLeader`` after the hold time,
         and raises it at once while there is known to be no leader."""
+        ...
+
+    def barrier_at_once(self, consistency: Consistency, requests: int) -> Barrier | None:
+        """The barrier that so many reads that have come by now would get, if that takes neither another server nor a turn of the loop;
+        else None, and ``barrier`` is the way."""
         ...
 
     def peek(self, topics: Sequence[Topic], barrier: Barrier | None = None) -> Reading | None:

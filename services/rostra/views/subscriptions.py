@@ -151,6 +151,8 @@ class Subscriptions:
         subscription = self._numbers.get(part.subscription)
         if subscription is None:
             return None
+        if subscription.live_at is not None:
+            self.changes += 1
         subscription.live_at = subscription.resumes_to = None
         parts = subscription.parts = subscription.parts or []
         parts.extend(part.entries)

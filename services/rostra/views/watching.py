@@ -54,6 +54,8 @@ class Watching:
         self.upstream = ""
         self.reached_index = 0
         self.reconnects = 0
+        self._stream: WatchStream | None = None
+        self._tallies = {each: metrics.BarrierTally(each.name.lower()) for each in (Consistency.DEFAULT, Consistency.CONSISTENT)}
         self._alone = True
         self._rotation = Rotation(rng)
         self._rebalance = Rebalance(rng, limits.rebalance_s)
@@ -92,6 +94,17 @@ class Watching:
         if self._expiry is None:
             self._expiry = self._loop.call_at(now + self._hold_s, self._expire)
         return future
+
+    def barrier_at_once(self, consistency: Consistency, requests: int) -> Barrier | None:
+        """What ``BarrierReader.barrier_at_once`` promises."""
+        # A barrier sent before the lists are live would cover nothing.
+        if self._stream is None or not self.subscriptions.lists_live:
+            return None
+        barrier = self.barriers.at_once(consistency, self._stream.reach)
+        if barrier is not None:
+            self._count(consistency, requests)
+            self._fresh(barrier.index)
+        return barrier
 
     async def live(self, subscription: Subscription) -> None:
         """Returns once the topic, which the caller has pinned, is live on a stream. Raises what the server refused it with."""
@@ -148,7 +161,7 @@ class Watching:
         if stream.cluster_id != self.subscriptions.cluster_id:
             self.reached_index = 0
         self._contact = self.contact
-        self.upstream = upstream.address
+        self._stream, self.upstream = stream, upstream.address
         self._heard_at = self._opened_at = self._loop.time()
         self._look_around()
         self._share(self._opened_at)
@@ -156,7 +169,7 @@ class Watching:
         self._to_send.set()
 
     def _lose(self) -> None:
-        self.upstream = ""
+        self._stream, self.upstream = None, ""
         self.subscriptions.close()
         self.barriers.lost()
         metrics.LIVE_TOPICS.set(0)
@@ -179,10 +192,9 @@ class Watching:
             # A barrier sent before the lists are live would cover nothing.
             elif self.subscriptions.lists_live and (closed := self.barriers.take(self._loop.time(), self._patience_s())):
                 barrier, served = closed
-                metrics.BARRIERS.labels(barrier.consistency.name.lower()).inc()
-                metrics.REQUESTS_PER_BARRIER.observe(served)
-                if answer := await stream.reach(barrier):
-                    self._answered(answer)
+                self._count(barrier.consistency, served)
+                if index := stream.reach(barrier.consistency):
+                    self._answered(BarrierAnswer(barrier.number, index, None))
                 else:
                     await stream.send(barrier)
             else:
@@ -239,15 +251,24 @@ class Watching:
                 return
             raise Unavailable(f"barrier not reached: {answer.error}")
         reached = self.barriers.reached(answer.number, answer.index)
-        self.reached_index = max(self.reached_index, answer.index)
-        if not (self._contact.known_leader and self._contact.caught_up):
-            self._contact = dataclasses.replace(self._contact, known_leader=True, last_contact_ms=0, caught_up=True)
+        self._fresh(answer.index)
         if reached is not None:
             barrier, futures = reached
             for future in futures:
                 if not future.done():
                     future.set_result(barrier)
             self._to_send.set()
+
+    def _fresh(self, index: int) -> None:
+        """The server was as fresh as its leader, and the views have what it had at ``index``."""
+        self.reached_index = max(self.reached_index, index)
+        if not (self._contact.known_leader and self._contact.caught_up):
+            self._contact = dataclasses.replace(self._contact, known_leader=True, last_contact_ms=0, caught_up=True)
+
+    def _count(self, consistency: Consistency, served: int) -> None:
+        tally = self._tallies[consistency]
+        tally.barriers += 1
+        tally.reads += served
 
     async def _watch_over(self) -> None:
         while True:
@@ -256,6 +277,8 @@ class Watching:
             self._look_around()
             metrics.QUEUE_DEPTH.labels("barriers").set(self.barriers.depth)
             metrics.LIVE_TOPICS.set(self.subscriptions.live_count)
+            for tally in self._tallies.values():
+                tally.show()
             self._move_to = self._share(now)
             if self._move_to:
                 raise Unavailable(f"{self._move_to} came, and takes a share")

@@ -106,11 +106,11 @@ async def test_at_once_is_only_what_is_applied_already(near: World) -> None:
     near.consensus.knows_at_once = True
     near.consensus.do(registration("a"))
     assert near.role.driver.state.applied_index == 0
-    assert await near.role.reads.at_once(Consistency.DEFAULT) == 0
+    assert near.role.reads.at_once(Consistency.DEFAULT) == 0
     assert await near.role.reads.be_fresh(Consistency.DEFAULT) == 1
-    assert await near.role.reads.at_once(Consistency.DEFAULT) == 1
+    assert near.role.reads.at_once(Consistency.DEFAULT) == 1
     near.consensus.knows_at_once = False
-    assert await near.role.reads.at_once(Consistency.DEFAULT) == 0
+    assert near.role.reads.at_once(Consistency.DEFAULT) == 0
 
 
 async def test_a_round_that_breaks_is_asked_again(near: World) -> None:

@@ -186,15 +186,14 @@ async def test_a_barrier_beside_the_stream_holds_for_who_has_taken_all_that_was_
     near.consensus.knows_at_once = True
     await near.client.register(registration("a"))
     async with near.streams.watch() as watch:
-        request = BarrierRequest(1, Consistency.DEFAULT, 5.0)
         await watch.send(Subscribe(7, NODES, 0, ""))
-        assert await watch.reach(request) is None, "the snapshot is still to be sent"
+        assert watch.reach(Consistency.DEFAULT) == 0, "the snapshot is still to be sent"
         assert await snapshot(watch) == (1, ["a"])
-        assert await watch.reach(request) == BarrierAnswer(1, 1, None)
+        assert watch.reach(Consistency.DEFAULT) == 1
         await near.client.register(registration("b"))
         await near.until(lambda: near.role.driver.state.applied_index == 2)
-        assert await watch.reach(request) is None, "the delta is on its way"
+        assert watch.reach(Consistency.DEFAULT) == 0, "the delta is on its way"
         assert isinstance(await next_event(watch), Delta)
-        assert await watch.reach(request) == BarrierAnswer(1, 2, None)
+        assert watch.reach(Consistency.DEFAULT) == 2
         near.consensus.knows_at_once = False
-        assert await watch.reach(request) is None
+        assert watch.reach(Consistency.DEFAULT) == 0

@@ -7,7 +7,6 @@ import datetime
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -83,7 +82,7 @@ async def test_a_view_that_was_just_read_counts_though_it_is_empty(start: Start)
 
     async def read_empty(*arguments: object, **options: object) -> object:
         reading = await read(*arguments, **options)  # type: ignore[arg-type]
-        return replace(reading, views=tuple(View(view.topic) for view in reading.views))
+        return reading._replace(views=tuple(View(view.topic) for view in reading.views))
 
     catalog.read = read_empty  # type: ignore[assignment,method-assign]
     catalog.look = lambda topic: None if topic.kind is TopicKind.SERVICE else look(topic)  # type: ignore[method-assign]

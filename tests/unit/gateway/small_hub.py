@@ -31,26 +31,30 @@ NODE_ID = "5a1c0d52-91d4-4c0f-9d0e-0d9b1a4a2f11"
 
 
 class SmallHub:
-    """Reader and writer. ``leader`` False: nothing but stale reads is answered. ``hold_barriers`` leaves barriers open."""
+    """Reader and writer. ``leader`` False: nothing but stale reads is answered. ``hold_barriers`` leaves barriers open;
+    ``knows_at_once`` answers them within the call."""
 
     def __init__(self) -> None:
         self.state = CatalogState()
         self.leader = True
         self.failure: RostraError | None = None
         self.hold_barriers = False
+        self.knows_at_once = False
         self.held: list[asyncio.Future[Barrier]] = []
         self.views: dict[Topic, View] = {}
         self.listeners: set[Callable[[], None]] = set()
         self.barriers = 0
+        self.changes = 0
+        self._contact = Contact()
         self.commands: list[Command] = []
 
     @property
-    def changes(self) -> int:
-        return len(self.commands)
-
-    @property
     def contact(self) -> Contact:
-        return Contact(self.leader, 0, self.state.applied_index, "n1" if self.leader else "", "127.0.0.1:8300" if self.leader else "")
+        """The same object while it says the same, as a hub's."""
+        contact = Contact(self.leader, 0, self.state.applied_index, "n1" if self.leader else "", "127.0.0.1:8300" if self.leader else "")
+        if contact != self._contact:
+            self._contact = contact
+        return self._contact
 
     def apply(self, command: Command) -> int:
         return self.apply_all([command])
@@ -84,11 +88,18 @@ class SmallHub:
             index = max(index, self.state.topics.of(NODES))
         if not view.cluster_id or index > view.index:
             view.load("cluster", index, entries)
+            self.changes += 1
         return view
 
     def peek(self, topics: Sequence[Topic], barrier: Barrier | None = None) -> Reading | None:
         views = tuple(self.views.get(topic) or self._load(topic) for topic in topics)
         return Reading(views, self.contact, barrier.consistency if barrier else Consistency.STALE)
+
+    def barrier_at_once(self, consistency: Consistency, requests: int) -> Barrier | None:
+        if not self.knows_at_once or not self.leader:
+            return None
+        self.barriers += 1
+        return Barrier(consistency, self.state.applied_index, 0, 0)
 
     def barrier(self, consistency: Consistency) -> asyncio.Future[Barrier]:
         self.barriers += 1

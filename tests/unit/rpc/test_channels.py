@@ -222,6 +222,17 @@ async def test_cancelling_the_caller_cancels_the_servicer(world: World) -> None:
         await world.echo.cancelled.wait()
 
 
+async def test_within_the_process_a_method_that_does_not_wait_answers_within_the_call() -> None:
+    handlers, echo = Handlers(), Echo()
+    handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, echo)
+    query: Any = dns_pb2_grpc.DnsServiceStub(InProcessChannel(handlers, verify=True)).Query
+    assert query.at_once(dns_pb2.QueryRequest(message=b"hello")).message == b"hello"
+    assert query.at_once(dns_pb2.QueryRequest(message=b"bad")) is None
+    assert query.at_once(dns_pb2.QueryRequest(message=b"hang")) is None, "it would wait"
+    assert echo.hanging.is_set()
+    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()], "and is not left behind"
+
+
 async def test_a_message_over_a_mebibyte_is_refused_both_ways(world: World) -> None:
     for message in (b"x" * (1 << 20), b"grow"):
         with pytest.raises(aio.AioRpcError) as caught:
