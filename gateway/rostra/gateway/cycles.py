@@ -182,15 +182,16 @@ class ReadCycle:
         except RostraError as error:
             self._finish(error_answer(error))
 
-    def _due(self, reading: Reading | None) -> None:
+    def _due(self, reading: Reading | None, answers: dict[Read, bytes]) -> None:
         """The answer changed, or (with no reading) the time is up: then it is made fresh once more."""
-        self._parked = None
+        self._parked, self._may_block = None, False
         assert self._read is not None
-        if reading is not None:
-            self._finish_read(self._read, reading)
-        else:
-            self._may_block = False
+        if reading is None:
             self.start()
+        elif self.keep_alive and (known := answers.get(self._read)):
+            self.write(known)
+        else:
+            self._finish_read(self._read, reading, answers)
 
     def _slowly(self) -> None:
         """The way that may wait at several places: a task."""
@@ -211,12 +212,15 @@ class ReadCycle:
         else:
             self._finish(error_answer(error) if isinstance(error, RostraError) else _defect(error))
 
-    def _finish_read(self, read: Read, reading: Reading) -> None:
+    def _finish_read(self, read: Read, reading: Reading, answers: dict[Read, bytes] | None = None) -> None:
         door = self._protocol.door
         if not door.reads.is_at_hand(read, reading):
             self._spawn(door.reads.at_length(read, reading))
         elif self.keep_alive:
-            self.write(door.reads.finished(read, reading, door.date.now(), door.rules.headers))
+            encoded = door.reads.finished(read, reading, door.date.now(), door.rules.headers)
+            if answers is not None:
+                answers[read] = encoded
+            self.write(encoded)
         else:
             self._finish(door.reads.now(read, reading))
 

@@ -22,21 +22,26 @@ RETRY_S: Final = 0.25
 """After the views could not be watched (nothing was ever received, or there is no place for the topic)."""
 
 
+Wake = Callable[[Reading | None, dict[Read, bytes]], None]
+"""Called once: with the reading that a query is due for, or None when its time is up; and with the answers that others who are woken in the
+same slice were given, to take and to add to."""
+
+
 class Parked:
-    """One query that waits. ``wake`` gets the reading that it is due for, or None when its time is up; it is called once."""
+    """One query that waits."""
 
     __slots__ = ("_lot", "_timer", "_wake", "index")
 
-    def __init__(self, lot: _Lot, index: int, wake: Callable[[Reading | None], None], wait_s: float) -> None:
+    def __init__(self, lot: _Lot, index: int, wake: Wake, wait_s: float) -> None:
         self.index = index
         self._lot = lot
         self._wake = wake
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self.end, None)
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self.end, None, {})
 
-    def end(self, reading: Reading | None) -> None:
+    def end(self, reading: Reading | None, answers: dict[Read, bytes]) -> None:
         """Leaves, and wakes the query."""
         self.leave()
-        self._wake(reading)
+        self._wake(reading, answers)
 
     def leave(self) -> None:
         """Leaves without a word: the client is gone."""
@@ -88,13 +93,13 @@ class _Lot:
         loop = asyncio.get_running_loop()
         results = self._results.refresh(reading.views)
         due = [parked for parked in self._parked if results.is_due(parked.index)]
-        end = loop.time() + SLICE_S
+        end, answers = loop.time() + SLICE_S, dict[Read, bytes]()
         for parked in due:
             if loop.time() >= end:
                 await asyncio.sleep(0)
-                end = loop.time() + SLICE_S
+                end, answers = loop.time() + SLICE_S, {}
             if parked in self._parked:
-                parked.end(reading)
+                parked.end(reading, answers)
 
 
 class Parking:
@@ -105,7 +110,7 @@ class Parking:
         self.spawn = spawn
         self._lots: dict[ResultSet, _Lot] = {}
 
-    def park(self, read: Read, wake: Callable[[Reading | None], None]) -> Parked:
+    def park(self, read: Read, wake: Wake) -> Parked:
         """Until the read's answer is due, or its time is up. Raises ``Busy`` when too many wait already."""
         self.reads.places.take()
         lot = self._lots.get(read.results)
