@@ -118,6 +118,7 @@ class FakeCatalog(CatalogStreamServiceServicer):
         """Whether it answers barriers beside the stream, where nothing is left to be sent."""
         self.ring_floor = 0
         self.lose_results = 0
+        self.writes_begun = 0
         self.write_error: RostraError | None = None
         self.barrier_gate = _open_gate()
         self.snapshot_gate = _open_gate()
@@ -259,6 +260,7 @@ class _Connection:
             if message.HasField("hello"):
                 self.queue.put_nowait(pb.WriteResponse(hello=make_hello(IDENTITY, "catalog", self.catalog.cluster.cluster_id)))
             else:
+                self.catalog.writes_begun += len(message.batch.writes)
                 await self.catalog.write_gate.wait()
                 results = [self._write(write) for write in message.batch.writes]
                 if self.catalog.lose_results:

@@ -154,7 +154,7 @@ async def test_a_hub_that_stops_tells_its_writers_what_is_known(world: World) ->
     hub = await world.add_hub()
     catalog.write_gate.clear()
     write = asyncio.create_task(hub.write(registration("n1")))
-    await asyncio.sleep(0.05)
+    await until(lambda: catalog.writes_begun == 1)
     await world.close_hubs()
     with pytest.raises(UnknownOutcome):
         await write
