@@ -171,6 +171,7 @@ def main() -> int:
             if re.search(options.only, case.name):
                 names = [each.name for each in both]
                 found.append(compare(pair, names, case, options.pairs, options.seconds, change, rate))
+                rows.write(options.json, [row for each in found for row in each])  # what follows may be given up
 
     def wanted(*groups: str) -> bool:
         return any(re.search(options.only, case) for case in groups) or not options.only
@@ -198,7 +199,6 @@ def main() -> int:
     titles = ["case", "rostra, requests/s", "Consul", "ratio", "wanted", "reached", "p99, ratio", "rostra, µs of CPU", "Consul"]
     print("\n|", " | ".join(titles), "|\n|", " | ".join(["---"] * len(titles)), "|")
     print("\n".join(line(*each) for each in found))
-    rows.write(options.json, [row for each in found for row in each])
     return 0
 
 

@@ -23,7 +23,7 @@ TOPICS: Final = (
         "http",
         "HTTP reads",
         ["http_reads.py"],
-        ["http_reads.py -pairs 3 -seconds 1 -only (dev|client.agent|health)"],
+        ["http_reads.py -pairs 3 -seconds 1 -only ^dev|client.agent:.nodes,.(stale|default)|health"],
         [
             "dev: nodes, stale, 32",
             "dev: nodes, default, 32",
@@ -76,7 +76,7 @@ TOPICS: Final = (
         "clusters",
         "Clusters: failover, detection in DNS, 10,000 nodes",
         ["clusters.py"],
-        ["clusters.py -rounds 1 -rest 5"],
+        ["clusters.py -rounds 1 -rest 3"],
         [
             "client at rest, PSS",
             "check turns critical, until out of DNS",
@@ -96,7 +96,7 @@ TOPICS: Final = (
         "start",
         "Start, memory and rest",
         ["one_node.py"],
-        ["one_node.py -rounds 2 -idle 4"],
+        ["one_node.py -rounds 2 -idle 3"],
         ["first answer", "memory at rest (PSS)", "CPU at rest", "`members`"],
     ),
     Topic("snapshots", "Backup and restore", ["snapshot.py"], ["snapshot.py -nodes 500 -rounds 3"], []),

@@ -68,7 +68,7 @@ async def test_a_write_moves_to_another_catalog_when_its_own_dies(world: World) 
     first = world.serving()
     first.write_gate.clear()
     write = asyncio.create_task(hub.write(registration("n1")))
-    await asyncio.sleep(0.05)
+    await until(lambda: bool(first.writes_begun))
     await first.stop()
     assert await write == world.cluster.index
 
@@ -115,7 +115,7 @@ async def test_a_write_that_waits_for_a_leader_is_done_when_one_comes(world: Wor
 
 async def test_a_write_whose_fate_was_not_learned_in_time_is_never_reported_as_done(world: World) -> None:
     catalog = await world.add_catalog()
-    hub = await world.add_hub(hold_s=0.2)
+    hub = await world.add_hub(hold_s=1.0)
     catalog.write_gate.clear()
     with pytest.raises(UnknownOutcome):
         await hub.write(registration("n1"))
