@@ -1,7 +1,7 @@
 """Three servers replaced one after the other while clients write: no write may fail, none that was acknowledged may be missing.
 
-Run by hand it takes an older version's command (``python -m tests.process.deploy.rolling -from PATH``); the test runs it from this version
-to itself. A client asks any server, and another one when it is refused a connection, as clients of a fleet do; an answer that is no
+By hand, ``python -m tests.process.deploy.rolling`` goes from the last version (``previous.py``) to this one, and ``-from PATH`` from any
+that is installed. A client asks any server, and another one when it is refused a connection, as clients of a fleet do; an answer that is no
 success, and a connection that breaks while an answer is due, is a failed write.
 """
 
@@ -22,6 +22,7 @@ from ..harness.ports import Ports
 from ..harness.program import Program, this_rostra
 from ..harness.waiting import eventually
 from .moving import Server, agreed_leader
+from .previous import last_version, program_of
 
 WRITE_LIMIT_S = 15.0
 """Longer than a server holds a write while there is no leader (7 s)."""
@@ -117,13 +118,11 @@ def restart_all(folder: Path, old: Program, new: Program, *, writers: int = 3) -
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "-from", dest="old", default="", help="command of the version to begin with, as PATH/bin/rostra; this one by default"
-    )
+    parser.add_argument("-from", dest="old", default="", help="command of the version to begin with, as PATH/bin/rostra")
     parser.add_argument("-writers", type=int, default=3)
     options = parser.parse_args()
-    old = Program([os.path.abspath(options.old)]) if options.old else this_rostra()
     with tempfile.TemporaryDirectory() as folder:
+        old = Program([os.path.abspath(options.old)]) if options.old else program_of(last_version(), Path(folder) / "old")
         load = restart_all(Path(folder), old, this_rostra(), writers=options.writers)
     print(f"{len(load.acknowledged)} writes acknowledged, {len(load.failed)} failed, the slowest took {load.slowest_s:.2f} s")
     for line in load.failed:

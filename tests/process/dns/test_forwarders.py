@@ -1,4 +1,4 @@
-"""Resolvers that people run in front of an agent: dnsmasq and unbound forward ``consul.`` to it."""
+"""Resolvers that people run in front of an agent: dnsmasq and unbound forward ``consul.`` to it, as docs/guides/dns-forwarding.md says."""
 
 from __future__ import annotations
 
@@ -17,10 +17,20 @@ from ..harness.waiting import eventually
 pytestmark = pytest.mark.process
 
 
+PAGE = Path(__file__).parents[3] / "docs" / "guides" / "dns-forwarding.md"
+
+
+def told(title: str, agent: int) -> str:
+    """The configuration that the page shows under a title, for an agent on another port."""
+    _, _, section = PAGE.read_text().partition(f"\n## {title}\n")
+    return section.split("```")[1].partition("\n")[2].replace("8600", str(agent))
+
+
 def dnsmasq(folder: Path, port: int, agent: int) -> list[str]:
-    return ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--cache-size=1000",
-            f"--pid-file={folder}/pid", "--user=", "--group=", f"--port={port}", f"--listen-address={HOST}", "--bind-interfaces",
-            f"--server=/consul/{HOST}#{agent}"]  # fmt: skip
+    (folder / "dnsmasq.conf").write_text(told("dnsmasq", agent))
+    return ["dnsmasq", "--keep-in-foreground", f"--conf-file={folder}/dnsmasq.conf", "--no-resolv", "--no-hosts", "--cache-size=1000",
+            f"--pid-file={folder}/pid", "--user=", "--group=", f"--port={port}", f"--listen-address={HOST}",
+            "--bind-interfaces"]  # fmt: skip
 
 
 def unbound(folder: Path, port: int, agent: int) -> list[str]:
@@ -32,16 +42,11 @@ server:
   directory: "{folder}"
   pidfile: "{folder}/pid"
   use-syslog: no
-  do-not-query-localhost: no
   module-config: "iterator"
   num-threads: 1
-  domain-insecure: "consul"
-  local-zone: "consul." nodefault
 remote-control:
   control-enable: no
-forward-zone:
-  name: "consul."
-  forward-addr: {HOST}@{agent}
+{told("unbound", agent)}
 """)
     return ["unbound", "-d", "-p", "-c", str(folder / "unbound.conf")]
 
