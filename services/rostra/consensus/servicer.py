@@ -170,7 +170,7 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         try:
             async for request in requests:
                 if request.WhichOneof("content") == "snapshot":
-                    await attachment.offer_snapshot(request.snapshot.header.last_index, _chunks(requests))
+                    await attachment.offer_snapshot(request.snapshot.header.last_index, _chunks(requests, attachment))
                 else:
                     attachment.applied(request.applied_index)
         finally:
@@ -320,10 +320,11 @@ def _groups(proposals: Any) -> list[list[consensus_pb2.Proposal]]:
     return groups
 
 
-async def _chunks(requests: AsyncIterator[consensus_pb2.AttachRequest]) -> AsyncIterator[bytes]:
-    """The pieces after a snapshot's header. Reports of progress may stand between them."""
+async def _chunks(requests: AsyncIterator[consensus_pb2.AttachRequest], attachment: Attachment) -> AsyncIterator[bytes]:
+    """The pieces after a snapshot's header. Reports of progress stand between them, and make room for more entries."""
     async for request in requests:
         if request.WhichOneof("content") != "snapshot":
+            attachment.applied(request.applied_index)
             continue
         chunk = request.snapshot.chunk
         if zlib.crc32(chunk.data) != chunk.crc32 and chunk.data:
