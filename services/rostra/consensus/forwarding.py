@@ -5,33 +5,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import Final
 
 from rostra.clients.streams import BidiStream, milliseconds
 from rostra.consensus.link import Way
 from rostra.consensus.model import PeerId
 from rostra.consensus.proposals import Committed, Outcome
+from rostra.consensus.wire import MAX_BATCH_BYTES
 from rostra.errors import NotLeader, RostraError, Unavailable, UnknownOutcome
 from rostra.rpc.status import error_from_detail
 from rostra.v1 import consensus_pb2
 from rostra.v1.consensus_pb2_grpc import ConsensusServiceStub
+
+OVERHEAD_BYTES: Final = 64
+"""The most that a proposal takes in a message beside its data."""
 
 
 class ForwardStream(BidiStream[consensus_pb2.ProposeRequest, consensus_pb2.ProposeResponse]):
     """Proposals for the leader, marked as forwarded."""
 
     async def send(self, first: int, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> None:
-        """Numbered from ``first``."""
-        proposals = [
-            consensus_pb2.Proposal(
-                sequence=number,
-                data=data,
-                timeout_ms=milliseconds(timeout_s),
-                only_in_term=only_in_term,
-                forwarded=True,
-                level=level,
+        """Numbered from ``first``, in messages of bounded size."""
+        timeout_ms, size = milliseconds(timeout_s), 0
+        proposals: list[consensus_pb2.Proposal] = []
+        for number, data in enumerate(commands, first):
+            proposal = consensus_pb2.Proposal(
+                sequence=number, data=data, timeout_ms=timeout_ms, only_in_term=only_in_term, forwarded=True, level=level
             )
-            for number, data in enumerate(commands, first)
-        ]
+            size += len(data) + OVERHEAD_BYTES
+            if proposals and size > MAX_BATCH_BYTES:
+                await self._send(proposals)
+                proposals, size = [], len(data) + OVERHEAD_BYTES
+            proposals.append(proposal)
+        await self._send(proposals)
+
+    async def _send(self, proposals: Sequence[consensus_pb2.Proposal]) -> None:
         await self.write(consensus_pb2.ProposeRequest(batch=consensus_pb2.ProposalBatch(proposals=proposals)))
 
     async def receive(self) -> list[tuple[int, Outcome]]:

@@ -37,6 +37,8 @@ HOLD_S: Final = 7.0
 CONTACT_S: Final = 1.0
 MAX_BATCHES: Final = 256
 """Batches of one stream that wait for their outcome; more are not read, which the sender feels as a full stream."""
+MAX_GROUP: Final = 2048
+"""Proposals that one message answers, even if each is answered with an error and its text."""
 
 _ACTIONS: Final = {
     consensus_pb2.MEMBER_CHANGE_ACTION_ADD_LEARNER: ChangeAction.ADD_LEARNER,
@@ -304,10 +306,10 @@ def _mode(request: consensus_pb2.ReadRound | consensus_pb2.GetReadIndexRequest) 
 
 
 def _groups(proposals: Any) -> list[list[consensus_pb2.Proposal]]:
-    """Consecutive proposals that are alike but for their data go together."""
+    """Consecutive proposals that are alike but for their data go together, and are answered together."""
     groups: list[list[consensus_pb2.Proposal]] = []
     for proposal in proposals:
-        last = groups[-1][-1] if groups else None
+        last = groups[-1][-1] if groups and len(groups[-1]) < MAX_GROUP else None
         if last is not None and (last.only_in_term, last.level, last.forwarded, last.timeout_ms) == (
             proposal.only_in_term,
             proposal.level,

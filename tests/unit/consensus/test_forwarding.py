@@ -1,0 +1,59 @@
+"""Proposals on their way to the leader, and what bounds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rostra.consensus.core import Core
+from rostra.consensus.forwarding import ForwardStream
+from rostra.consensus.model import ReadMode
+from rostra.consensus.reads import ReadBatches
+from rostra.consensus.servicer import MAX_GROUP, _groups
+from rostra.errors import Busy, NotLeader
+from rostra.rpc.inprocess import MAX_MESSAGE_BYTES
+from rostra.rpc.status import detail_from_error
+from rostra.v1 import consensus_pb2
+
+from .helpers import Cluster
+
+
+class Recorded(ForwardStream):
+    """Keeps what it would have sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    async def write(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+@pytest.mark.parametrize("commands", [[b"x" * 10] * 30_000, [bytes(400_000)] * 5, [b"one"]], ids=["many", "large", "one"])
+async def test_what_fitted_into_one_message_of_a_client_fits_when_it_is_forwarded_and_keeps_its_order(commands: list[bytes]) -> None:
+    stream = Recorded()
+    await stream.send(2**40, commands, 2**40, 3, 7.0)
+    assert max(message.ByteSize() for message in stream.sent) <= MAX_MESSAGE_BYTES
+    proposals = [proposal for message in stream.sent for proposal in message.batch.proposals]
+    assert [proposal.data for proposal in proposals] == commands
+    assert [proposal.sequence for proposal in proposals] == list(range(2**40, 2**40 + len(commands)))
+    assert all(proposal.forwarded for proposal in proposals)
+
+
+def test_however_many_are_refused_the_answer_fits_into_a_message() -> None:
+    groups = _groups([consensus_pb2.Proposal(sequence=number, data=b"x") for number in range(5_000)])
+    assert [proposal.sequence for group in groups for proposal in group] == list(range(5_000))
+    error = detail_from_error(NotLeader("3f8d9e54-2a43-4f0c-9a5e-0d8f3c1b7a11"))
+    results = [consensus_pb2.ProposalResult(sequence=2**40, error=error) for _ in range(MAX_GROUP)]
+    assert consensus_pb2.ProposeResponse(results=consensus_pb2.ProposalResults(results=results)).ByteSize() <= MAX_MESSAGE_BYTES
+    assert max(map(len, groups)) == MAX_GROUP
+
+
+async def test_a_reader_too_many_is_told_that_it_is() -> None:
+    core: Core = Cluster(3)["n1"].core
+    core.leader = core.id
+    reads = ReadBatches(1)
+    reads.join(ReadMode.LEASE)
+    reads.ask(core, lambda: 0.0)
+    with pytest.raises(Busy, match="too many reads"):
+        reads.join(ReadMode.LEASE)
