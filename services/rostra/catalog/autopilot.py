@@ -21,7 +21,7 @@ from rostra.clients.consensus import Configuration, RaftMember
 from rostra.errors import NotLeader, RostraError
 from rostra.model.autopilot import AutopilotConfiguration, AutopilotState
 from rostra.model.members import Member, MemberStatus
-from rostra.model.servers import is_server, server_address
+from rostra.model.servers import bearer_of, is_server, server_address
 
 log = logging.getLogger("rostra.catalog")
 
@@ -76,6 +76,17 @@ class Situation:
     settled: bool
     last_index: int
     now: float
+
+
+def servers_by_id(servers: Collection[Member], configuration: Configuration) -> Mapping[str, Member]:
+    """Gossip's servers by node ID. One that several claim is the one where Raft knows it; if none of them is there, it is left out."""
+    claims: dict[str, list[Member]] = {}
+    for server in servers:
+        if node_id := server.tags.get("id"):
+            claims.setdefault(node_id, []).append(server)
+    known = {member.node_id: member.address for member in configuration.members}
+    bearers = {node_id: bearer_of(found, known.get(node_id, "")) for node_id, found in claims.items()}
+    return {node_id: bearer for node_id, bearer in bearers.items() if bearer is not None}
 
 
 def decide(seen: Situation, settings: AutopilotConfiguration) -> Change | None:
@@ -217,22 +228,19 @@ class Autopilot:
         if not self._leads():
             raise NotLeader
         configuration = await self._consensus.get_configuration(timeout_s=1.0)
-        return self._report(configuration, self._servers()[0])
+        return self._report(configuration, self._servers(configuration)[0])
 
-    def _servers(self) -> tuple[Mapping[str, Member], bool]:
+    def _servers(self, configuration: Configuration) -> tuple[Mapping[str, Member], bool]:
         listed, settled = self._members()
-        servers = {
-            member.tags["id"]: member for member in listed.values() if is_server(member.tags, self._datacenter) and member.tags.get("id")
-        }
-        return servers, settled
+        return servers_by_id([member for member in listed.values() if is_server(member.tags, self._datacenter)], configuration), settled
 
     def _report(self, configuration: Configuration, servers: Mapping[str, Member]) -> AutopilotState:
         seen = Observation(configuration, servers, self._term(), self._commit_index(), self._heartbeat_s, time.time_ns())
         return self._health.report(seen, self._settings())
 
     async def _look(self, now: float) -> None:
-        servers, settled = self._servers()
         configuration = await self._consensus.get_configuration(timeout_s=1.0)
+        servers, settled = self._servers(configuration)
         leaving = self._departures.look(configuration, servers, now)
         if not self._leads():
             self._stable_since.clear()

@@ -46,16 +46,18 @@ class AddressBook:
 
     def __init__(self, configuration: Callable[[], Configuration]) -> None:
         self._configuration = configuration
-        self._by_gossip: dict[str, str] = {}
+        self._by_gossip: dict[str, Sequence[str]] = {}
 
-    def learn(self, node_id: str, address: str) -> None:
-        """Gossip shows the server there."""
-        self._by_gossip[node_id] = address
+    def learn(self, node_id: str, addresses: Sequence[str]) -> None:
+        """Gossip shows the server there; at several addresses, where another process runs on a copy of its data folder."""
+        self._by_gossip[node_id] = addresses
 
     def find(self, peer: PeerId) -> str:
-        """HOST:PORT, or empty where nothing is known."""
-        if peer.node_id in self._by_gossip:
-            return self._by_gossip[peer.node_id]
+        """HOST:PORT, or empty where nothing is known. Of several nobody knows which is the server's, so it is the configuration's for
+        everybody: if some of us spoke with the copy and some with the original, the two could give one vote twice."""
+        claimed = self._by_gossip.get(peer.node_id, ())
+        if len(claimed) == 1:
+            return claimed[0]
         member = self._configuration().by_id.get(peer)
         return "" if member is None else member.address
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,13 +25,17 @@ from rostra.consensus.servicer import ConsensusServicer
 from rostra.consensus.snapshots import FileSnapshots, MemorySnapshots, SnapshotStore
 from rostra.consensus.storage import MemoryStore, Store
 from rostra.consensus.timing import Timing
+from rostra.errors import Conflict
 from rostra.model.identity import Identity
+from rostra.model.servers import server_address
 from rostra.rpc.channels import Connector
 from rostra.telemetry.metrics import expose_stats
 
 log = logging.getLogger("rostra.consensus")
 
 CONTACT_S: Final = 0.5
+TWIN_LIMIT_S: Final = 10.0
+"""For so long another server may carry this node's ID: the name that this node had before may not have failed yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,7 @@ class ConsensusRole:
                 group.create_task(self._watch_contact(), name="consensus: contact with a quorum")
                 group.create_task(self._peers.run(), name="consensus: peers")
                 group.create_task(self._servers.run(), name="consensus: servers")
+                group.create_task(self._stay_the_only_one(), name="consensus: other processes of this node")
                 if self._settings.expect > 1:
                     group.create_task(self._proposer.run(), name="consensus: bootstrap")
                 if self._check is not None:
@@ -134,6 +140,24 @@ class ConsensusRole:
             age_s = consensus.quorum_contact_s()
             if age_s is not None:
                 RAFT.observe("raft.leader.lastContact", age_s)
+
+    async def _stay_the_only_one(self) -> None:
+        """Raises ``Conflict`` where this server runs on a copy of another's data folder. Nobody but gossip can tell; and of the two it is
+        not the one that Raft's configuration has the address of."""
+        since = math.inf
+        while True:
+            await asyncio.sleep(CONTACT_S)
+            now, twin = asyncio.get_running_loop().time(), self._servers.twin()
+            member = self.consensus.core.configuration.by_id.get(self.consensus.core.id)
+            if twin is None or (member is not None and member.address == self._settings.server_address):
+                since = math.inf
+                continue
+            since = min(since, now)
+            if now - since > TWIN_LIMIT_S:
+                raise Conflict(
+                    f"server {twin.name} at {server_address(twin)} has the ID of this node, {self._identity.id}: one of the two runs on a "
+                    "copy of the other's data folder. A new server begins with an empty folder"
+                )
 
     async def _report_leaders(self) -> None:
         """What an operator looks for in the log: who leads. Of itself a server says so once its catalog has taken office."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from rostra.clients.gossip import MemberEvent, Members
 from rostra.errors import RostraError
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberChange, MemberStatus
-from rostra.model.servers import is_server
+from rostra.model.servers import is_server, server_address
 
 RETRY_S: Final = (0.05, 0.5)
 
@@ -25,7 +25,7 @@ class MemberWatch(Protocol):
 class Learner(Protocol):
     """Who keeps the addresses."""
 
-    def learn(self, node_id: str, address: str) -> None: ...
+    def learn(self, node_id: str, addresses: Sequence[str]) -> None: ...
 
 
 class Servers:
@@ -41,10 +41,15 @@ class Servers:
     def expecting(self, expect: int) -> Mapping[str, tuple[str, str]]:
         """Node ID to name and HOST:PORT of those that expect as many servers, this one left out."""
         return {
-            member.tags["id"]: (member.name, address_of(member))
+            member.tags["id"]: (member.name, server_address(member))
             for member in self._alive.values()
             if member.tags.get("expect") == str(expect) and member.tags.get("id") != self._identity.id
         }
+
+    def twin(self) -> Member | None:
+        """A server that is alive under another name and carries this node's ID."""
+        own = self._identity
+        return next((member for member in self._alive.values() if member.tags["id"] == own.id and member.name != own.name), None)
 
     async def run(self) -> None:
         """Follows gossip for ever, over its restarts."""
@@ -69,12 +74,9 @@ class Servers:
             return
         if member.status is MemberStatus.ALIVE:
             self._alive[member.name] = member
-            self._book.learn(member.tags["id"], address_of(member))
         else:
             self._alive.pop(member.name, None)
-
-
-def address_of(member: Member) -> str:
-    """HOST:PORT of a server's port 8300."""
-    host = f"[{member.address}]" if ":" in member.address else member.address
-    return f"{host}:{member.tags['port']}"
+        node_id = member.tags["id"]
+        addresses = [server_address(each) for each in self._alive.values() if each.tags["id"] == node_id]
+        if addresses:
+            self._book.learn(node_id, addresses)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rostra.model.catalog import CONSUL_SERVICE, Service
-from rostra.model.members import Member
+from rostra.model.members import Member, MemberStatus
 
 ROLE_TAG: Final = "role"
 SERVER_ROLE: Final = "rostra"
@@ -34,6 +34,16 @@ def server_address(member: Member) -> str:
 def is_server(tags: Mapping[str, str], datacenter: str) -> bool:
     """Whether a member with these tags is a server of ours in that datacenter."""
     return tags.get(ROLE_TAG) == SERVER_ROLE and tags.get("dc") == datacenter and tags.get("port", "").isdecimal()
+
+
+def bearer_of(claims: Sequence[Member], known_address: str) -> Member | None:
+    """Which of the servers that carry one node ID is meant: the one that is alive at the address where it is known to be, else the one that
+    is alive. None where several are, all elsewhere: one of them runs on a copy of the other's data folder, and nobody can tell which."""
+    alive = [member for member in claims if member.status is MemberStatus.ALIVE]
+    at_home = [member for member in alive or claims if server_address(member) == known_address]
+    if at_home or len(alive) > 1:
+        return at_home[0] if at_home else None
+    return alive[0] if alive else claims[-1]
 
 
 def is_ours(tags: Mapping[str, str], datacenter: str) -> bool:

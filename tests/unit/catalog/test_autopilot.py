@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rostra.catalog.autopilot import Change, ChangeKind, Departures, Situation, Store, decide
+from rostra.catalog.autopilot import Change, ChangeKind, Departures, Situation, Store, decide, servers_by_id
 from rostra.clients.consensus import Configuration, RaftMember
 from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.members import Member, MemberStatus
@@ -42,6 +42,23 @@ def decided(
 LOST = 60_000
 THREE = [raft("1"), raft("2"), raft("3")]
 ALL = [server("1"), server("2"), server("3")]
+
+
+@pytest.mark.parametrize(
+    ("others", "where"),
+    [
+        ([server("3")], "10.0.0.3"),
+        ([server("3", MemberStatus.FAILED), server("3", address="10.0.0.9")], "10.0.0.9"),
+        ([server("3", address="10.0.0.9"), server("3")], "10.0.0.3"),
+        ([server("3"), server("3", address="10.0.0.9")], "10.0.0.3"),
+        ([server("3", address="10.0.0.8"), server("3", address="10.0.0.9")], None),
+        ([server("3", MemberStatus.FAILED), server("3", address="10.0.0.8"), server("3", address="10.0.0.9")], None),
+        ([server("3", MemberStatus.LEFT), server("3", MemberStatus.FAILED, "10.0.0.9")], "10.0.0.3"),
+    ],
+)
+def test_a_server_that_runs_on_a_copy_of_anothers_folder_is_not_followed(others: list[Member], where: str | None) -> None:
+    found = servers_by_id([server("1"), *others], Configuration(7, "cluster", THREE, leader_id="1"))
+    assert (found["3"].address if "3" in found else None) == where
 
 
 def test_nothing_is_done_while_gossip_and_raft_agree() -> None:

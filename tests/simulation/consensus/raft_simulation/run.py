@@ -1,5 +1,6 @@
 """Runs seeds: ``python -m tests.simulation.consensus.raft_simulation.run --seeds 100000``, in as many processes as there
-are cores. A failing seed is printed with its step and the command that replays it by itself; the others go on, and the exit code is 1."""
+are cores. A failing seed is printed with its step and the command that replays it by itself; the others go on, and the exit code is 1.
+Now and then it says how far it is, and how to go on from there after an interruption."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from .world import Profile, World
 
 MODULE: Final = "tests.simulation.consensus.raft_simulation.run"
 EVENTS: Final = 5_000
+TELL_S: Final = 30.0
 PROFILES: Final = (
     Profile(),
     Profile(voters=3, spares=2),
@@ -65,7 +67,7 @@ def run_seeds(first: int, seeds: int, events: int, processes: int | None) -> tup
     """The totals, and how many seeds failed."""
     totals: Counter[str] = Counter()
     failed = 0
-    began = time.monotonic()
+    began = told = time.monotonic()
     work = [(seed, events) for seed in range(first, first + seeds)]
     with ProcessPoolExecutor(processes) as pool:
         results: Iterable[Counter[str] | str] = pool.map(_run, work, chunksize=10) if seeds > 1 else map(_run, work)
@@ -75,8 +77,11 @@ def run_seeds(first: int, seeds: int, events: int, processes: int | None) -> tup
                 print(result, flush=True)
             else:
                 totals.update(result)
-            if number % 1000 == 0:
-                print(f"{number} seeds in {time.monotonic() - began:.0f} s, {failed} failed", flush=True)
+            now = time.monotonic()
+            if now - told >= TELL_S or (number == seeds and seeds > 1):
+                told = now
+                left = f"; the rest: --first {first + number} --seeds {seeds - number}" if number < seeds else ""
+                print(f"{number} of {seeds} seeds in {now - began:.0f} s, {failed} failed{left}", flush=True)
     return totals, failed
 
 

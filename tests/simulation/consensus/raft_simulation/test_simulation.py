@@ -5,6 +5,7 @@ membership; every acknowledged write is on the disks of a quorum; and the histor
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -70,3 +71,10 @@ def test_a_failure_names_its_seed_and_the_command_that_replays_it(monkeypatch: p
         run_seed(7, 99)
     totals, failed = run.run_seeds(7, 1, 99, 1)
     assert (sum(totals.values()), failed) == (0, 1)
+
+
+def test_seeds_run_in_parallel_and_their_totals_are_told() -> None:
+    command = [sys.executable, "-m", run.MODULE, "--first", "30", "--seeds", "12", "--events", "300", "--processes", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert re.search(r"12 of 12 seeds in \d+ s, 0 failed\n", done.stdout)
+    assert re.search(r"^ +12 seeds$", done.stdout, re.MULTILINE)
