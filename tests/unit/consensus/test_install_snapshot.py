@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +53,10 @@ class Flaky(RaftServicer):
                     raise Unavailable("the connection broke")
                 yield request
 
-        async with aclosing(super().InstallSnapshot(until_it_breaks(), context)) as answers:
-            async for answer in answers:
-                if answer.WhichOneof("content") == "received_bytes":
-                    self.offsets.append(answer.received_bytes)
-                yield answer
+        async for answer in super().InstallSnapshot(until_it_breaks(), context):
+            if answer.WhichOneof("content") == "received_bytes":
+                self.offsets.append(answer.received_bytes)
+            yield answer
 
 
 class Connector:
@@ -84,7 +82,7 @@ class Way:
             "cluster", (Member(OWN, Suffrage.VOTER, "n1"), Member(receiver.core.id, Suffrage.LEARNER, "n2", "10.0.0.2:8300"))
         )
         book = AddressBook(lambda: configuration)
-        self.peers = Peers(LEADER, book, lambda: OWN, Connector(InProcessChannel(handlers)), random.Random(1))  # type: ignore[arg-type]
+        self.peers = Peers(LEADER, book, lambda: OWN, Connector(InProcessChannel(handlers)), random.Random(1))
         self.meta = SnapshotMeta("s1", "cluster", 500, 3, 0, configuration.encode(), 1)
         self.snapshots = MemorySnapshots()
         writer = self.snapshots.create(self.meta)
