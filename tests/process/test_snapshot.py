@@ -189,6 +189,7 @@ def test_a_new_cluster_of_three_takes_over_what_another_one_had(start_durable: S
     old = start_durable(node="s1")
     for number in range(COUNT):
         old.api.register(f"db-{number}", "127.0.0.9", **{**EXTERNAL, "Service": {"Service": "db", "Port": number + 1}})
+    assert put_settings(old.api, MaxTrailingLogs=300)
     saved = snapshot(old.api)
     old.stop()
     assert client.put("/v1/agent/service/register", {"Name": "edge-app", "Port": 80}).status_code == 200
@@ -197,6 +198,7 @@ def test_a_new_cluster_of_three_takes_over_what_another_one_had(start_durable: S
     with Watcher(client, "db") as far, Watcher(servers["s2"].api, "db") as near:
         assert put(client, saved).status_code == 200
         assert len(client.get("/v1/catalog/service/db").json()) == COUNT, "who restored reads what was restored"
+        assert client.get("/v1/operator/autopilot/configuration").json()["MaxTrailingLogs"] == 300, "and how servers are kept"
         for watcher in (far, near):
             eventually(partial(watcher.shows, COUNT), 20.0, "a watcher sees the restore")
 
@@ -214,6 +216,12 @@ def test_a_new_cluster_of_three_takes_over_what_another_one_had(start_durable: S
     leader.start()
     servers.wait_for_leader()
     eventually(lambda: len(_states(servers)) == 1 and "after" in _names(leader.api), 20.0, "who was away has the same catalog")
+
+
+def put_settings(api: Api, **changes: object) -> bool:
+    """Changes how the servers are kept, and nothing else of it."""
+    path = "/v1/operator/autopilot/configuration"
+    return api.put(path, {**api.get(path).json(), **changes}).status_code == 200
 
 
 def _healthy(api: Api, wanted: set[str]) -> dict[str, str] | None:

@@ -211,7 +211,7 @@ class StateFrame(_message.Message):
 
     @_builtins.property
     def staged(self) -> Global___StagedRestore:
-        """A restore is under way: the records up to the trailer are what has come of it, not part of the state."""
+        """A restore is under way: what stands between this and the trailer has come of it, and is not part of the state."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """A catalog as a backup file, and a backup file as the pieces that a restore proposes: both as streams, in steps of a millisecond.
 
-A backup holds the records and nothing else: results of requests, indexes and what gossip knows are of this cluster and this log.
+A backup holds the records and how the servers are kept, and nothing else: results of requests, indexes and what gossip knows are of
+this cluster and this log.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rostra.backup.archive import ArchiveReader, ArchiveWriter, BadSnapshot, Kind, Meta, Summary
-from rostra.catalog.frames import LENGTH, RECORDS, FrameReader, RecordCapture, decode_frame, encode_frame, pieces, record_of
+from rostra.catalog.frames import CONTENT, LENGTH, FrameReader, RecordCapture, decode_frame, encode_frame, pieces, record_of
 from rostra.catalog.rules import check_registration
 from rostra.catalog.state import CatalogState
 from rostra.catalog.store import fold
 from rostra.errors import BadRequest, Conflict, RostraError
 from rostra.model.catalog import Check, Node, Registration, RestorePart, Service
+from rostra.model.proto import autopilot_to_proto
+from rostra.v1 import command_pb2
 from rostra.version import VERSION
 
 PART_BYTES: Final = 32 * 1024
@@ -25,7 +28,7 @@ PART_FRAMES: Final = 128
 """A piece of a restore ends at whichever comes first: a few milliseconds' work for who applies it."""
 FRAMES_AT_ONCE: Final = 64
 
-NAMES: Final = dict(zip(RECORDS, ("nodes", "services", "checks"), strict=True))
+NAMES: Final = dict(zip(CONTENT, ("nodes", "services", "checks", "autopilot"), strict=True))
 
 
 class Backup:
@@ -44,6 +47,7 @@ class Backup:
             software=f"rostra {VERSION}",
         )
         self._records = RecordCapture(state.store)
+        self._autopilot = state.autopilot
         self._counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
 
     def file(self) -> Iterator[bytes]:
@@ -58,11 +62,16 @@ class Backup:
         yield writer.finish(Summary(size=size, records=records))
 
     def _frames(self) -> Iterator[bytes]:
-        for frame in self._records.frames():
+        for frame in self._content():
             data = encode_frame(frame)
             count = self._counts[NAMES[frame.WhichOneof("content") or ""]]
             count[0], count[1] = count[0] + 1, count[1] + len(data)
             yield data
+
+    def _content(self) -> Iterator[command_pb2.StateFrame]:
+        yield from self._records.frames()
+        if self._autopilot is not None:
+            yield command_pb2.StateFrame(autopilot=autopilot_to_proto(self._autopilot))
 
 
 class BackupReader:
@@ -106,10 +115,11 @@ class BackupReader:
         try:
             frame = decode_frame(data)
             kind = frame.WhichOneof("content")
-            if kind not in RECORDS or RECORDS.index(kind) < self._place:
+            if kind not in CONTENT or CONTENT.index(kind) < self._place:
                 raise Conflict(f"the catalog's snapshot has a frame out of place: {kind or 'of an unknown kind'}")
-            self._place = RECORDS.index(kind)
-            self._check_record(*record_of(frame, self._nodes))
+            self._place = CONTENT.index(kind)
+            if kind != "autopilot":
+                self._check_record(*record_of(frame, self._nodes))
         except RostraError as error:
             raise BadSnapshot(str(error)) from None
 

@@ -30,6 +30,8 @@ FRAMES_PER_PIECE: Final = 64
 MAX_FRAME_SIZE: Final = 1024 * 1024
 RECORDS: Final = ("node", "service", "check")
 """The kinds of records, in their order."""
+CONTENT: Final = (*RECORDS, "autopilot")
+"""All that a backup is of: the records, and how the servers are kept where that was ever written."""
 
 LENGTH: Final = struct.Struct(">I")
 

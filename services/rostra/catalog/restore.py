@@ -4,6 +4,7 @@ Part of the state machine, so total and the same on every catalog. What is decid
 
 - A record keeps the index at which this cluster first knew it, and is changed at the index of the entry that brings it: indexes of the
   backup are of another log, or of this one's past, and indexes here never go back.
+- How the servers are kept becomes what the backup says, and stays where it says nothing: it was never written there.
 - Whether a member is alive is for gossip to say, not for a backup: a node's ``serfHealth`` stays what it is here, and is critical on a
   node that is not here (with this ID), until the leader's catalog hears of it.
 """
@@ -16,11 +17,13 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from rostra.catalog.frames import MAX_FRAME_SIZE, RECORDS, FrameReader, Record, decode_frame, put_record, record_of, require
+from rostra.catalog.frames import CONTENT, MAX_FRAME_SIZE, FrameReader, Record, decode_frame, put_record, record_of, require
 from rostra.catalog.store import Store, fold
 from rostra.catalog.tables import Table
 from rostra.errors import Conflict
+from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.catalog import SERF_HEALTH, Check, HealthStatus, Node, RestorePart, Service
+from rostra.model.proto import autopilot_from_proto
 
 PATIENCE_NS: Final = 60 * 10**9
 """A restore without a next piece for so long is over."""
@@ -33,7 +36,7 @@ R = TypeVar("R", Node, Service, Check)
 
 
 class Staging:
-    """``store`` is what has come so far. After an error it is of no more use."""
+    """``store`` and ``autopilot`` are what has come so far. After an error it is of no more use."""
 
     def __init__(self, restore_id: bytes, first_index: int) -> None:
         self.restore_id = restore_id
@@ -41,6 +44,7 @@ class Staging:
         self.next_number = 0
         self.time_ns = 0
         self.store = Store()
+        self.autopilot: AutopilotConfiguration | None = None
 
     def is_over(self, time_ns: int) -> bool:
         """Whether nobody goes on with it."""
@@ -54,8 +58,12 @@ class Staging:
         reader.feed(_inflated(part.frames))
         for data in reader.take(_FRAMES_AT_ONCE):
             frame = decode_frame(data)
-            require(frame.WhichOneof("content") in RECORDS, "a frame out of place")
-            put_record(self.store, self._here(record_of(frame, self.store), index, present))
+            kind = frame.WhichOneof("content")
+            require(kind in CONTENT, "a frame out of place")
+            if kind == "autopilot":
+                self.autopilot = autopilot_from_proto(frame.autopilot)
+            else:
+                put_record(self.store, self._here(record_of(frame, self.store), index, present))
         require(reader.is_empty, "half a frame at the end of a piece")
         self.next_number += 1
         self.time_ns = time_ns

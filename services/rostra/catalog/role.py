@@ -28,6 +28,7 @@ from rostra.clients.gossip import GossipClient
 from rostra.errors import NotReady
 from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.identity import Identity
+from rostra.views.silence import ASKED_CONTACT_S
 
 log = logging.getLogger("rostra.catalog")
 
@@ -107,6 +108,7 @@ class CatalogRole:
                 tasks.create_task(self.writes.run(), name="catalog: writes")
                 tasks.create_task(self.reads.run(), name="catalog: reads")
                 tasks.create_task(self._tick(), name="catalog: clock")
+                tasks.create_task(self._say_alive(), name="catalog: still here")
                 if not self._observer:
                     tasks.create_task(self.members.run(), name="catalog: members")
                     tasks.create_task(self.duties.run(), name="catalog: duties")
@@ -148,6 +150,11 @@ class CatalogRole:
             metrics.TOPICS.set(len(self.driver.publications))
             metrics.WRITES_PENDING.set(len(self.writes))
             await asyncio.sleep(CONTACT_S)
+
+    async def _say_alive(self) -> None:
+        while True:
+            await asyncio.sleep(ASKED_CONTACT_S)
+            self.stream_servicer.tell_who_waits()
 
     def _known(self, request_id: bytes) -> Outcome | None:
         return self.driver.state.results.get(request_id)

@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from rostra.catalog.frames import RECORDS, FrameReader, RecordCapture, decode_frame, encode_frame, pieces, put_record, record_of, require
+from rostra.catalog.frames import (
+    CONTENT,
+    RECORDS,
+    FrameReader,
+    RecordCapture,
+    decode_frame,
+    encode_frame,
+    pieces,
+    put_record,
+    record_of,
+    require,
+)
 from rostra.catalog.restore import Staging
 from rostra.catalog.results import Outcome
 from rostra.catalog.state import CatalogState
@@ -25,8 +36,8 @@ FORMAT_VERSION: Final = 1
 FRAMES_PER_STEP: Final = 64
 
 _LISTS: Final = (NODES, SERVICES, ANY_CHECKS, *(Topic(TopicKind.CHECKS, status.value) for status in HealthStatus))
-_ORDER: Final = ("preamble", *RECORDS, "topic_index", "autopilot", "result", "staged", *RECORDS, "trailer")
-"""The records after ``staged`` are those of a restore that is under way."""
+_ORDER: Final = ("preamble", *RECORDS, "topic_index", "autopilot", "result", "staged", *CONTENT, "trailer")
+"""What comes after ``staged`` is of a restore that is under way."""
 _STAGED: Final = _ORDER.index("staged")
 
 
@@ -44,6 +55,7 @@ class Saver:
         self._autopilot = state.autopilot
         self._results = state.results.capture()
         self._staged, self._staged_records = _capture_staging(state.staging)
+        self._staged_autopilot = state.staging.autopilot if state.staging is not None else None
 
     def pieces(self) -> Iterator[bytes]:
         """The snapshot in order, in small pieces."""
@@ -80,6 +92,8 @@ class Saver:
         if self._staged is not None:
             yield command_pb2.StateFrame(staged=self._staged)
             yield from self._staged_records.frames()
+            if self._staged_autopilot is not None:
+                yield command_pb2.StateFrame(autopilot=autopilot_to_proto(self._staged_autopilot))
 
     def _live_topics(self, nodes: Iterable[str]) -> Iterator[Topic]:
         """In a fixed order that needs no sorting of everything at once. Lists that never changed have no note."""
@@ -153,7 +167,8 @@ class Loader:
                 require(note.kind in {kind.value for kind in TopicKind}, "a topic of an unknown kind")
                 self._notes.append((Topic(TopicKind(note.kind), note.name), note.index))
             case "autopilot":
-                self._state.autopilot = autopilot_from_proto(frame.autopilot)
+                holder = self._state if self._state.staging is None else self._state.staging
+                holder.autopilot = autopilot_from_proto(frame.autopilot)
             case "result":
                 self._results.append((frame.result.request_id, outcome_from_proto(frame.result.result)))
             case "staged":
@@ -183,8 +198,8 @@ def _place(kind: str, after: int) -> int:
 
 
 def _skips(kind: str, after: int, place: int) -> bool:
-    """A record stands behind ``staged`` only if ``staged`` has come."""
-    return kind in RECORDS and after < _STAGED < place
+    """What a restore brings stands behind ``staged`` only if ``staged`` has come."""
+    return kind in CONTENT and after < _STAGED < place
 
 
 def outcome_to_proto(outcome: Outcome) -> command_pb2.CommandResult:

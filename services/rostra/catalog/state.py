@@ -114,6 +114,8 @@ class CatalogState:
             self.staging.add(part, index, self.time_ns, self.store)
             if part.last:
                 self.store = self.staging.finish(index, self.store)
+                if self.staging.autopilot is not None:
+                    self._set_autopilot(self.staging.autopilot)
                 self.topics = TopicIndexes(self._lives)
                 self.topics.load(index, ())
                 self.staging, replaced = None, True
@@ -237,8 +239,11 @@ class CatalogState:
         old = self.autopilot
         if change.only_at_index is not None and change.only_at_index != (old.modify_index if old is not None else 0):
             raise Conflict("the autopilot configuration was written meanwhile")
-        created = self.applied_index if old is None else old.create_index
-        self.autopilot = dataclasses.replace(change.configuration, create_index=created, modify_index=self.applied_index)
+        self._set_autopilot(change.configuration)
+
+    def _set_autopilot(self, configuration: AutopilotConfiguration) -> None:
+        created = self.applied_index if self.autopilot is None else self.autopilot.create_index
+        self.autopilot = dataclasses.replace(configuration, create_index=created, modify_index=self.applied_index)
 
     def _remove_node(self, node: str) -> None:
         self._remove_checks(node, self.store.checks_on(node))

@@ -36,7 +36,7 @@ _CONSISTENCIES: Final = {0: Consistency.DEFAULT, **{each.value: each for each in
 
 
 class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer):
-    """``tell_contact`` and ``end_watches`` are for the role."""
+    """``tell_contact``, ``tell_who_waits`` and ``end_watches`` are for the role."""
 
     def __init__(
         self,
@@ -66,6 +66,12 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         contact = self._contact()
         for watch in self._watches:
             watch.session.tell_contact(contact)
+
+    def tell_who_waits(self) -> None:
+        """The same, where a barrier is under way: who waits for it is to know that this server lives."""
+        for watch in self._watches:
+            if watch.barriers:
+                watch.session.tell_contact(self._contact())
 
     def end_watches(self, error: RostraError) -> None:
         """Ends every Watch stream."""

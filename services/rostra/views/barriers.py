@@ -58,6 +58,7 @@ class _Lane(Generic[T]):
     in_flight: list[Batch[T]] = field(default_factory=list)
     number: int = 0
     sent_at: int = 0
+    asked_at: float = 0.0
     answer_by: float = 0.0
     retry_at: float = 0.0
 
@@ -103,7 +104,7 @@ class Barriers(Generic[T]):
                 self._last_number += 1
                 lane.number, lane.sent_at = self._last_number, next(self._positions)
                 timeout_s = max(0.0, min(patience_s, lane.in_flight[-1].deadline - now))
-                lane.answer_by = now + timeout_s + ANSWER_SLACK_S
+                lane.asked_at, lane.answer_by = now, now + timeout_s + ANSWER_SLACK_S
                 served = sum(batch.requests for batch in lane.in_flight)
                 return BarrierRequest(lane.number, lane.consistency, timeout_s), served
         return None
@@ -175,6 +176,11 @@ class Barriers(Generic[T]):
     def overdue(self, now: float) -> bool:
         """Whether the server did not even answer that it failed."""
         return any(lane.number and lane.answer_by < now for lane in self._lanes.values())
+
+    @property
+    def asked_at(self) -> float | None:
+        """When the older of the barriers in flight was sent."""
+        return min((lane.asked_at for lane in self._lanes.values() if lane.number), default=None)
 
     @property
     def depth(self) -> int:

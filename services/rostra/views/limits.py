@@ -16,6 +16,9 @@ class HubLimits:
     silence_s: float = 3.0
     """Servers say how fresh they are every second; one that said nothing for so long is taken for dead."""
 
+    asked_silence_s: float = 0.5
+    """The same where somebody waits for its answer and there is another server, which is to answer within a second; see ``silence``."""
+
     rebalance_s: float = 10.0
     """When a server comes, those who move to it do so over this time."""
 

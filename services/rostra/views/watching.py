@@ -12,7 +12,6 @@ import itertools
 import logging
 import random
 from collections.abc import Callable
-from typing import Final
 
 from rostra.clients.catalog_stream import CatalogStreamClient, WatchStream
 from rostra.errors import NoLeader, NoServers, NotReady, RostraError, Unavailable
@@ -24,12 +23,11 @@ from rostra.views.barriers import Barrier, Barriers
 from rostra.views.limits import HubLimits
 from rostra.views.messages import BarrierAnswer, Delta, Ended, Resumed, SnapshotPart, WatchEvent
 from rostra.views.rebalance import Rebalance
+from rostra.views.silence import Silence
 from rostra.views.subscriptions import Subscription, Subscriptions
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
 
 log = logging.getLogger("rostra.views")
-
-WATCHDOG_S: Final = 0.5
 
 
 class Watching:
@@ -52,6 +50,7 @@ class Watching:
         self.subscriptions = Subscriptions(positions, max_topics=limits.max_topics, idle_s=limits.idle_s)
         self.barriers: Barriers[asyncio.Future[Barrier]] = Barriers(positions, rng, hold_s, lambda: self._loop.create_future())
         self.upstream = ""
+        self.silent = ""
         self.reached_index = 0
         self.reconnects = 0
         self._stream: WatchStream | None = None
@@ -62,7 +61,8 @@ class Watching:
         self._move_to = ""
         self._back_off = BackOff(rng)
         self._contact = Contact()
-        self._heard_at = self._opened_at = 0.0
+        self._silence: Silence | None = None
+        self._opened_at = 0.0
         self._to_send = asyncio.Event()
         self._expiry: asyncio.TimerHandle | None = None
         self._coming: dict[Subscription, asyncio.Future[None]] = {}
@@ -77,7 +77,7 @@ class Watching:
         """As the server last said; without a server no leader is known, and the time since grows."""
         if self.upstream:
             return self._contact
-        unheard_ms = round((self._loop.time() - self._heard_at) * 1000) if self._heard_at else 0
+        unheard_ms = round((self._loop.time() - self._silence.heard_at) * 1000) if self._silence else 0
         last_contact_ms = self._contact.last_contact_ms + unheard_ms
         return dataclasses.replace(self._contact, known_leader=False, last_contact_ms=last_contact_ms)
 
@@ -117,6 +117,12 @@ class Watching:
                 future = self._coming[subscription] = self._loop.create_future()
             await asyncio.shield(future)
 
+    def probe(self) -> None:
+        """Somebody waits for this server in another way: asks it for a barrier, so that its silence is noticed soon. ``silent`` is the
+        address of the last server that was given up for its silence and has not answered since."""
+        if not (self._stopped or self.barriers.leaderless or self.barriers.in_flight(Consistency.DEFAULT)):
+            self.barrier(Consistency.DEFAULT)
+
     def wake(self) -> None:
         """There may be something to send."""
         self._to_send.set()
@@ -145,7 +151,7 @@ class Watching:
                 await run_together(
                     views_watch_receiver=self._receive(stream),
                     views_watch_sender=self._send(stream),
-                    views_watchdog=self._watch_over(),
+                    views_watchdog=self._watch_over(upstream),
                 )
         except RostraError as error:
             # Only the first failure is news; attempts follow each other too fast to tell an operator of each.
@@ -162,7 +168,10 @@ class Watching:
             self.reached_index = 0
         self._contact = self.contact
         self._stream, self.upstream = stream, upstream.address
-        self._heard_at = self._opened_at = self._loop.time()
+        if self.silent == upstream.address:
+            self.silent = ""
+        self._opened_at = self._loop.time()
+        self._silence = Silence(self._limits.silence_s, self._limits.asked_silence_s, self._opened_at)
         self._look_around()
         self._share(self._opened_at)
         self.subscriptions.open(stream.cluster_id)
@@ -202,9 +211,11 @@ class Watching:
                 await self._to_send.wait()
 
     async def _receive(self, stream: WatchStream) -> None:
+        silence = self._silence
+        assert silence is not None, "the stream is open"
         while True:
             event = await stream.receive()
-            self._heard_at = self._loop.time()
+            silence.hear(self._loop.time())
             self._take(event)
 
     def _take(self, event: WatchEvent) -> None:
@@ -270,9 +281,11 @@ class Watching:
         tally.barriers += 1
         tally.reads += served
 
-    async def _watch_over(self) -> None:
+    async def _watch_over(self, upstream: Upstream) -> None:
+        silence = self._silence
+        assert silence is not None, "the stream is open"
         while True:
-            await asyncio.sleep(WATCHDOG_S)
+            await asyncio.sleep(silence.next_look - self._loop.time())
             now = self._loop.time()
             self._look_around()
             metrics.QUEUE_DEPTH.labels("barriers").set(self.barriers.depth)
@@ -282,8 +295,9 @@ class Watching:
             self._move_to = self._share(now)
             if self._move_to:
                 raise Unavailable(f"{self._move_to} came, and takes a share")
-            if now - self._heard_at > self._limits.silence_s:
-                raise Unavailable(f"the server was silent for {self._limits.silence_s:g} s")
+            if reason := silence.look(now, self._asked_at()):
+                self.silent = upstream.address
+                raise Unavailable(reason)
             if self.barriers.overdue(now):
                 raise Unavailable("the server did not answer a barrier")
             # Cut off with a server that sees no leader: another one may.
@@ -302,6 +316,14 @@ class Watching:
 
     def _patience_s(self) -> float:
         return self._hold_s if self._alone else self._limits.patience_s
+
+    def _asked_at(self) -> float | None:
+        """Since when somebody waits for this server's word who could have another's."""
+        if self._alone:
+            return None
+        if self.subscriptions.lists_live:
+            return self.barriers.asked_at
+        return self._opened_at if self.barriers.depth else None
 
     def _share(self, now: float) -> str:
         """The server that came and is to have this process; empty: it stays where it is."""

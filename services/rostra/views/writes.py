@@ -18,6 +18,9 @@ from rostra.views.messages import WriteResult
 MAX_BATCH_COUNT: Final = 256
 MAX_BATCH_BYTES: Final = 1 << 19
 
+SLOW_S: Final = 0.1
+"""After so long without a result the server is asked whether it is there at all."""
+
 NOT_DONE: Final = (NotLeader, NoLeader, NoServers, NotReady)
 """Refusals that say for certain that nothing was proposed."""
 
@@ -35,8 +38,8 @@ class State(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class PendingWrite(Generic[P, T]):
-    """``uncertain``: it was handed on once without a word of its fate. The last three are of the last time it was sent: its
-    sequence, how long the server may take, and when an answer is overdue."""
+    """``uncertain``: it was handed on once without a word of its fate. The last four are of the last time it was sent: its
+    sequence, when, how long the server may take, and when an answer is overdue."""
 
     payload: P
     size: int
@@ -45,6 +48,7 @@ class PendingWrite(Generic[P, T]):
     state: State = State.QUEUED
     uncertain: bool = False
     sequence: int = 0
+    sent_at: float = 0.0
     timeout_s: float = 0.0
     answer_by: float = 0.0
 
@@ -102,7 +106,7 @@ class Writes(Generic[P, T]):
             del self._queue[write]
             self._last_sequence += 1
             write.sequence, write.state = self._last_sequence, State.IN_FLIGHT
-            write.timeout_s = max(0.0, min(patience_s, write.deadline - now))
+            write.sent_at, write.timeout_s = now, max(0.0, min(patience_s, write.deadline - now))
             write.answer_by = now + write.timeout_s + ANSWER_SLACK_S
             self._in_flight[write.sequence] = write
         return batch
@@ -128,6 +132,10 @@ class Writes(Generic[P, T]):
         for write in writes:
             write.uncertain = True
         self._queue_again(writes)
+
+    def is_slow(self, now: float) -> bool:
+        """Whether one has waited for its result for longer than any takes that is not held up."""
+        return any(now - write.sent_at > SLOW_S for write in self._in_flight.values())
 
     def overdue(self, now: float) -> bool:
         """Whether the server did not even answer that it failed."""

@@ -17,8 +17,9 @@ from rostra.rpc.back_off import BackOff
 from rostra.rpc.together import run_together
 from rostra.views import metrics
 from rostra.views.limits import HubLimits
+from rostra.views.silence import ASKED_LOOK_S, LOOK_S
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
-from rostra.views.watching import WATCHDOG_S, Watching
+from rostra.views.watching import Watching
 from rostra.views.writes import Decided, Writes
 
 log = logging.getLogger("rostra.views")
@@ -134,9 +135,13 @@ class Writing:
     async def _watch_over(self, upstream: Upstream) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(WATCHDOG_S)
+            await asyncio.sleep(ASKED_LOOK_S if len(self._writes) else LOOK_S)
             if self._watching.upstream not in ("", upstream.address) and not len(self._writes):
                 raise Unavailable("the views live on another catalog")
+            if self._watching.silent == upstream.address:
+                raise Unavailable("the views have given the server up")
+            if self._writes.is_slow(loop.time()):
+                self._watching.probe()
             if self._writes.overdue(loop.time()):
                 raise Unavailable("the server did not answer a write")
 

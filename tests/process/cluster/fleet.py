@@ -44,6 +44,15 @@ class Node(Deployment):
     def is_up(self) -> bool:
         return any(process.is_running for process in self.running.values())
 
+    def hang(self) -> None:
+        """Every process stands still: no connection breaks, nothing is answered. Until ``go_on``."""
+        for process in self.running.values():
+            process.send(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        for process in self.running.values():
+            process.send(signal.SIGCONT)
+
     def leave(self, within_s: float = LEAVE_LIMIT_S) -> None:
         """Ctrl-C on an agent; where the roles are apart, ``rostra leave``, and then Ctrl-C on each that is left."""
         if list(self.running) == ["agent"]:

@@ -125,6 +125,25 @@ def test_a_client_whose_server_dies_is_on_another_within_a_second(fleet: Fleet, 
     assert upstream_of(client) != victim.server_address
 
 
+def test_a_client_whose_server_hangs_reads_and_writes_by_another_within_a_second(fleet: Fleet, client: Node) -> None:
+    """As when its host loses power: no connection breaks. Where its server was the leader too, the next one is to be elected."""
+    victim = next(server for server in fleet.servers if server.server_address == upstream_of(client))
+    limit_s = FAILOVER_S + BUSY_S + (ELECTION_S if victim is fleet.leader() else 0.0)
+    calls = {"default": Call("/v1/catalog/nodes", limit_s, must_succeed=True),
+             "stale": Call("/v1/health/service/web?stale", FAILOVER_S, must_succeed=True)}  # fmt: skip
+    with Callers(client.http_address, calls) as callers:
+        eventually(lambda: all(record.done > 20 for record in callers.records.values()), SOON_S)
+        victim.hang()
+        try:
+            client.api.register("while-it-hangs", "127.0.0.1")
+            done = callers.records["default"].done
+            eventually(lambda: callers.records["default"].done > done + 50, SOON_S)
+            assert upstream_of(client) != victim.server_address
+        finally:
+            victim.go_on()
+    client.api.deregister("while-it-hangs")
+
+
 def test_no_client_sees_a_failed_write_while_the_leading_server_leaves_and_it_returns_under_the_same_command(
     fleet: Fleet, client: Node
 ) -> None:

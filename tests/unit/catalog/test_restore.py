@@ -16,6 +16,7 @@ from rostra.catalog.backup import Backup, BackupReader, PartMaker
 from rostra.catalog.restore import PATIENCE_NS
 from rostra.catalog.state import CatalogState
 from rostra.errors import Conflict
+from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration
 from rostra.model.catalog import SERF_HEALTH, HealthStatus, RestorePart
 from rostra.model.topics import NODES, SERVICES, Topic, TopicKind
 
@@ -76,7 +77,9 @@ def test_a_restore_brings_back_everything_and_no_index_goes_back(
         if data.draw(st.booleans()):
             follower = Book(load(save(follower.state)))
     for each in (book, follower):
+        autopilot = source.state.autopilot or each.state.autopilot
         assert each.do(parts[-1]).replaced
+        assert (autopilot and _plain(autopilot)) == (each.state.autopilot and _plain(each.state.autopilot))
     assert save(book.state) == save(follower.state)
     assert save(book.state) == save(load(save(book.state)))
     assert list(things(book.state)) == wanted
@@ -173,6 +176,18 @@ def test_gossips_word_stands_and_who_it_has_not_seen_is_critical() -> None:
         "gone": (HealthStatus.CRITICAL, "Restored from a backup: gossip has not seen this node yet"),
     }
     book.register("other", node_id=ID_2, checks=alive())  # a new agent of that name takes it over at once
+
+
+def test_how_servers_are_kept_is_restored_as_written_now_and_stays_where_the_backup_does_not_say() -> None:
+    source, book = Book(), Book()
+    source.ok(AutopilotChange(AutopilotConfiguration(min_quorum=3)))
+    book.ok(AutopilotChange(AutopilotConfiguration(min_quorum=5)))
+    restore(book, file_of(source.state))
+    kept = book.state.autopilot
+    assert kept is not None
+    assert (kept.min_quorum, kept.create_index, kept.modify_index) == (3, 1, book.state.applied_index)
+    restore(book, file_of(Book().state))
+    assert book.state.autopilot == kept
 
 
 def test_results_of_requests_are_this_logs_own() -> None:

@@ -121,6 +121,15 @@ async def test_a_barrier_without_a_leader_is_answered_so(near: World) -> None:
         assert isinstance(answer.error, NoLeader)
 
 
+async def test_who_waits_for_a_barrier_hears_that_the_catalog_still_looks_for_a_leader(near: World) -> None:
+    near.consensus.lead(0)
+    async with near.streams.watch() as watch:
+        while (contact := await watch.receive()) and isinstance(contact, Contact) and contact.known_leader:
+            pass
+        await watch.send(BarrierRequest(1, Consistency.DEFAULT, 5.0))
+        assert isinstance(await watch.receive(), Contact), "the barrier itself takes the hold time"
+
+
 async def test_contact_comes_at_once_and_whenever_it_changes(world: World) -> None:
     async with world.streams.watch() as watch:
         first = await watch.receive()

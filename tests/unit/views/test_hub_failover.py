@@ -22,6 +22,7 @@ from .conftest import World
 from .fake_catalog import IDENTITY, FakeCluster, service_topic, until
 
 WEB = service_topic("web")
+LONG_BEFORE_S = 20.0
 DEFAULT, STALE = Consistency.DEFAULT, Consistency.STALE
 
 
@@ -148,6 +149,49 @@ async def test_a_catalog_that_falls_silent_is_taken_for_dead(world: World) -> No
     first.silent = True
     await until(lambda: second.watched)
     assert not first.watched
+
+
+async def test_who_waits_for_a_catalog_that_hangs_has_the_answer_of_another(world: World) -> None:
+    """It breaks no connection and refuses nothing; the other limits are far away. How soon, ``test_silence`` says."""
+    await world.add_catalog()
+    await world.add_catalog()
+    hub = await world.add_hub(hold_s=60.0, limits=HubLimits(patience_s=60.0, silence_s=60.0))
+    first, second = world.serving(), world.other()
+    first.silent = True
+    first.barrier_gate.clear()
+    async with asyncio.timeout(LONG_BEFORE_S):
+        await hub.read([NODES], DEFAULT)
+    assert second.watched
+
+
+async def test_a_write_that_a_hanging_catalog_took_is_done_by_another_and_once(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    hub = await world.add_hub(hold_s=60.0, limits=HubLimits(patience_s=60.0, silence_s=60.0))
+    await hub.write(Deregistration("none"))
+    first, second = world.serving(), world.other()
+    first.silent = True
+    for gate in (first.barrier_gate, first.write_gate):
+        gate.clear()
+    async with asyncio.timeout(LONG_BEFORE_S):
+        await hub.write(Deregistration("n1", "web"))
+    assert second.watched
+    assert len(second.request_ids) == 1
+
+
+async def test_a_catalog_that_says_it_still_looks_for_a_leader_keeps_those_who_wait(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    hub = await world.add_hub(limits=HubLimits(patience_s=60.0))
+    first = world.serving()
+    first.barrier_gate.clear()
+    read = asyncio.create_task(hub.read([NODES], DEFAULT))
+    await until(lambda: bool(first.barriers))
+    await asyncio.sleep(1.0)
+    first.barrier_gate.set()
+    await read
+    assert first.watched
+    assert hub.stats()["views"]["reconnects"] == "0"
 
 
 async def test_without_a_stream_no_leader_is_known_and_the_last_contact_grows(world: World) -> None:
