@@ -1,7 +1,7 @@
 """``/v1/coordinate``: where the nodes are, as gossip on this agent has learned it.
 
 https://developer.hashicorp.com/consul/api-docs/coordinate. Consul's servers keep coordinates in the catalog; here they stay with gossip, so
-that lists do not block: their index is always 1.
+that lists do not block: their index is always 1. Those of another datacenter are a server's there.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from rostra.clients.gossip import LAN, WAN
+from rostra.errors import NoPath
 from rostra.gateway.answer import Answer
-from rostra.gateway.ask import Ask, check_datacenter
+from rostra.gateway.ask import Ask
 from rostra.gateway.catalog import render_json
+from rostra.gateway.elsewhere import Datacenters, no_path, other_datacenter
 from rostra.gateway.reads import contact_headers
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import GossipDoor
@@ -51,9 +53,10 @@ def coordinate_record(coordinate: Coordinate) -> CoordinateRecord:
 class CoordinateReads:
     """Each method is an endpoint."""
 
-    def __init__(self, gossip: GossipDoor, reader: Reader, settings: GatewaySettings) -> None:
+    def __init__(self, gossip: GossipDoor, reader: Reader, datacenters: Datacenters, settings: GatewaySettings) -> None:
         self._gossip = gossip
         self._reader = reader
+        self._datacenters = datacenters
         self._settings = settings
 
     async def datacenters(self, ask: Ask) -> Answer:
@@ -73,8 +76,11 @@ class CoordinateReads:
         return self._answer(ask, found) if found else Answer(404)
 
     async def _found(self, ask: Ask) -> list[NodeCoordinateRecord]:
-        check_datacenter(ask.parameters.get("dc"), self._settings.datacenter)
-        coordinates = await self._gossip.list_coordinates(LAN)
+        datacenter = other_datacenter(ask.parameters.get("dc"), self._settings.datacenter)
+        try:
+            coordinates = await (self._datacenters.coordinates(datacenter) if datacenter else self._gossip.list_coordinates(LAN))
+        except NoPath as error:
+            raise no_path() from error
         return [NodeCoordinateRecord(name, "", coordinate_record(coordinate)) for name, coordinate in sorted(coordinates.items())]
 
     def _answer(self, ask: Ask, found: list[NodeCoordinateRecord]) -> Answer:

@@ -5,7 +5,7 @@ The own datacenter goes the short way; another one is asked by way of the server
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -17,6 +17,7 @@ from rostra.gateway.catalog import CatalogReads
 from rostra.gateway.reads import Read, Reads, contact_headers
 from rostra.gateway.settings import GatewaySettings
 from rostra.model.consistency import Contact
+from rostra.model.coordinates import Coordinate
 from rostra.views.reader import BarrierReader, Writer
 
 
@@ -35,6 +36,10 @@ class Datacenters(Protocol):
         """``HOST:PORT`` of each. Raises ``NoPath``."""
         ...
 
+    async def coordinates(self, datacenter: str) -> Mapping[str, Coordinate]:
+        """Where its nodes are, by name. Raises ``NoPath``."""
+        ...
+
     async def list(self) -> Sequence[str]:
         """Names, this one's too, nearest first."""
         ...
@@ -50,6 +55,9 @@ class Alone:
         raise NoPath
 
     def servers(self, datacenter: str) -> Sequence[str]:
+        raise NoPath
+
+    async def coordinates(self, datacenter: str) -> Mapping[str, Coordinate]:
         raise NoPath
 
     async def list(self) -> Sequence[str]:
@@ -85,7 +93,7 @@ class Everywhere:
         try:
             return await reads.answer(read)
         except NoPath as error:
-            raise _no_path() from error
+            raise no_path() from error
 
     async def services(self, ask: Ask) -> Answer:
         """``/v1/catalog/services``, which may take two steps."""
@@ -102,7 +110,7 @@ class Everywhere:
         try:
             views = self._datacenters.reach(datacenter)
         except NoPath as error:
-            raise _no_path() from error
+            raise no_path() from error
         found = self._others.get(datacenter)
         if found is None or found[0].reader is not views:
             settings = msgspec.structs.replace(self._settings, datacenter=datacenter)
@@ -117,5 +125,5 @@ def other_datacenter(name: str, own: str) -> str:
     return name if name != own.lower() else ""
 
 
-def _no_path() -> HttpError:
+def no_path() -> HttpError:
     return HttpError(500, "No path to datacenter", contact_headers(1, Contact()))

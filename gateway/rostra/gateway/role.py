@@ -67,7 +67,7 @@ class GatewayRole:
             AgentEndpoints(agent, gossip, settings),
             LocalEndpoints(agent, reads.places, settings),
             StatusReads(raft, datacenters, settings),
-            CoordinateReads(gossip, reader, settings),
+            CoordinateReads(gossip, reader, datacenters, settings),
             DatacenterReads(datacenters, settings),
             AutopilotEndpoints(autopilot or NoAutopilot(), settings),
             KeyringEndpoints(gossip, settings),

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from rostra.v1 import common_pb2 as _common_pb2
+from rostra.v1 import gossip_pb2 as _gossip_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1132,6 +1133,54 @@ class SetAutopilotResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetAutopilotResponse: _TypeAlias = SetAutopilotResponse  # noqa: Y015
+
+@_typing.final
+class ListNodeCoordinatesRequest(_message.Message):
+    """ListNodeCoordinatesRequest has no options."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> _common_pb2.RequestHeader:
+        """Datacenter, trace."""
+
+    def __init__(
+        self,
+        *,
+        header: _common_pb2.RequestHeader | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNodeCoordinatesRequest: _TypeAlias = ListNodeCoordinatesRequest  # noqa: Y015
+
+@_typing.final
+class ListNodeCoordinatesResponse(_message.Message):
+    """ListNodeCoordinatesResponse holds the coordinates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COORDINATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def coordinates(self) -> _containers.RepeatedCompositeFieldContainer[_gossip_pb2.MemberCoordinate]:
+        """In order of node name; nodes without a coordinate are left out."""
+
+    def __init__(
+        self,
+        *,
+        coordinates: _abc.Iterable[_gossip_pb2.MemberCoordinate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNodeCoordinatesResponse: _TypeAlias = ListNodeCoordinatesResponse  # noqa: Y015
 
 @_typing.final
 class ListNodesRequest(_message.Message):

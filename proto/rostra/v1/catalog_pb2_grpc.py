@@ -61,6 +61,11 @@ class CatalogServiceStub:
                 request_serializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.SerializeToString,
                 response_deserializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.FromString,
                 _registered_method=True)
+        self.ListNodeCoordinates = channel.unary_unary(
+                '/rostra.v1.CatalogService/ListNodeCoordinates',
+                request_serializer=rostra_dot_v1_dot_catalog__pb2.ListNodeCoordinatesRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_catalog__pb2.ListNodeCoordinatesResponse.FromString,
+                _registered_method=True)
         self.ListNodes = channel.unary_unary(
                 '/rostra.v1.CatalogService/ListNodes',
                 request_serializer=rostra_dot_v1_dot_catalog__pb2.ListNodesRequest.SerializeToString,
@@ -128,6 +133,13 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNodeCoordinates(self, request, context):
+        """ListNodeCoordinates returns where the nodes of a datacenter are, as gossip on the server that answers has learned it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListNodes(self, request, context):
         """ListNodes returns the nodes in order of name.
         """
@@ -190,6 +202,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.SetAutopilot,
                     request_deserializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.FromString,
                     response_serializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.SerializeToString,
+            ),
+            'ListNodeCoordinates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNodeCoordinates,
+                    request_deserializer=rostra_dot_v1_dot_catalog__pb2.ListNodeCoordinatesRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_catalog__pb2.ListNodeCoordinatesResponse.SerializeToString,
             ),
             'ListNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNodes,
@@ -354,6 +371,33 @@ class CatalogService:
             '/rostra.v1.CatalogService/SetAutopilot',
             rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.SerializeToString,
             rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNodeCoordinates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.CatalogService/ListNodeCoordinates',
+            rostra_dot_v1_dot_catalog__pb2.ListNodeCoordinatesRequest.SerializeToString,
+            rostra_dot_v1_dot_catalog__pb2.ListNodeCoordinatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

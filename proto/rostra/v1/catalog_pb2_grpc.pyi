@@ -45,6 +45,8 @@ class CatalogServiceStub:
     """GetAutopilot returns how the servers are kept, and how they are, as the leader sees it."""
     SetAutopilot: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetAutopilotRequest, _catalog_pb2.SetAutopilotResponse]
     """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
+    ListNodeCoordinates: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListNodeCoordinatesRequest, _catalog_pb2.ListNodeCoordinatesResponse]
+    """ListNodeCoordinates returns where the nodes of a datacenter are, as gossip on the server that answers has learned it."""
     ListNodes: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListNodesRequest, _catalog_pb2.ListNodesResponse]
     """ListNodes returns the nodes in order of name."""
     ListServices: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]
@@ -73,6 +75,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """GetAutopilot returns how the servers are kept, and how they are, as the leader sees it."""
     SetAutopilot: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetAutopilotRequest, _catalog_pb2.SetAutopilotResponse]  # type: ignore[assignment]
     """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
+    ListNodeCoordinates: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListNodeCoordinatesRequest, _catalog_pb2.ListNodeCoordinatesResponse]  # type: ignore[assignment]
+    """ListNodeCoordinates returns where the nodes of a datacenter are, as gossip on the server that answers has learned it."""
     ListNodes: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListNodesRequest, _catalog_pb2.ListNodesResponse]  # type: ignore[assignment]
     """ListNodes returns the nodes in order of name."""
     ListServices: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListServicesRequest, _catalog_pb2.ListServicesResponse]  # type: ignore[assignment]
@@ -128,6 +132,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetAutopilotResponse, _abc.Awaitable[_catalog_pb2.SetAutopilotResponse]]:
         """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
+
+    @_abc_1.abstractmethod
+    def ListNodeCoordinates(
+        self,
+        request: _catalog_pb2.ListNodeCoordinatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.ListNodeCoordinatesResponse, _abc.Awaitable[_catalog_pb2.ListNodeCoordinatesResponse]]:
+        """ListNodeCoordinates returns where the nodes of a datacenter are, as gossip on the server that answers has learned it."""
 
     @_abc_1.abstractmethod
     def ListNodes(

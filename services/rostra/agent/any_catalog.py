@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from rostra.clients.catalog import CatalogClient
 from rostra.errors import NoServers, RostraError, Unavailable
 from rostra.model.autopilot import AutopilotChange, AutopilotState
+from rostra.model.coordinates import Coordinate
 from rostra.model.servers import Datacenter
 from rostra.views.upstreams import Upstreams
 
@@ -27,6 +28,10 @@ class AnyCatalog:
     async def list_datacenters(self) -> Sequence[Datacenter]:
         """Nearest first."""
         return await self._ask(lambda catalog: catalog.list_datacenters(QUICK_S))
+
+    async def list_node_coordinates(self, datacenter: str) -> Mapping[str, Coordinate]:
+        """As a server there knows them."""
+        return await self._ask(lambda catalog: catalog.list_node_coordinates(), datacenter)
 
     async def get_autopilot(self, datacenter: str = "") -> AutopilotState:
         """As the leader there sees it."""

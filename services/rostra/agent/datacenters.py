@@ -8,6 +8,7 @@ from typing import Final
 
 from rostra.agent.any_catalog import AnyCatalog
 from rostra.errors import NoPath, RostraError
+from rostra.model.coordinates import Coordinate
 from rostra.model.servers import Datacenter
 from rostra.views.hub import Hub
 
@@ -49,6 +50,13 @@ class Datacenters:
         if known is None:
             raise NoPath
         return known.servers
+
+    async def coordinates(self, datacenter: str) -> Mapping[str, Coordinate]:
+        """Where the nodes of another datacenter are, by name. Raises ``NoPath``."""
+        known = self._known.get(datacenter.lower())
+        if known is None:
+            raise NoPath
+        return await self._catalogs.list_node_coordinates(known.name)
 
     async def list(self) -> Sequence[str]:
         """Names, nearest first; raises when no catalog answers."""

@@ -70,6 +70,10 @@ class Datacenters:
             return [Datacenter(own)]
         return by_distance(own, f"{self._identity.name}.{own}", members, coordinates)
 
+    async def node_coordinates(self) -> Mapping[str, Coordinate]:
+        """Where the nodes of this datacenter are, by name. Raises ``Unavailable``."""
+        return await self._gossip.list_coordinates()
+
     async def hand_on(self, method: str, request: Any, datacenter: str, timeout_s: float | None) -> Any:
         """The answer of a server there to a unary call of CatalogService. Raises ``NoPath``."""
         stub = catalog_pb2_grpc.CatalogServiceStub(await self._channel(datacenter))

@@ -23,6 +23,7 @@ from rostra.model.proto import (
     autopilot_change_from_proto,
     autopilot_state_to_proto,
     check_to_proto,
+    coordinates_to_proto,
     deregistration_from_proto,
     instance_to_proto,
     node_to_proto,
@@ -87,6 +88,13 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def SetAutopilot(self, request: catalog_pb2.SetAutopilotRequest, context: Any) -> catalog_pb2.SetAutopilotResponse:
         index = await self._write(request.header, autopilot_change_from_proto(request.change))
         return catalog_pb2.SetAutopilotResponse(index=index)
+
+    @in_any_datacenter
+    async def ListNodeCoordinates(
+        self, request: catalog_pb2.ListNodeCoordinatesRequest, context: Any
+    ) -> catalog_pb2.ListNodeCoordinatesResponse:
+        coordinates = await self.datacenters.node_coordinates()
+        return catalog_pb2.ListNodeCoordinatesResponse(coordinates=coordinates_to_proto(coordinates))
 
     @in_any_datacenter
     async def ListNodes(self, request: catalog_pb2.ListNodesRequest, context: Any) -> catalog_pb2.ListNodesResponse:

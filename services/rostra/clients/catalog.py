@@ -23,10 +23,12 @@ from rostra.model.catalog import (
     ServiceSummary,
 )
 from rostra.model.consistency import Consistency
+from rostra.model.coordinates import Coordinate
 from rostra.model.proto import (
     autopilot_change_to_proto,
     autopilot_state_from_proto,
     check_from_proto,
+    coordinates_from_proto,
     deregistration_to_proto,
     instance_from_proto,
     node_from_proto,
@@ -102,6 +104,11 @@ class CatalogClient:
         """Nearest first."""
         answer = await _call(self._stub.ListDatacenters(catalog_pb2.ListDatacentersRequest(), timeout=timeout_s))
         return [Datacenter(each.name, tuple(each.servers)) for each in answer.known]
+
+    async def list_node_coordinates(self, timeout_s: float = TIMEOUT_S) -> Mapping[str, Coordinate]:
+        """Where the nodes of the datacenter are, by name, as a server there knows it."""
+        request = catalog_pb2.ListNodeCoordinatesRequest(header=self._header(b"", timeout_s))
+        return coordinates_from_proto((await _call(self._stub.ListNodeCoordinates(request, timeout=timeout_s))).coordinates)
 
     async def get_autopilot(self, timeout_s: float = TIMEOUT_S) -> AutopilotState:
         """How the servers are kept, and how they are, as the leader sees it."""

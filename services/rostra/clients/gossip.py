@@ -13,6 +13,7 @@ from rostra.errors import RostraError, Unavailable
 from rostra.model.coordinates import Coordinate
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
+from rostra.model.proto import coordinates_from_proto
 from rostra.rpc.hello import check_hello, make_hello
 from rostra.rpc.status import error_from_rpc
 from rostra.v1 import gossip_pb2
@@ -258,7 +259,7 @@ class GossipClient:
     async def list_coordinates(self, pool: str = LAN, timeout_s: float = TIMEOUT_S) -> Mapping[str, Coordinate]:
         """Network coordinates by member name."""
         answer = await _call(self._stub.ListCoordinates(gossip_pb2.ListCoordinatesRequest(pool=_pool(pool)), timeout=timeout_s))
-        return {one.name: _coordinate(one.coordinate) for one in answer.coordinates}
+        return coordinates_from_proto(answer.coordinates)
 
 
 def member_from_proto(message: gossip_pb2.Member) -> Member:
@@ -293,10 +294,6 @@ def _member_event(message: gossip_pb2.WatchMembersResponse) -> MemberEvent | Non
         case "settled":
             return Settled()
     return None
-
-
-def _coordinate(message: gossip_pb2.Coordinate) -> Coordinate:
-    return Coordinate(tuple(message.vec), message.error, message.adjustment, message.height)
 
 
 def _pool(pool: str | None) -> gossip_pb2.Pool.ValueType:

@@ -17,6 +17,7 @@ from rostra.gossip.wire.serf_messages import UserEvent
 from rostra.model.coordinates import Coordinate
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
+from rostra.model.proto import coordinates_to_proto
 from rostra.rpc.hello import make_hello
 from rostra.v1 import common_pb2, gossip_pb2, gossip_pb2_grpc
 from rostra.version import VERSION
@@ -229,15 +230,7 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
 
     async def ListCoordinates(self, request: gossip_pb2.ListCoordinatesRequest, context: Any) -> gossip_pb2.ListCoordinatesResponse:
         _, pool = self._pool(request.pool)
-        return gossip_pb2.ListCoordinatesResponse(
-            coordinates=[
-                gossip_pb2.MemberCoordinate(
-                    name=name,
-                    coordinate=gossip_pb2.Coordinate(vec=each.vector, error=each.error, adjustment=each.adjustment, height=each.height),
-                )
-                for name, each in sorted(pool.coordinates().items())
-            ]
-        )
+        return gossip_pb2.ListCoordinatesResponse(coordinates=coordinates_to_proto(pool.coordinates()))
 
     def _pool(self, number: gossip_pb2.Pool.ValueType) -> tuple[str, GossipPool]:
         name = _POOL_NAMES.get(number)

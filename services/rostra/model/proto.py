@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from rostra.errors import BadRequest
 from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration, AutopilotServer, AutopilotState
 from rostra.model.catalog import (
@@ -21,8 +23,9 @@ from rostra.model.catalog import (
     ServiceSummary,
     Weights,
 )
+from rostra.model.coordinates import Coordinate
 from rostra.model.topics import Entry, Topic, TopicKind
-from rostra.v1 import catalog_pb2, catalog_stream_pb2, command_pb2
+from rostra.v1 import catalog_pb2, catalog_stream_pb2, command_pb2, gossip_pb2
 
 _STATUS_TO_PROTO = {
     HealthStatus.PASSING: catalog_pb2.HEALTH_STATUS_PASSING,
@@ -350,6 +353,22 @@ def autopilot_state_from_proto(message: catalog_pb2.GetAutopilotResponse) -> Aut
         for server in message.servers
     ]
     return AutopilotState(autopilot_from_proto(message.configuration), servers, message.failure_tolerance)
+
+
+def coordinates_to_proto(coordinates: Mapping[str, Coordinate]) -> list[gossip_pb2.MemberCoordinate]:
+    """In order of name."""
+    return [
+        gossip_pb2.MemberCoordinate(
+            name=name,
+            coordinate=gossip_pb2.Coordinate(vec=each.vector, error=each.error, adjustment=each.adjustment, height=each.height),
+        )
+        for name, each in sorted(coordinates.items())
+    ]
+
+
+def coordinates_from_proto(messages: Iterable[gossip_pb2.MemberCoordinate]) -> dict[str, Coordinate]:
+    found = ((message.name, message.coordinate) for message in messages)
+    return {name: Coordinate(tuple(each.vec), each.error, each.adjustment, each.height) for name, each in found}
 
 
 def topic_to_proto(topic: Topic) -> catalog_stream_pb2.Topic:

@@ -90,6 +90,17 @@ def test_operators_reach_the_other_datacenter_too(joined: tuple[Fleet, Fleet], a
     assert asker.api.get("/v1/operator/autopilot/state?dc=dc2").json()["Healthy"] is True
 
 
+def test_coordinates_are_those_of_the_datacenter_that_is_asked_for(joined: tuple[Fleet, Fleet], asker: Node) -> None:
+    one, two = joined
+    for query, fleet in (("", one), ("?dc=dc1", one), ("?dc=dc2", two)):
+        found = [each["Node"] for each in asker.api.get(f"/v1/coordinate/nodes{query}").json()]
+        assert found == sorted(fleet.nodes)
+    far = two.servers[0].node
+    assert asker.api.get(f"/v1/coordinate/node/{far}?dc=dc2").json()[0]["Node"] == far
+    assert asker.api.get(f"/v1/coordinate/node/{far}").status_code == 404
+    assert asker.curl("/v1/coordinate/nodes?dc=dc9") == (500, "No path to datacenter")
+
+
 def test_no_path_is_consul_s_error(asker: Node) -> None:
     assert asker.curl("/v1/catalog/nodes?dc=dc9") == (500, "No path to datacenter")
     answer = asker.api.put("/v1/catalog/register", {"Datacenter": "dc9", "Node": "n", "Address": "10.0.0.1"})

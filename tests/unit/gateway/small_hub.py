@@ -350,6 +350,10 @@ class SmallDatacenters:
         self.reach(datacenter)
         return ["10.2.0.1:8300"]
 
+    async def coordinates(self, datacenter: str) -> Mapping[str, Coordinate]:
+        self.reach(datacenter)
+        return {"far": Coordinate()}
+
     async def list(self) -> Sequence[str]:
         return ["dc1", *self.hubs]
 
