@@ -262,5 +262,5 @@ async def test_coordinates_are_those_that_gossip_knows(world: World) -> None:
     assert (areas[0]["Datacenter"], areas[0]["AreaID"], areas[0]["Coordinates"][1]["Node"]) == ("dc1", "wan", "n2")
     assert (await world.get("/v1/coordinate/node/n1.dc1")).status == 200
     assert (await world.get("/v1/coordinate/node/nope")).status == 404
-    assert [node["Node"] for node in (await world.get("/v1/coordinate/nodes?dc=dc2")).json] == ["far"]
+    assert (await world.get("/v1/coordinate/nodes?dc=dc2")).body.startswith(b'[{"Node":"far"')
     assert (await world.get("/v1/coordinate/nodes?dc=dc9")).status == 500
