@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import math
 import random
 from collections.abc import Sequence
 from typing import Final
@@ -32,9 +30,6 @@ from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import AgentDoor
 from rostra.model.catalog import Check, HealthStatus, Service
 
-LOOK_AGAIN_S: Final = 0.5
-"""How often a query that blocks by hash looks whether the service is another."""
-
 HEALTH_CODES: Final = {"passing": 200, "warning": 429, "critical": 503, "maintenance": 503}
 """Aggregated status to HTTP code, from good to bad."""
 
@@ -49,30 +44,12 @@ class HealthRecord(msgspec.Struct, rename="pascal"):
     checks: list[AgentHealthCheckRecord] | None
 
 
-class _Looks:
-    """This node's services as they were a moment ago: all who wait for a change look together."""
-
-    def __init__(self, agent: AgentDoor) -> None:
-        self._agent = agent
-        self._services: Sequence[Service] = ()
-        self._at = -math.inf
-
-    async def next(self) -> Sequence[Service]:
-        """After ``LOOK_AGAIN_S``, as they were in the second half of that time."""
-        await asyncio.sleep(LOOK_AGAIN_S)
-        now = asyncio.get_running_loop().time()
-        if self._at < now - LOOK_AGAIN_S / 2:
-            self._at, self._services = now, await self._agent.list_services()
-        return self._services
-
-
 class LocalEndpoints:
     """Each public method is an endpoint. Queries that block by hash take their place among all that block."""
 
     def __init__(self, agent: AgentDoor, places: Places, settings: GatewaySettings) -> None:
         self._agent = agent
         self._places = places
-        self._looks = _Looks(agent)
         self._settings = settings
 
     async def services(self, ask: Ask) -> Answer:
@@ -95,20 +72,25 @@ class LocalEndpoints:
         known = ask.parameters.get("hash")
         settings = self._settings
         options = read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
-        record = _shown(await self._agent.list_services(), ask.tail)
+        service = next((each for each in await self._agent.list_services() if each.id == ask.tail), None)
+        if service is None:
+            raise _unknown(ask.tail)
+        record = _shown(service)
         if record.content_hash == known:
             with self._places:
-                record = await self._another(record, options.wait_s * (1 + random.random() * JITTER_FRACTION))
+                record = await self._another(service, known, options.wait_s * (1 + random.random() * JITTER_FRACTION))
         answer = render_json(ask, record, settings)
         return Answer(200, (*answer.headers, (b"X-Consul-Contenthash", str(record.content_hash).encode())), answer.body)
 
-    async def _another(self, record: AgentServiceRecord, wait_s: float) -> AgentServiceRecord:
-        """The service once it is another than ``record``, or as it is when the time is up."""
-        known = record.content_hash
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                while record.content_hash == known:
-                    record = _shown(await self._looks.next(), record.id)
+    async def _another(self, service: Service, known: str, wait_s: float) -> AgentServiceRecord:
+        """The service once its hash is another than ``known``, or as it is when the time is up."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + wait_s
+        while (record := _shown(service)).content_hash == known and (left_s := end - loop.time()) > 0:
+            try:
+                service = await self._agent.wait_for_service(service, left_s)
+            except NotFound:
+                raise _unknown(service.id) from None
         return record
 
     async def health_by_id(self, ask: Ask) -> Answer:
@@ -224,10 +206,11 @@ def aggregated(checks: Sequence[Check]) -> str:
     return worst.value
 
 
-def _shown(services: Sequence[Service], service_id: str) -> AgentServiceRecord:
-    service = next((each for each in services if each.id == service_id), None)
-    if service is None:
-        raise HttpError(404, f"unknown service ID: {service_id}")
+def _unknown(service_id: str) -> HttpError:
+    return HttpError(404, f"unknown service ID: {service_id}")
+
+
+def _shown(service: Service) -> AgentServiceRecord:
     record = agent_service_record(service)
     record.content_hash = content_hash(record)
     return record

@@ -54,6 +54,10 @@ class AgentDoor(Protocol):
 
     async def list_services(self) -> Sequence[Service]: ...
 
+    async def wait_for_service(self, known: Service, wait_s: float) -> Service:
+        """The service of that ID once it is another, or as it is after ``wait_s``. Raises ``NotFound``."""
+        ...
+
     async def list_checks(self) -> Sequence[Check]: ...
 
     async def register_service(

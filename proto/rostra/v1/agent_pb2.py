@@ -26,7 +26,7 @@ from rostra.v1 import catalog_pb2 as rostra_dot_v1_dot_catalog__pb2
 from rostra.v1 import common_pb2 as rostra_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15rostra/v1/agent.proto\x12\trostra.v1\x1a\x17rostra/v1/catalog.proto\x1a\x16rostra/v1/common.proto\"\x10\n\x0eGetSelfRequest\"\xe8\x01\n\x0fGetSelfResponse\x12%\n\x04node\x18\x01 \x01(\x0b\x32\x17.rostra.v1.NodeIdentity\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06server\x18\x03 \x01(\x08\x12\x13\n\x0b\x63onfig_json\x18\x04 \x01(\t\x12\x34\n\x05stats\x18\x05 \x03(\x0b\x32%.rostra.v1.GetSelfResponse.StatsEntry\x1a\x42\n\nStatsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.rostra.v1.StatGroup:\x02\x38\x01\"l\n\tStatGroup\x12\x30\n\x06values\x18\x01 \x03(\x0b\x32 .rostra.v1.StatGroup.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbe\x01\n\x16RegisterServiceRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12#\n\x07service\x18\x02 \x01(\x0b\x32\x12.rostra.v1.Service\x12%\n\x06\x63hecks\x18\x03 \x03(\x0b\x32\x15.rostra.v1.LocalCheck\x12\x1f\n\x17replace_existing_checks\x18\x04 \x01(\x08\x12\r\n\x05token\x18\x05 \x01(\t\"\xa8\x01\n\nLocalCheck\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05notes\x18\x03 \x01(\t\x12\'\n\x06status\x18\x04 \x01(\x0e\x32\x17.rostra.v1.HealthStatus\x12.\n\ndefinition\x18\x05 \x01(\x0b\x32\x1a.rostra.v1.CheckDefinition\x12\x12\n\nservice_id\x18\x06 \x01(\t\"@\n\x17RegisterServiceResponse\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x11\n\tcheck_ids\x18\x02 \x03(\t\"X\n\x18\x44\x65registerServiceRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x12\n\nservice_id\x18\x02 \x01(\t\".\n\x19\x44\x65registerServiceResponse\x12\x11\n\tcheck_ids\x18\x01 \x03(\t\"*\n\x18ListLocalServicesRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\"A\n\x19ListLocalServicesResponse\x12$\n\x08services\x18\x01 \x03(\x0b\x32\x12.rostra.v1.Service\"u\n\x14RegisterCheckRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12$\n\x05\x63heck\x18\x02 \x01(\x0b\x32\x15.rostra.v1.LocalCheck\x12\r\n\x05token\x18\x03 \x01(\t\")\n\x15RegisterCheckResponse\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\t\"T\n\x16\x44\x65registerCheckRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x10\n\x08\x63heck_id\x18\x02 \x01(\t\"\x19\n\x17\x44\x65registerCheckResponse\"(\n\x16ListLocalChecksRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\";\n\x17ListLocalChecksResponse\x12 \n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x10.rostra.v1.Check\"\x87\x01\n\x10UpdateTtlRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x10\n\x08\x63heck_id\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.rostra.v1.HealthStatus\x12\x0e\n\x06output\x18\x04 \x01(\t\"#\n\x11UpdateTtlResponse\x12\x0e\n\x06ttl_ms\x18\x01 \x01(\x04\"u\n\x15SetMaintenanceRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0e\n\x06\x65nable\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"*\n\x16SetMaintenanceResponse\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\t\"9\n\x17\x41gentServiceJoinRequest\x12\x11\n\taddresses\x18\x01 \x03(\t\x12\x0b\n\x03wan\x18\x02 \x01(\x08\"*\n\x18\x41gentServiceJoinResponse\x12\x0e\n\x06joined\x18\x01 \x01(\r\"\x1a\n\x18\x41gentServiceLeaveRequest\"\x1b\n\x19\x41gentServiceLeaveResponse\"I\n\x1d\x41gentServiceForceLeaveRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05prune\x18\x02 \x01(\x08\x12\x0b\n\x03wan\x18\x03 \x01(\x08\" \n\x1e\x41gentServiceForceLeaveResponse\"\x0f\n\rReloadRequest\"8\n\x0eReloadResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x03(\t\x12\x15\n\rneeds_restart\x18\x02 \x03(\t\"0\n\x11StreamLogsRequest\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\x08\"0\n\x12StreamLogsResponse\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\x0c\n\x04lost\x18\x02 \x01(\x04\x32\xa5\t\n\x0c\x41gentService\x12@\n\x07GetSelf\x12\x19.rostra.v1.GetSelfRequest\x1a\x1a.rostra.v1.GetSelfResponse\x12X\n\x0fRegisterService\x12!.rostra.v1.RegisterServiceRequest\x1a\".rostra.v1.RegisterServiceResponse\x12^\n\x11\x44\x65registerService\x12#.rostra.v1.DeregisterServiceRequest\x1a$.rostra.v1.DeregisterServiceResponse\x12^\n\x11ListLocalServices\x12#.rostra.v1.ListLocalServicesRequest\x1a$.rostra.v1.ListLocalServicesResponse\x12R\n\rRegisterCheck\x12\x1f.rostra.v1.RegisterCheckRequest\x1a .rostra.v1.RegisterCheckResponse\x12X\n\x0f\x44\x65registerCheck\x12!.rostra.v1.DeregisterCheckRequest\x1a\".rostra.v1.DeregisterCheckResponse\x12X\n\x0fListLocalChecks\x12!.rostra.v1.ListLocalChecksRequest\x1a\".rostra.v1.ListLocalChecksResponse\x12\x46\n\tUpdateTtl\x12\x1b.rostra.v1.UpdateTtlRequest\x1a\x1c.rostra.v1.UpdateTtlResponse\x12U\n\x0eSetMaintenance\x12 .rostra.v1.SetMaintenanceRequest\x1a!.rostra.v1.SetMaintenanceResponse\x12O\n\x04Join\x12\".rostra.v1.AgentServiceJoinRequest\x1a#.rostra.v1.AgentServiceJoinResponse\x12R\n\x05Leave\x12#.rostra.v1.AgentServiceLeaveRequest\x1a$.rostra.v1.AgentServiceLeaveResponse\x12\x61\n\nForceLeave\x12(.rostra.v1.AgentServiceForceLeaveRequest\x1a).rostra.v1.AgentServiceForceLeaveResponse\x12=\n\x06Reload\x12\x18.rostra.v1.ReloadRequest\x1a\x19.rostra.v1.ReloadResponse\x12K\n\nStreamLogs\x12\x1c.rostra.v1.StreamLogsRequest\x1a\x1d.rostra.v1.StreamLogsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15rostra/v1/agent.proto\x12\trostra.v1\x1a\x17rostra/v1/catalog.proto\x1a\x16rostra/v1/common.proto\"\x10\n\x0eGetSelfRequest\"\xe8\x01\n\x0fGetSelfResponse\x12%\n\x04node\x18\x01 \x01(\x0b\x32\x17.rostra.v1.NodeIdentity\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06server\x18\x03 \x01(\x08\x12\x13\n\x0b\x63onfig_json\x18\x04 \x01(\t\x12\x34\n\x05stats\x18\x05 \x03(\x0b\x32%.rostra.v1.GetSelfResponse.StatsEntry\x1a\x42\n\nStatsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.rostra.v1.StatGroup:\x02\x38\x01\"l\n\tStatGroup\x12\x30\n\x06values\x18\x01 \x03(\x0b\x32 .rostra.v1.StatGroup.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbe\x01\n\x16RegisterServiceRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12#\n\x07service\x18\x02 \x01(\x0b\x32\x12.rostra.v1.Service\x12%\n\x06\x63hecks\x18\x03 \x03(\x0b\x32\x15.rostra.v1.LocalCheck\x12\x1f\n\x17replace_existing_checks\x18\x04 \x01(\x08\x12\r\n\x05token\x18\x05 \x01(\t\"\xa8\x01\n\nLocalCheck\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05notes\x18\x03 \x01(\t\x12\'\n\x06status\x18\x04 \x01(\x0e\x32\x17.rostra.v1.HealthStatus\x12.\n\ndefinition\x18\x05 \x01(\x0b\x32\x1a.rostra.v1.CheckDefinition\x12\x12\n\nservice_id\x18\x06 \x01(\t\"@\n\x17RegisterServiceResponse\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x11\n\tcheck_ids\x18\x02 \x03(\t\"X\n\x18\x44\x65registerServiceRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x12\n\nservice_id\x18\x02 \x01(\t\".\n\x19\x44\x65registerServiceResponse\x12\x11\n\tcheck_ids\x18\x01 \x03(\t\"*\n\x18ListLocalServicesRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\"A\n\x19ListLocalServicesResponse\x12$\n\x08services\x18\x01 \x03(\x0b\x32\x12.rostra.v1.Service\"S\n\x1aWaitForLocalServiceRequest\x12!\n\x05known\x18\x01 \x01(\x0b\x32\x12.rostra.v1.Service\x12\x12\n\ntimeout_ms\x18\x02 \x01(\x04\"B\n\x1bWaitForLocalServiceResponse\x12#\n\x07service\x18\x01 \x01(\x0b\x32\x12.rostra.v1.Service\"u\n\x14RegisterCheckRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12$\n\x05\x63heck\x18\x02 \x01(\x0b\x32\x15.rostra.v1.LocalCheck\x12\r\n\x05token\x18\x03 \x01(\t\")\n\x15RegisterCheckResponse\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\t\"T\n\x16\x44\x65registerCheckRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x10\n\x08\x63heck_id\x18\x02 \x01(\t\"\x19\n\x17\x44\x65registerCheckResponse\"(\n\x16ListLocalChecksRequest\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\";\n\x17ListLocalChecksResponse\x12 \n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x10.rostra.v1.Check\"\x87\x01\n\x10UpdateTtlRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x10\n\x08\x63heck_id\x18\x02 \x01(\t\x12\'\n\x06status\x18\x03 \x01(\x0e\x32\x17.rostra.v1.HealthStatus\x12\x0e\n\x06output\x18\x04 \x01(\t\"#\n\x11UpdateTtlResponse\x12\x0e\n\x06ttl_ms\x18\x01 \x01(\x04\"u\n\x15SetMaintenanceRequest\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x18.rostra.v1.RequestHeader\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0e\n\x06\x65nable\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\"*\n\x16SetMaintenanceResponse\x12\x10\n\x08\x63heck_id\x18\x01 \x01(\t\"9\n\x17\x41gentServiceJoinRequest\x12\x11\n\taddresses\x18\x01 \x03(\t\x12\x0b\n\x03wan\x18\x02 \x01(\x08\"*\n\x18\x41gentServiceJoinResponse\x12\x0e\n\x06joined\x18\x01 \x01(\r\"\x1a\n\x18\x41gentServiceLeaveRequest\"\x1b\n\x19\x41gentServiceLeaveResponse\"I\n\x1d\x41gentServiceForceLeaveRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05prune\x18\x02 \x01(\x08\x12\x0b\n\x03wan\x18\x03 \x01(\x08\" \n\x1e\x41gentServiceForceLeaveResponse\"\x0f\n\rReloadRequest\"8\n\x0eReloadResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x03(\t\x12\x15\n\rneeds_restart\x18\x02 \x03(\t\"0\n\x11StreamLogsRequest\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04json\x18\x02 \x01(\x08\"0\n\x12StreamLogsResponse\x12\x0c\n\x04line\x18\x01 \x01(\t\x12\x0c\n\x04lost\x18\x02 \x01(\x04\x32\x8b\n\n\x0c\x41gentService\x12@\n\x07GetSelf\x12\x19.rostra.v1.GetSelfRequest\x1a\x1a.rostra.v1.GetSelfResponse\x12X\n\x0fRegisterService\x12!.rostra.v1.RegisterServiceRequest\x1a\".rostra.v1.RegisterServiceResponse\x12^\n\x11\x44\x65registerService\x12#.rostra.v1.DeregisterServiceRequest\x1a$.rostra.v1.DeregisterServiceResponse\x12^\n\x11ListLocalServices\x12#.rostra.v1.ListLocalServicesRequest\x1a$.rostra.v1.ListLocalServicesResponse\x12\x64\n\x13WaitForLocalService\x12%.rostra.v1.WaitForLocalServiceRequest\x1a&.rostra.v1.WaitForLocalServiceResponse\x12R\n\rRegisterCheck\x12\x1f.rostra.v1.RegisterCheckRequest\x1a .rostra.v1.RegisterCheckResponse\x12X\n\x0f\x44\x65registerCheck\x12!.rostra.v1.DeregisterCheckRequest\x1a\".rostra.v1.DeregisterCheckResponse\x12X\n\x0fListLocalChecks\x12!.rostra.v1.ListLocalChecksRequest\x1a\".rostra.v1.ListLocalChecksResponse\x12\x46\n\tUpdateTtl\x12\x1b.rostra.v1.UpdateTtlRequest\x1a\x1c.rostra.v1.UpdateTtlResponse\x12U\n\x0eSetMaintenance\x12 .rostra.v1.SetMaintenanceRequest\x1a!.rostra.v1.SetMaintenanceResponse\x12O\n\x04Join\x12\".rostra.v1.AgentServiceJoinRequest\x1a#.rostra.v1.AgentServiceJoinResponse\x12R\n\x05Leave\x12#.rostra.v1.AgentServiceLeaveRequest\x1a$.rostra.v1.AgentServiceLeaveResponse\x12\x61\n\nForceLeave\x12(.rostra.v1.AgentServiceForceLeaveRequest\x1a).rostra.v1.AgentServiceForceLeaveResponse\x12=\n\x06Reload\x12\x18.rostra.v1.ReloadRequest\x1a\x19.rostra.v1.ReloadResponse\x12K\n\nStreamLogs\x12\x1c.rostra.v1.StreamLogsRequest\x1a\x1d.rostra.v1.StreamLogsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,46 +61,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTLOCALSERVICESREQUEST']._serialized_end=1058
   _globals['_LISTLOCALSERVICESRESPONSE']._serialized_start=1060
   _globals['_LISTLOCALSERVICESRESPONSE']._serialized_end=1125
-  _globals['_REGISTERCHECKREQUEST']._serialized_start=1127
-  _globals['_REGISTERCHECKREQUEST']._serialized_end=1244
-  _globals['_REGISTERCHECKRESPONSE']._serialized_start=1246
-  _globals['_REGISTERCHECKRESPONSE']._serialized_end=1287
-  _globals['_DEREGISTERCHECKREQUEST']._serialized_start=1289
-  _globals['_DEREGISTERCHECKREQUEST']._serialized_end=1373
-  _globals['_DEREGISTERCHECKRESPONSE']._serialized_start=1375
-  _globals['_DEREGISTERCHECKRESPONSE']._serialized_end=1400
-  _globals['_LISTLOCALCHECKSREQUEST']._serialized_start=1402
-  _globals['_LISTLOCALCHECKSREQUEST']._serialized_end=1442
-  _globals['_LISTLOCALCHECKSRESPONSE']._serialized_start=1444
-  _globals['_LISTLOCALCHECKSRESPONSE']._serialized_end=1503
-  _globals['_UPDATETTLREQUEST']._serialized_start=1506
-  _globals['_UPDATETTLREQUEST']._serialized_end=1641
-  _globals['_UPDATETTLRESPONSE']._serialized_start=1643
-  _globals['_UPDATETTLRESPONSE']._serialized_end=1678
-  _globals['_SETMAINTENANCEREQUEST']._serialized_start=1680
-  _globals['_SETMAINTENANCEREQUEST']._serialized_end=1797
-  _globals['_SETMAINTENANCERESPONSE']._serialized_start=1799
-  _globals['_SETMAINTENANCERESPONSE']._serialized_end=1841
-  _globals['_AGENTSERVICEJOINREQUEST']._serialized_start=1843
-  _globals['_AGENTSERVICEJOINREQUEST']._serialized_end=1900
-  _globals['_AGENTSERVICEJOINRESPONSE']._serialized_start=1902
-  _globals['_AGENTSERVICEJOINRESPONSE']._serialized_end=1944
-  _globals['_AGENTSERVICELEAVEREQUEST']._serialized_start=1946
-  _globals['_AGENTSERVICELEAVEREQUEST']._serialized_end=1972
-  _globals['_AGENTSERVICELEAVERESPONSE']._serialized_start=1974
-  _globals['_AGENTSERVICELEAVERESPONSE']._serialized_end=2001
-  _globals['_AGENTSERVICEFORCELEAVEREQUEST']._serialized_start=2003
-  _globals['_AGENTSERVICEFORCELEAVEREQUEST']._serialized_end=2076
-  _globals['_AGENTSERVICEFORCELEAVERESPONSE']._serialized_start=2078
-  _globals['_AGENTSERVICEFORCELEAVERESPONSE']._serialized_end=2110
-  _globals['_RELOADREQUEST']._serialized_start=2112
-  _globals['_RELOADREQUEST']._serialized_end=2127
-  _globals['_RELOADRESPONSE']._serialized_start=2129
-  _globals['_RELOADRESPONSE']._serialized_end=2185
-  _globals['_STREAMLOGSREQUEST']._serialized_start=2187
-  _globals['_STREAMLOGSREQUEST']._serialized_end=2235
-  _globals['_STREAMLOGSRESPONSE']._serialized_start=2237
-  _globals['_STREAMLOGSRESPONSE']._serialized_end=2285
-  _globals['_AGENTSERVICE']._serialized_start=2288
-  _globals['_AGENTSERVICE']._serialized_end=3477
+  _globals['_WAITFORLOCALSERVICEREQUEST']._serialized_start=1127
+  _globals['_WAITFORLOCALSERVICEREQUEST']._serialized_end=1210
+  _globals['_WAITFORLOCALSERVICERESPONSE']._serialized_start=1212
+  _globals['_WAITFORLOCALSERVICERESPONSE']._serialized_end=1278
+  _globals['_REGISTERCHECKREQUEST']._serialized_start=1280
+  _globals['_REGISTERCHECKREQUEST']._serialized_end=1397
+  _globals['_REGISTERCHECKRESPONSE']._serialized_start=1399
+  _globals['_REGISTERCHECKRESPONSE']._serialized_end=1440
+  _globals['_DEREGISTERCHECKREQUEST']._serialized_start=1442
+  _globals['_DEREGISTERCHECKREQUEST']._serialized_end=1526
+  _globals['_DEREGISTERCHECKRESPONSE']._serialized_start=1528
+  _globals['_DEREGISTERCHECKRESPONSE']._serialized_end=1553
+  _globals['_LISTLOCALCHECKSREQUEST']._serialized_start=1555
+  _globals['_LISTLOCALCHECKSREQUEST']._serialized_end=1595
+  _globals['_LISTLOCALCHECKSRESPONSE']._serialized_start=1597
+  _globals['_LISTLOCALCHECKSRESPONSE']._serialized_end=1656
+  _globals['_UPDATETTLREQUEST']._serialized_start=1659
+  _globals['_UPDATETTLREQUEST']._serialized_end=1794
+  _globals['_UPDATETTLRESPONSE']._serialized_start=1796
+  _globals['_UPDATETTLRESPONSE']._serialized_end=1831
+  _globals['_SETMAINTENANCEREQUEST']._serialized_start=1833
+  _globals['_SETMAINTENANCEREQUEST']._serialized_end=1950
+  _globals['_SETMAINTENANCERESPONSE']._serialized_start=1952
+  _globals['_SETMAINTENANCERESPONSE']._serialized_end=1994
+  _globals['_AGENTSERVICEJOINREQUEST']._serialized_start=1996
+  _globals['_AGENTSERVICEJOINREQUEST']._serialized_end=2053
+  _globals['_AGENTSERVICEJOINRESPONSE']._serialized_start=2055
+  _globals['_AGENTSERVICEJOINRESPONSE']._serialized_end=2097
+  _globals['_AGENTSERVICELEAVEREQUEST']._serialized_start=2099
+  _globals['_AGENTSERVICELEAVEREQUEST']._serialized_end=2125
+  _globals['_AGENTSERVICELEAVERESPONSE']._serialized_start=2127
+  _globals['_AGENTSERVICELEAVERESPONSE']._serialized_end=2154
+  _globals['_AGENTSERVICEFORCELEAVEREQUEST']._serialized_start=2156
+  _globals['_AGENTSERVICEFORCELEAVEREQUEST']._serialized_end=2229
+  _globals['_AGENTSERVICEFORCELEAVERESPONSE']._serialized_start=2231
+  _globals['_AGENTSERVICEFORCELEAVERESPONSE']._serialized_end=2263
+  _globals['_RELOADREQUEST']._serialized_start=2265
+  _globals['_RELOADREQUEST']._serialized_end=2280
+  _globals['_RELOADRESPONSE']._serialized_start=2282
+  _globals['_RELOADRESPONSE']._serialized_end=2338
+  _globals['_STREAMLOGSREQUEST']._serialized_start=2340
+  _globals['_STREAMLOGSREQUEST']._serialized_end=2388
+  _globals['_STREAMLOGSRESPONSE']._serialized_start=2390
+  _globals['_STREAMLOGSRESPONSE']._serialized_end=2438
+  _globals['_AGENTSERVICE']._serialized_start=2441
+  _globals['_AGENTSERVICE']._serialized_end=3732
 # @@protoc_insertion_point(module_scope)

@@ -359,6 +359,58 @@ class ListLocalServicesResponse(_message.Message):
 Global___ListLocalServicesResponse: _TypeAlias = ListLocalServicesResponse  # noqa: Y015
 
 @_typing.final
+class WaitForLocalServiceRequest(_message.Message):
+    """WaitForLocalServiceRequest says what is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KNOWN_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    timeout_ms: _builtins.int
+    """Milliseconds to wait, at most an hour; 0: not at all."""
+    @_builtins.property
+    def known(self) -> _catalog_pb2.Service:
+        """The service as it was returned last; its ID says which one is meant."""
+
+    def __init__(
+        self,
+        *,
+        known: _catalog_pb2.Service | None = ...,
+        timeout_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["known", b"known"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitForLocalServiceRequest: _TypeAlias = WaitForLocalServiceRequest  # noqa: Y015
+
+@_typing.final
+class WaitForLocalServiceResponse(_message.Message):
+    """WaitForLocalServiceResponse holds the service."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def service(self) -> _catalog_pb2.Service:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        service: _catalog_pb2.Service | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitForLocalServiceResponse: _TypeAlias = WaitForLocalServiceResponse  # noqa: Y015
+
+@_typing.final
 class RegisterCheckRequest(_message.Message):
     """RegisterCheckRequest is a check."""
 

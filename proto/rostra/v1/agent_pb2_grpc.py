@@ -56,6 +56,11 @@ class AgentServiceStub:
                 request_serializer=rostra_dot_v1_dot_agent__pb2.ListLocalServicesRequest.SerializeToString,
                 response_deserializer=rostra_dot_v1_dot_agent__pb2.ListLocalServicesResponse.FromString,
                 _registered_method=True)
+        self.WaitForLocalService = channel.unary_unary(
+                '/rostra.v1.AgentService/WaitForLocalService',
+                request_serializer=rostra_dot_v1_dot_agent__pb2.WaitForLocalServiceRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_agent__pb2.WaitForLocalServiceResponse.FromString,
+                _registered_method=True)
         self.RegisterCheck = channel.unary_unary(
                 '/rostra.v1.AgentService/RegisterCheck',
                 request_serializer=rostra_dot_v1_dot_agent__pb2.RegisterCheckRequest.SerializeToString,
@@ -136,6 +141,14 @@ class AgentServiceServicer:
 
     def ListLocalServices(self, request, context):
         """ListLocalServices returns this node's services.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WaitForLocalService(self, request, context):
+        """WaitForLocalService returns a service of this node once it is another than the one that is known, or as it is when the time is
+        up. NOT_FOUND as soon as there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,6 +246,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ListLocalServices,
                     request_deserializer=rostra_dot_v1_dot_agent__pb2.ListLocalServicesRequest.FromString,
                     response_serializer=rostra_dot_v1_dot_agent__pb2.ListLocalServicesResponse.SerializeToString,
+            ),
+            'WaitForLocalService': grpc.unary_unary_rpc_method_handler(
+                    servicer.WaitForLocalService,
+                    request_deserializer=rostra_dot_v1_dot_agent__pb2.WaitForLocalServiceRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_agent__pb2.WaitForLocalServiceResponse.SerializeToString,
             ),
             'RegisterCheck': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterCheck,
@@ -395,6 +413,33 @@ class AgentService:
             '/rostra.v1.AgentService/ListLocalServices',
             rostra_dot_v1_dot_agent__pb2.ListLocalServicesRequest.SerializeToString,
             rostra_dot_v1_dot_agent__pb2.ListLocalServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WaitForLocalService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.AgentService/WaitForLocalService',
+            rostra_dot_v1_dot_agent__pb2.WaitForLocalServiceRequest.SerializeToString,
+            rostra_dot_v1_dot_agent__pb2.WaitForLocalServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

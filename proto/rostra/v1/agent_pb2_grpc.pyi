@@ -43,6 +43,10 @@ class AgentServiceStub:
     """DeregisterService removes a service of this node and its checks."""
     ListLocalServices: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ListLocalServicesRequest, _agent_pb2.ListLocalServicesResponse]
     """ListLocalServices returns this node's services."""
+    WaitForLocalService: _grpc.UnaryUnaryMultiCallable[_agent_pb2.WaitForLocalServiceRequest, _agent_pb2.WaitForLocalServiceResponse]
+    """WaitForLocalService returns a service of this node once it is another than the one that is known, or as it is when the time is
+    up. NOT_FOUND as soon as there is none.
+    """
     RegisterCheck: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RegisterCheckRequest, _agent_pb2.RegisterCheckResponse]
     """RegisterCheck adds or replaces a check of this node."""
     DeregisterCheck: _grpc.UnaryUnaryMultiCallable[_agent_pb2.DeregisterCheckRequest, _agent_pb2.DeregisterCheckResponse]
@@ -79,6 +83,10 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """DeregisterService removes a service of this node and its checks."""
     ListLocalServices: _aio.UnaryUnaryMultiCallable[_agent_pb2.ListLocalServicesRequest, _agent_pb2.ListLocalServicesResponse]  # type: ignore[assignment]
     """ListLocalServices returns this node's services."""
+    WaitForLocalService: _aio.UnaryUnaryMultiCallable[_agent_pb2.WaitForLocalServiceRequest, _agent_pb2.WaitForLocalServiceResponse]  # type: ignore[assignment]
+    """WaitForLocalService returns a service of this node once it is another than the one that is known, or as it is when the time is
+    up. NOT_FOUND as soon as there is none.
+    """
     RegisterCheck: _aio.UnaryUnaryMultiCallable[_agent_pb2.RegisterCheckRequest, _agent_pb2.RegisterCheckResponse]  # type: ignore[assignment]
     """RegisterCheck adds or replaces a check of this node."""
     DeregisterCheck: _aio.UnaryUnaryMultiCallable[_agent_pb2.DeregisterCheckRequest, _agent_pb2.DeregisterCheckResponse]  # type: ignore[assignment]
@@ -136,6 +144,16 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ListLocalServicesResponse, _abc.Awaitable[_agent_pb2.ListLocalServicesResponse]]:
         """ListLocalServices returns this node's services."""
+
+    @_abc_1.abstractmethod
+    def WaitForLocalService(
+        self,
+        request: _agent_pb2.WaitForLocalServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.WaitForLocalServiceResponse, _abc.Awaitable[_agent_pb2.WaitForLocalServiceResponse]]:
+        """WaitForLocalService returns a service of this node once it is another than the one that is known, or as it is when the time is
+        up. NOT_FOUND as soon as there is none.
+        """
 
     @_abc_1.abstractmethod
     def RegisterCheck(

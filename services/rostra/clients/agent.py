@@ -68,6 +68,12 @@ class AgentClient:
         answer = await _call(self._stub.ListLocalServices, agent_pb2.ListLocalServicesRequest(), timeout_s)
         return [service_from_proto(service) for service in answer.services]
 
+    async def wait_for_service(self, known: Service, wait_s: float) -> Service:
+        """The service of that ID once it is another than ``known``, or as it is after ``wait_s``. Raises ``NotFound``."""
+        request = agent_pb2.WaitForLocalServiceRequest(known=service_to_proto(known), timeout_ms=round(wait_s * 1000))
+        answer = await _call(self._stub.WaitForLocalService, request, wait_s + TIMEOUT_S)
+        return service_from_proto(answer.service)
+
     async def list_checks(self, timeout_s: float = TIMEOUT_S) -> Sequence[Check]:
         """This node's checks, in order of ID."""
         answer = await _call(self._stub.ListLocalChecks, agent_pb2.ListLocalChecksRequest(), timeout_s)

@@ -55,6 +55,7 @@ class LocalDriver:
         self._push = Push(state, reader, writer, rng, check_update_interval_s=check_update_interval_s)
         self._runs = CheckRuns(state.node.name, reader, rng, observed=self._observed, followed=self._followed)
         self._timed = asyncio.Event()
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     @property
     def synced(self) -> bool:
@@ -85,6 +86,18 @@ class LocalDriver:
     async def change(self, make: Change) -> None:
         """Changes what is registered: durable when it returns, or raises and has changed nothing."""
         await self._changes.make(make)
+
+    async def service_changed(self, service_id: str) -> None:
+        """Returns when a service was added, changed or removed after this call."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(service_id, set())
+        waiting.add(future)
+        try:
+            await future
+        finally:
+            waiting.discard(future)
+            if not waiting and self._waiting.get(service_id) is waiting:
+                del self._waiting[service_id]
 
     def update_ttl(self, check_id: str, status: HealthStatus, output: str) -> float:
         """A heartbeat; in how many seconds the next is due. Raises ``NotFound``."""
@@ -130,6 +143,9 @@ class LocalDriver:
                 self._runs.follow(name, check, self.state.output_max_size(check) if check is not None else 0)
                 if check is None:
                     self._ttl_states.forget(name)
+            for future in self._waiting.pop(name, ()) if kind == "service" else ():
+                if not future.done():
+                    future.set_result(None)
         self._push.note(keys)
         self._timed.set()
         services, checks = self.state.count()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
-from rostra.errors import BadRequest
+from rostra.errors import BadRequest, NotFound
 from rostra.filters import CHECK, SERVICE, compile_filter
 from rostra.local.core import maintenance_check_id
 from rostra.local.driver import LocalDriver
@@ -18,6 +19,8 @@ from rostra.model.identity import Identity
 from rostra.model.proto import check_to_proto, definition_from_proto, service_from_proto, service_to_proto, status_from_proto
 from rostra.telemetry.logs import LEVELS, tapped
 from rostra.v1 import agent_pb2, agent_pb2_grpc, catalog_pb2, common_pb2
+
+MAX_WAIT_S: Final = 3600.0
 
 
 class Agent(Protocol):
@@ -90,6 +93,24 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         wanted = compile_filter(request.filter, SERVICE) if request.filter else None
         services = [service for service in self._driver.state.services().values() if wanted is None or wanted(service)]
         return agent_pb2.ListLocalServicesResponse(services=[service_to_proto(service) for service in services])
+
+    async def WaitForLocalService(
+        self, request: agent_pb2.WaitForLocalServiceRequest, context: Any
+    ) -> agent_pb2.WaitForLocalServiceResponse:
+        service_id = request.known.id
+        if not service_id:
+            raise BadRequest("known.id is required", field="known.id")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(request.timeout_ms / 1000, MAX_WAIT_S)):
+                while self._service(service_id) == request.known:
+                    await self._driver.service_changed(service_id)
+        return agent_pb2.WaitForLocalServiceResponse(service=self._service(service_id))
+
+    def _service(self, service_id: str) -> catalog_pb2.Service:
+        service = self._driver.state.services().get(service_id)
+        if service is None:
+            raise NotFound(f"unknown service ID: {service_id}")
+        return service_to_proto(service)
 
     async def RegisterCheck(self, request: agent_pb2.RegisterCheckRequest, context: Any) -> agent_pb2.RegisterCheckResponse:
         check = self._check(request.check)

@@ -152,6 +152,24 @@ async def test_the_agent_keeps_services_and_checks_and_the_catalog_follows(world
         await world.agent.update_ttl("service:api", HealthStatus.PASSING, "")
 
 
+async def test_agent_waits_for_a_service_until_it_is_another(world: World) -> None:
+    await world.agent.register_service(Service("api", "api", port=1))
+    (known,) = await world.agent.list_services()
+    assert await world.agent.wait_for_service(known, 0.01) == known
+    waiting = asyncio.create_task(world.agent.wait_for_service(known, 60.0))
+    await world.agent.register_service(Service("other", "other", port=1))
+    await world.agent.register_service(Service("api", "api", port=1))
+    assert not waiting.done()
+    await world.agent.register_service(Service("api", "api", port=2))
+    assert (await waiting).port == 2
+    waiting = asyncio.create_task(world.agent.wait_for_service(await waiting, 60.0))
+    await asyncio.sleep(0)
+    await world.agent.deregister_service("api")
+    with pytest.raises(NotFound):
+        await waiting
+    await world.agent.deregister_service("other")
+
+
 async def test_the_agent_describes_itself_and_leaves_when_asked(world: World) -> None:
     description = await world.agent.get_self()
     assert (description.identity.name, description.version, description.stats) == ("n1", "0.0.0", {"build": {"version": "0.0.0"}})

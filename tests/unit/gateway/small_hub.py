@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -209,6 +210,7 @@ class SmallAgent:
 
     def __init__(self) -> None:
         self.services: dict[str, Service] = {}
+        self.changed = asyncio.Event()
         self.checks: dict[str, Check] = {}
         self.ttl: set[str] = set()
         self.calls: list[tuple[object, ...]] = []
@@ -220,6 +222,16 @@ class SmallAgent:
     async def list_services(self) -> Sequence[Service]:
         return [self.services[key] for key in sorted(self.services)]
 
+    async def wait_for_service(self, known: Service, wait_s: float) -> Service:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while self.services.get(known.id) == known:
+                    self.changed.clear()
+                    await self.changed.wait()
+        if known.id not in self.services:
+            raise NotFound("no service")
+        return self.services[known.id]
+
     async def list_checks(self) -> Sequence[Check]:
         return [self.checks[key] for key in sorted(self.checks)]
 
@@ -227,11 +239,13 @@ class SmallAgent:
         self, service: Service, checks: Sequence[LocalCheck] = (), *, replace_existing_checks: bool = False, token: str = ""
     ) -> None:
         self.services[service.id] = service
+        self.changed.set()
         self.calls.append(("register_service", service, tuple(checks), replace_existing_checks, token))
 
     async def deregister_service(self, service_id: str) -> None:
         if self.services.pop(service_id, None) is None:
             raise NotFound(f"no service {service_id}")
+        self.changed.set()
 
     async def register_check(self, check: LocalCheck, *, token: str = "") -> None:
         if check.service_id and check.service_id not in self.services:

@@ -47,6 +47,8 @@ NEEDED = [
     *("GET /v1/coordinate/datacenters", "GET /v1/coordinate/nodes", "GET /v1/coordinate/node/{node}"),
     *("GET /v1/operator/raft/configuration", "DELETE /v1/operator/raft/peer", "POST /v1/operator/raft/transfer-leader"),
     *(f"{method} /v1/operator/keyring" for method in ("GET", "POST", "PUT", "DELETE")),
+    *("GET /v1/operator/autopilot/configuration", "PUT /v1/operator/autopilot/configuration"),
+    *("GET /v1/operator/autopilot/health", "GET /v1/operator/autopilot/state", "GET /v1/snapshot", "PUT /v1/snapshot"),
     *("GET /v1/openapi.json", "GET /"),
 ]
 
