@@ -2,6 +2,7 @@
 
 - rest: memory (PSS) and CPU of the client agent with nothing to do
 - critical to DNS: from the moment a check turns critical until DNS on another node leaves the service out
+- crash to critical: from the moment a client agent is killed until ``serfHealth`` of its node is critical in the catalog
 - failover: a server is killed; the longest gap between two answers that a caller of the client sees (default reads while a follower is
   killed, on which the client may live or not; writes while the leader is)
 - fill: time and memory of the leader for many nodes with a service and a check each
@@ -71,6 +72,19 @@ def critical_to_dns(found: Cluster) -> float:
     return until(lambda: addresses_in_dns(found.followers[0], "probe.service.consul") == 0)
 
 
+def crash_to_critical(found: Cluster) -> float:
+    """Seconds from the end of the client's process until the leader's catalog says so."""
+    address = found.client.host
+    node = next(each["Node"] for each in found.leader.get("/v1/catalog/nodes") if each["Address"] == address)
+
+    def is_critical() -> bool:
+        checks = found.leader.get(f"/v1/health/node/{node}")
+        return any(check["CheckID"] == "serfHealth" and check["Status"] == "critical" for check in checks)
+
+    found.client.process.kill()
+    return until(is_critical)
+
+
 def reads(agent: Agent) -> bool:
     return bool(agent.get("/v1/catalog/nodes"))
 
@@ -133,6 +147,7 @@ def show(what: str, unit: str, samples: Sequence[Sequence[float]], limit: float 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-rounds", type=int, default=3)
+    parser.add_argument("-crashes", type=int, default=5, help="of clients, each in a cluster of its own")
     parser.add_argument("-nodes", type=int, default=10_000, help="for the last row; 0 leaves it out")
     parser.add_argument("-rest", type=float, default=10.0, help="seconds")
     rows.add_option(parser)
@@ -148,6 +163,14 @@ def main() -> None:
         turned = [[critical_to_dns(each) for _ in range(options.rounds)] for each in pair]
         found.append(show("check turns critical, until out of DNS", "s", turned))
     rows.write(options.json, found)  # also after each part: what follows may be given up
+    crashes: list[list[float]] = [[], []]
+    for _ in range(options.crashes):
+        for numbers, program in zip(crashes, both, strict=True):
+            with cluster(program) as each:
+                numbers.append(crash_to_critical(each))
+    if options.crashes:
+        found.append(show("client killed, until serfHealth critical", "s", crashes))
+    rows.write(options.json, found)
     for victim in ("follower", "leader"):
         gaps: list[list[float]] = [[], []]
         for _ in range(options.rounds):

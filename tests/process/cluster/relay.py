@@ -1,8 +1,9 @@
 """A network that can be cut, without privileges: every node is reached at an address where a relay of ours stands in front of it.
 
-A node binds one loopback address and advertises another. What comes for the second is carried to the first, unless the node or who
-sent it is cut off: then datagrams are dropped, connections are broken and new ones are not accepted. The sender of a datagram is known
-by its address, that of a connection by the process that owns it, since connections on loopback all come from one address.
+A node binds one loopback address and advertises another. What comes for the second is carried to the first, unless the cut runs
+between the node and who sent it: then datagrams are dropped, connections are broken and new ones are not accepted. The sender of a
+datagram is known by its address, that of a connection by the process that owns it, since connections on loopback all come from one
+address.
 """
 
 from __future__ import annotations
@@ -183,14 +184,14 @@ class Network:
             outside,
             inside,
             lambda: bool(self._cut),
-            lambda sender: sender == inside or not {sender, inside} & self._cut,
+            lambda sender: (sender in self._cut) == (inside in self._cut),
             self._processes,
         )
         self._relays.append(relay)
         self._run(relay.start(datagram_ports, connection_ports))
 
     def cut_off(self, *inside: str) -> None:
-        """From now on nothing passes between these nodes and any other."""
+        """From now on nothing passes between these nodes and any other; among themselves they hear each other."""
         self._cut = frozenset(inside)
         self._run(self._break())
 

@@ -104,6 +104,25 @@ async def test_a_gossip_that_was_restarted_and_knows_nobody_costs_no_registratio
     assert book(near).node("b") is not None, "absence is never evidence"
 
 
+async def test_a_removal_of_over_a_third_at_once_is_stopped_and_reported_and_the_rest_goes_on(
+    near: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when gossip comes back with a list in which most have left."""
+    near.consensus.lead(1, here=True)
+    ids = {f"c{number}": f"{number:08}-0000-4000-8000-000000000000" for number in range(6)}
+    for name, node_id in ids.items():
+        near.gossip.change(member(name, id=node_id))
+    await near.until(lambda: all(health(near, name) is HealthStatus.PASSING for name in ids))
+    gone = [member(name, MemberStatus.LEFT, id=node_id) for name, node_id in ids.items()][:3]
+    near.gossip.restart(a_server(), *gone, settled=True)
+    await near.until(lambda: book(near).node("s") is not None)
+    await near.until(lambda: any("over a third" in message for message in caplog.messages))
+    assert all(book(near).node(name) is not None for name in ids)
+    near.gossip.change(member("c5", MemberStatus.LEFT, id=ids["c5"]))
+    await near.until(lambda: book(near).node("c5") is None)
+    assert all(book(near).node(each.name) is not None for each in gone), "one that leaves is a change of its own"
+
+
 async def test_what_another_term_decided_is_refused(near: World) -> None:
     near.consensus.lead(1, here=True)
     near.gossip.change(member("a"))
