@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
 from rostra.clients.consensus import Configuration, ConsensusClient, RaftMember
+from rostra.clients.gossip import MemberEvent, Members, Settled
 from rostra.errors import NoServers, RostraError, Unavailable, UnknownOutcome
 from rostra.model.identity import Identity
-from rostra.model.members import Member, MemberStatus
+from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
 from rostra.model.servers import is_server, server_address
 from rostra.rpc.channels import Connector
 from rostra.views.upstreams import Upstream
 
-POLL_S: Final = 0.5
+AGAIN_S: Final = 0.5
 
 T = TypeVar("T")
 
 
+class MemberWatch(Protocol):
+    """The parts of the gossip client that are needed here."""
+
+    def watch_members(self, pool: str = "lan") -> AsyncIterator[MemberEvent]: ...
+
+
 class MemberList(Protocol):
-    """The part of the gossip client that is needed here."""
+    """The same."""
 
     async def list_members(
         self, pool: str = "lan", status: MemberStatus | None = None, timeout_s: float | None = None
@@ -30,37 +37,49 @@ class MemberList(Protocol):
 class ServersByGossip:
     """A client's catalogs: the live servers that gossip shows (``rostra.views.upstreams.Upstreams``)."""
 
-    def __init__(self, gossip: MemberList, identity: Identity, connector: Connector, joins: Sequence[str]) -> None:
+    def __init__(self, gossip: MemberWatch, identity: Identity, connector: Connector, joins: Sequence[str]) -> None:
         """``joins``: the members through which this node was told to find the others."""
         self._gossip = gossip
         self._identity = identity
         self._connector = connector
         self._joins = joins
+        self._servers: dict[str, Member] = {}
         self._upstreams: dict[str, Upstream] = {}
-        self._last_known: Sequence[str] = ()
 
     def candidates(self) -> Sequence[Upstream]:
         return tuple(self._upstreams.values())
 
     def sought(self) -> Sequence[str]:
-        """The servers that were last known; where there never was one, those to join."""
-        return self._last_known or self._joins
+        """The servers that have not left, failed ones too; where none was ever seen, the members to join."""
+        return sorted(server_address(server) for server in self._servers.values()) or self._joins
 
     async def run(self) -> None:
         """Follows the member list for ever."""
         while True:
             try:
-                members, _ = await self._gossip.list_members("lan", MemberStatus.ALIVE, timeout_s=1.0)
+                async for event in self._gossip.watch_members():
+                    self._take(event)
             except RostraError:
-                members = ()
-            if members:
-                self._follow([server_address(each) for each in members if is_server(each.tags, self._identity.datacenter)])
-            await asyncio.sleep(POLL_S)
+                pass  # gossip is away: the servers it last showed may well be there
+            await asyncio.sleep(AGAIN_S)
 
-    def _follow(self, addresses: Sequence[str]) -> None:
-        self._last_known = addresses or self._last_known
+    def _take(self, event: MemberEvent) -> None:
+        match event:
+            case Members():
+                servers = {member.name: member for member in event.members if self._is_server(member)}
+                self._servers = servers or self._servers  # a gossip that has just begun knows nobody yet
+            case MemberChange(member=member) if event.kind is not MemberChangeKind.REAPED and self._is_server(member):
+                self._servers[member.name] = member
+            case MemberChange(member=member):
+                self._servers.pop(member.name, None)
+            case Settled():
+                return
+        alive = [server_address(server) for server in self._servers.values() if server.status is MemberStatus.ALIVE]
         known, connect = self._upstreams, self._connector.connect
-        self._upstreams = {address: known.get(address) or Upstream(address, connect(address)) for address in addresses}
+        self._upstreams = {address: known.get(address) or Upstream(address, connect(address)) for address in alive}
+
+    def _is_server(self, member: Member) -> bool:
+        return is_server(member.tags, self._identity.datacenter) and member.status is not MemberStatus.LEFT
 
 
 class RaftByGossip:
