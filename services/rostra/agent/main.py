@@ -212,19 +212,19 @@ class _Agent:
 
     async def _hang_up(self) -> None:
         try:
-            applied, needs_restart = await self._reread()
+            await self._reread()
         except RostraError as error:
             log.error("configuration not reloaded", extra={"reason": error})
-            return
-        log.info("configuration reloaded", extra={"applied": ", ".join(applied), "needs_restart": ", ".join(needs_restart)})
 
     async def _reread(self) -> tuple[Sequence[str], Sequence[str]]:
         """Reads the configuration again and applies what can be applied while running; the service manager is told."""
         self._manager.reloading()
         try:
-            return await self._apply_again()
+            applied, needs_restart = await self._apply_again()
         finally:
             self._manager.reloaded()
+        log.info("configuration reloaded", extra={"applied": ", ".join(applied), "needs_restart": ", ".join(needs_restart)})
+        return applied, needs_restart
 
     async def _apply_again(self) -> tuple[Sequence[str], Sequence[str]]:
         new = load(self._argv, os.environ, role=self._role)

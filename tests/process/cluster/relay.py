@@ -122,6 +122,7 @@ class _Door(asyncio.DatagramProtocol):
         self._inside = inside
         self._let_through = let_through
         self._flows: dict[tuple[str, int], asyncio.DatagramTransport] = {}
+        self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._opening: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -134,17 +135,23 @@ class _Door(asyncio.DatagramProtocol):
         if flow is not None:
             flow.sendto(data, self._inside)
             return
-        task = asyncio.ensure_future(self._open(data, address))
+        waiting = self._waiting.get(address)
+        if waiting is not None:
+            waiting.append(data)
+            return
+        self._waiting[address] = [data]
+        task = asyncio.ensure_future(self._open(address))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _open(self, data: bytes, address: tuple[str, int]) -> None:
+    async def _open(self, address: tuple[str, int]) -> None:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_datagram_endpoint(
             lambda: _Back(lambda answer: self._answer(answer, address)), local_addr=("127.0.0.1", 0), family=socket.AF_INET
         )
         self._flows[address] = transport
-        transport.sendto(data, self._inside)
+        for data in self._waiting.pop(address):
+            transport.sendto(data, self._inside)
 
     def _answer(self, data: bytes, address: tuple[str, int]) -> None:
         if self._let_through(address[0]):

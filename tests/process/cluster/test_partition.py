@@ -32,7 +32,7 @@ def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-def fleet(started: Fleet) -> Iterator[Fleet]:
+def fleet(started: Fleet, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """The same, whole, and both services in every DNS."""
     try:
         started.network.heal()
@@ -40,9 +40,9 @@ def fleet(started: Fleet) -> Iterator[Fleet]:
         for node in started.nodes.values():
             in_dns(node, web=started.nodes["c1"], db=started.nodes["c2"])
         yield started
-    except BaseException as error:
-        error.add_note(started.output)
-        raise
+    finally:
+        if request.session.testsfailed:
+            print(started.output)
 
 
 def in_dns(asked: Node, **holders: Node | None) -> None:
@@ -90,7 +90,7 @@ def test_a_leader_cut_off_with_a_client_leads_no_longer_and_both_are_back_with_w
     for server in majority:
         seen_failed(server, old, client)
         in_dns(server, web=None, db=other)
-        assert "meanwhile" in server.nodes()
+        eventually(lambda server=server: "meanwhile" in server.nodes(), SOON_S, f"{server.node} reads it")  # type: ignore[misc]
     seen_failed(old, other, *majority)
     assert client.status_of(old.node) == "alive", "they are on one side"
     for node in (old, client):
