@@ -30,7 +30,7 @@ from rostra.v1.snapshot_pb2_grpc import add_SnapshotServiceServicer_to_server
 from .fake_consensus_servicer import IDENTITY, FakeConsensus
 from .fake_gossip_servicer import FakeGossip
 
-HOLD_S = 0.4
+HOLD_S = 1.5
 
 
 class World:
