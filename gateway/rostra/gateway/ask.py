@@ -125,9 +125,9 @@ def is_passing_only(parameters: Parameters) -> bool:
 
 def required_flag(parameters: Parameters, name: str) -> bool:
     """A flag that must be given (``enable`` of maintenance)."""
-    text = parameters.get(name)
-    if not text:
+    if name not in parameters:
         raise HttpError(400, f"Missing value for {name}")
+    text = parameters.get(name)
     if text not in _TRUE | _FALSE:
         raise HttpError(400, f'Invalid value for {name}: "{text}"')
     return text in _TRUE

@@ -21,6 +21,7 @@ from rostra.gateway.settings import GatewaySettings
 from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration, AutopilotServer, AutopilotState
 
 UNHEALTHY = 429
+BAD_CONFIGURATION = "Bad request: Error parsing autopilot config: "
 
 
 class AutopilotDoor(Protocol):
@@ -136,7 +137,7 @@ class AutopilotEndpoints:
 
     async def set_configuration(self, ask: Ask) -> Answer:
         """With ``cas`` the answer says whether it was still the one written at that index."""
-        change = AutopilotChange(_configuration(decode_body(ask.body, ConfigurationBody)), _cas(ask))
+        change = AutopilotChange(_configuration(decode_body(ask.body, ConfigurationBody, BAD_CONFIGURATION)), _cas(ask))
         try:
             await self._autopilot.set_autopilot(change, ask.parameters.get("dc"))
         except Conflict:
@@ -168,10 +169,10 @@ class AutopilotEndpoints:
 def _configuration(body: ConfigurationBody) -> AutopilotConfiguration:
     for name, text in (("RedundancyZoneTag", body.redundancy_zone_tag), ("UpgradeVersionTag", body.upgrade_version_tag)):
         if text:
-            raise HttpError(400, f"{name} is not in this version")
+            raise HttpError(400, f"{BAD_CONFIGURATION}{name} is not in this version")
     for name, number in (("MaxTrailingLogs", body.max_trailing_logs), ("MinQuorum", body.min_quorum)):
         if not 0 <= number < 1 << 32:
-            raise HttpError(400, f"{name} must not be negative")
+            raise HttpError(400, f"{BAD_CONFIGURATION}{name} must not be negative")
     return AutopilotConfiguration(
         cleanup_dead_servers=body.cleanup_dead_servers,
         last_contact_threshold_s=_duration("LastContactThreshold", body.last_contact_threshold),
@@ -185,9 +186,9 @@ def _duration(name: str, text: str) -> float:
     try:
         duration_s = parse_duration(text)
     except ValueError:
-        raise HttpError(400, f"{name} {text!r} is not a duration") from None
+        raise HttpError(400, f"{BAD_CONFIGURATION}{name}: {text!r} is not a duration") from None
     if duration_s < 0:
-        raise HttpError(400, f"{name} must not be negative")
+        raise HttpError(400, f"{BAD_CONFIGURATION}{name} must not be negative")
     return duration_s
 
 
@@ -196,7 +197,7 @@ def _cas(ask: Ask) -> int | None:
         return None
     text = ask.parameters.get("cas")
     if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise HttpError(400, f"Error parsing cas value: {text!r} is not a number")
+        raise HttpError(400, f'Bad request: Error parsing cas value: strconv.ParseUint: parsing "{text}": invalid syntax')
     return int(text)
 
 

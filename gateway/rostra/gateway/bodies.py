@@ -16,27 +16,39 @@ from rostra.gateway.answer import HttpError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_CONVERSION_HINT: Final = "Request decode failed: "
+_HINT: Final = "Request decode failed: "
 
 
-def decode_body(body: bytes, kind: type[T]) -> T:
-    """``body`` as a ``kind``; raises 400 that names the field. A kind with ``forbid_unknown_fields`` takes no other fields."""
+class _BadBodyError(Exception):
+    """What is wrong with it."""
+
+
+def decode_body(body: bytes, kind: type[T], hint: str = _HINT) -> T:
+    """``body`` as a ``kind``; raises 400 that names the field. A kind with ``forbid_unknown_fields`` takes no other fields. ``hint``:
+    the words before, which differ from endpoint to endpoint."""
+    try:
+        return _decoded(body, kind)
+    except _BadBodyError as error:
+        raise HttpError(400, f"{hint}{error}") from None
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
     if not body.strip():
-        raise HttpError(400, _CONVERSION_HINT + "EOF")
+        raise _BadBodyError("EOF")
     try:
         raw = msgspec.json.decode(body)
         body.decode()
     except msgspec.DecodeError as error:
         text = "unexpected EOF" if "truncated" in str(error) else str(error)
-        raise HttpError(400, _CONVERSION_HINT + text) from None
+        raise _BadBodyError(text) from None
     except (UnicodeDecodeError, RecursionError) as error:
-        raise HttpError(400, _CONVERSION_HINT + ("not UTF-8" if isinstance(error, UnicodeDecodeError) else "nested too deeply")) from None
+        raise _BadBodyError("not UTF-8" if isinstance(error, UnicodeDecodeError) else "nested too deeply") from None
     if raw is None:
         raw = {}
     try:
         return msgspec.convert(_canonical(raw, kind), kind)
     except msgspec.ValidationError as error:
-        raise HttpError(400, _CONVERSION_HINT + str(error).replace(" - at `$.", " at `").replace(" - at `$`", "")) from None
+        raise _BadBodyError(str(error).replace(" - at `$.", " at `").replace(" - at `$`", "")) from None
 
 
 @lru_cache
@@ -64,7 +76,7 @@ def _canonical(value: object, kind: Any) -> object:
         field = fields.get(key.lower().replace("_", "") if getattr(kind, "snake_case", False) else key.lower())
         if field is None:
             if kind.__struct_config__.forbid_unknown_fields:
-                raise HttpError(400, f'{_CONVERSION_HINT}json: unknown field "{key}"')
+                raise _BadBodyError(f'json: unknown field "{key}"')
         elif item is not None:
             found[field[0]] = _canonical(item, field[1])
     return found

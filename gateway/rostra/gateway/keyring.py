@@ -121,7 +121,7 @@ class _Problems:
 
 
 def _key(body: bytes) -> bytes:
-    text = decode_body(body, KeyBody).key
+    text = decode_body(body, KeyBody, "Bad request: Request decode failed: ").key
     try:
         key = base64.b64decode(text, validate=True)
     except ValueError:

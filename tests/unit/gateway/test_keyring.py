@@ -48,11 +48,11 @@ async def test_a_pool_that_is_not_encrypted_says_so(world: World) -> None:
         ("GET", "?relay-factor=x", "", 'Bad request: Error parsing relay factor: "x" is not a whole number'),
         ("GET", "?local-only=x", "", 'Bad request: Error parsing local-only: "x" is neither true nor false'),
         ("POST", "?local-only=1", BODY, "Bad request: Invalid use of local-only: local-only can only be set for list requests"),
-        ("POST", "", "", "Request decode failed: EOF"),
+        ("POST", "", "", "Bad request: Request decode failed: EOF"),
         ("POST", "", '{"Key":"?"}', "Bad request: Key is not base64"),
         ("PUT", "", '{"Key":"abcd"}', "Bad request: Key has 3 bytes: key size must be 16, 24 or 32 bytes"),
         ("DELETE", "", "{}", "Bad request: Key has 0 bytes: key size must be 16, 24 or 32 bytes"),
-        ("DELETE", "", '{"key":"","x":1}', 'Request decode failed: json: unknown field "x"'),
+        ("DELETE", "", '{"key":"","x":1}', 'Bad request: Request decode failed: json: unknown field "x"'),
     ],
 )
 async def test_bad_input_is_refused_and_changes_nothing(world: World, method: str, query: str, body: str, text: str) -> None:
