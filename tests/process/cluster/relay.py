@@ -14,15 +14,11 @@ import socket
 import threading
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
-from ..harness.system import owner_of_connection
+from ..harness.system import Ends, owners_of_connections
 
 MAX_DATAGRAM: Final = 65_536
-
-
-Ends: TypeAlias = tuple[tuple[str, int], tuple[str, int]]
-"""Of a connection: who opened it, and where it came to."""
 
 
 class Relay:
@@ -64,8 +60,10 @@ class Relay:
     def cut(self) -> None:
         """Breaks the connections that may no longer be."""
         self._healed = asyncio.Event()
-        for task, ends in tuple(self._connections.items()):
-            if not self._let_through(self._sender_of(ends)):
+        connections = tuple(self._connections.items())
+        senders = self._senders_of([ends for _, ends in connections])
+        for task, ends in connections:
+            if not self._let_through(senders[ends]):
                 task.cancel()
 
     async def stop(self) -> None:
@@ -84,7 +82,7 @@ class Relay:
         assert task is not None
         ends = self._connections[task] = (writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
         try:
-            if self._is_cut() and not self._let_through(self._sender_of(ends)):
+            if self._is_cut() and not self._let_through(self._senders_of([ends])[ends]):
                 await self._healed.wait()  # into a void: neither taken nor refused
             with contextlib.suppress(OSError):
                 await _carry_both(reader, writer, self.inside, port)
@@ -94,9 +92,10 @@ class Relay:
             self._connections.pop(task, None)
             writer.transport.abort()
 
-    def _sender_of(self, ends: Ends) -> str:
+    def _senders_of(self, wanted: Collection[Ends]) -> Mapping[Ends, str]:
         nodes = self._processes()
-        return nodes.get(owner_of_connection(*ends, nodes), "")
+        owners = owners_of_connections(nodes, wanted)
+        return {ends: nodes.get(owners.get(ends, 0), "") for ends in wanted}
 
 
 async def _carry_both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 LISTEN = "0A"
 _FAMILY = {1: socket.AF_INET, 4: socket.AF_INET6}
@@ -59,22 +61,33 @@ def files_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-_MAPPED = "0000000000000000FFFF0000"
+Ends: TypeAlias = tuple[tuple[str, int], tuple[str, int]]
+"""Of a connection, as its owner has them: local and remote."""
+
+_PLAIN, _MAPPED = 8, 32
+"""Hexadecimal digits of an IPv4 address, and of one on an IPv6 socket."""
 
 
-def owner_of_connection(local: tuple[str, int], remote: tuple[str, int], among: Iterable[int]) -> int:
-    """Which of these processes has the IPv4 connection from ``local`` to ``remote``; 0 where none has."""
-    plain = f"{_encoded(*local)} {_encoded(*remote)}"
-    mapped = f"{_MAPPED}{_encoded(*local)} {_MAPPED}{_encoded(*remote)}"  # an IPv6 socket on an IPv4 address
-    rows = (line.split() for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:])
-    name = next((f"socket:[{row[9]}]" for row in rows if f"{row[1]} {row[2]}" in (plain, mapped)), None)
+def owners_of_connections(among: Iterable[int], wanted: Collection[Ends]) -> dict[Ends, int]:
+    """Which of these processes has each of these IPv4 connections; one that none has is left out. A look at every socket of the machine,
+    however many are wanted."""
+    by_text = {f"{_encoded(*local)} {_encoded(*remote)}": (local, remote) for local, remote in wanted}
+    by_inode: dict[str, Ends] = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            row = line.split(None, 10)
+            ends = by_text.get(f"{_without_mapping(row[1])} {_without_mapping(row[2])}")
+            if ends is not None:
+                by_inode[f"socket:[{row[9]}]"] = ends
+    found: dict[Ends, int] = {}
     for pid in among:
-        try:
-            if name in _open_files(pid).values():
-                return pid
-        except OSError:
-            continue  # gone meanwhile
-    return 0
+        with contextlib.suppress(OSError):  # gone meanwhile
+            found |= {by_inode[target]: pid for target in _open_files(pid).values() if target in by_inode}
+    return found
+
+
+def _without_mapping(text: str) -> str:
+    return text[_MAPPED - _PLAIN :] if len(text) > _MAPPED else text
 
 
 def _encoded(host: str, port: int) -> str:
@@ -84,9 +97,9 @@ def _encoded(host: str, port: int) -> str:
 
 def _open_files(pid: int) -> dict[str, str]:
     found = {}
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
+    for name in os.listdir(f"/proc/{pid}/fd"):
         try:
-            found[entry.name] = os.readlink(entry)
+            found[name] = os.readlink(f"/proc/{pid}/fd/{name}")
         except FileNotFoundError:
             continue  # closed meanwhile
     return found
