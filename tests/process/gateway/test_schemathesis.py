@@ -16,10 +16,11 @@ with warnings.catch_warnings():
     import schemathesis
     from schemathesis import GenerationMode
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(600)]
-
 EXAMPLES = int(os.environ.get("ROSTRA_EXAMPLES", "3"))
 """For each operation, of what fits the description and again of what does not."""
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(600 + 60 * EXAMPLES)]
+
 LIMIT_S = 20.0
 NOT_ASKED = {"/v1/agent/leave", "/v1/agent/monitor", "/v1/agent/join/{address}", "/v1/snapshot", "/dns-query"}
 """The end of the agent; a stream without an end; an attempt to reach whatever host comes to its mind; archives and bytes of DNS, which it
