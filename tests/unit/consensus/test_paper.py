@@ -218,6 +218,20 @@ def test_3_5_appending_is_idempotent() -> None:
     assert cluster["n2"].terms() == before
 
 
+def test_3_5_figure_3_1_what_a_leader_has_not_spoken_of_is_not_committed_by_its_commit_index() -> None:
+    """The follower's last two entries are another leader's. That this one has committed as many does not make them the same."""
+    cluster = Cluster(3)
+    follower = cluster["n2"]
+    give_log(follower, [1, 1, 4, 4])
+    for entries in ([], [Entry(2, 1, int(EntryKind.COMMAND), 0, b"2")]):
+        append = messages.AppendRequest(
+            CLUSTER, cluster["n1"].id, follower.id, 8, round=1, previous_index=1, previous_term=1, commit_index=4, entries=entries
+        )
+        follower.core.step(append, cluster.now)
+        follower.pump()
+        assert follower.core.commit_index == 1 + len(entries)
+
+
 def test_3_5_a_leader_never_replaces_entries_of_its_own_log() -> None:
     cluster = Cluster(3)
     leader = cluster.elect("n1")
@@ -325,6 +339,25 @@ def test_3_8_an_append_is_not_acknowledged_before_it_is_on_disk() -> None:
     cluster["n2"].pump()
     cluster.deliver()
     assert leader.core.commit_index == index
+
+
+def test_3_8_nothing_is_acknowledged_in_a_term_that_is_not_on_disk() -> None:
+    """Else the server would return in an older term, and take from that term's leader what it has acknowledged to this one."""
+    cluster = Cluster(3)
+    cluster.elect("n1").propose(b"a")
+    cluster.deliver()
+    follower = cluster["n2"]
+    follower.disk = False
+    last, term = follower.core.log.last_index, follower.core.log.last_term
+    append = messages.AppendRequest(
+        CLUSTER, cluster["n3"].id, follower.id, 9, round=1, previous_index=last, previous_term=term, commit_index=last
+    )
+    follower.core.step(append, cluster.now)
+    follower.pump()
+    assert not any(isinstance(message, messages.AppendResponse) for message in cluster.queue)
+    follower.sync()
+    follower.pump()
+    assert [message.match_index for message in cluster.queue if isinstance(message, messages.AppendResponse)] == [last]
 
 
 def test_3_8_what_was_claimed_in_an_older_term_is_not_sent_any_more() -> None:
@@ -585,6 +618,15 @@ def test_4_2_3_a_server_that_hears_its_leader_neither_votes_nor_takes_up_the_ter
     assert follower.core.term == 2
     ask_vote(follower, stranger(), term=50, leadership_transfer=True)
     assert [response.granted for response in voted(follower)] == [True]
+
+
+def test_4_2_3_a_leader_that_is_asked_for_its_vote_stays_in_office() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect("n1")
+    for pre_vote in (True, False):
+        ask_vote(leader, stranger(), term=50, pre_vote=pre_vote)
+    assert (leader.core.role, leader.core.term) == (Role.LEADER, 2)
+    assert not any(response.granted for response in voted(leader))
 
 
 def test_4_4_bootstrap_is_for_an_empty_store_only() -> None:
