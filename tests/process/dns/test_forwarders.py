@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ import pytest
 from ..harness.deployment import HOST, Deployment
 from ..harness.names import Resolver
 from ..harness.ports import free_port
+from ..harness.program import Program
 from ..harness.waiting import eventually
 
 pytestmark = pytest.mark.process
@@ -97,3 +100,39 @@ def test_names_are_found_through_a_resolver(agent: Deployment, tmp_path: Path, r
     finally:
         for number in range(30):
             agent.api.deregister(f"far-{number}")
+
+
+RESOLVED = shutil.which("systemd-resolved", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/lib/systemd", "/lib/systemd"]))
+OWN_MACHINE = ("unshare", "--net", "--uts", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+RESOLVES = """
+set -eu
+for folder in /run /etc/systemd; do mount -t tmpfs tmpfs $folder; done
+mkdir -p /etc/systemd/resolved.conf.d /run/systemd/resolve
+cp {folder}/consul.conf /etc/systemd/resolved.conf.d/
+(cat /etc/passwd; echo systemd-resolve:x:193:193::/:/bin/false) > /run/passwd && mount --bind /run/passwd /etc/passwd
+(cat /etc/group; echo systemd-resolve:x:193:) > /run/group && mount --bind /run/group /etc/group
+chown 193:193 /run/systemd/resolve
+ip link set lo up
+ip link add uplink type veth peer name far && ip addr add 10.9.9.9/24 dev uplink && ip link set uplink up && ip link set far up
+{rostra} agent -dev -node=solo > {folder}/agent.log 2>&1 &
+{resolved} > {folder}/resolved.log 2>&1 &
+for attempt in $(seq {attempts}); do
+  dig @127.0.0.53 solo.node.consul +short +time=2 +tries=1 | grep -qx 127.0.0.1 && break || sleep 0.5
+done
+dig @127.0.0.53 solo.node.consul +short
+dig @127.0.0.53 consul.service.consul SRV +short
+dig @127.0.0.53 nobody.service.consul | grep -o 'status: [A-Z]*'
+"""
+
+
+@pytest.mark.interop("dig", "ip", "unshare")
+@pytest.mark.skipif(RESOLVED is None or os.geteuid() != 0, reason="needs systemd-resolved, and root")
+def test_names_are_found_through_systemd_resolved(program: Program, tmp_path: Path) -> None:
+    """On a machine of its own: it takes port 53 and the files of the system."""
+    (tmp_path / "consul.conf").write_text(told("systemd-resolved (246 or later)", 8600))
+    script = RESOLVES.format(folder=tmp_path, rostra=" ".join(program.command), resolved=RESOLVED, attempts=120)
+    environment = {**os.environ, **program.environment_in(tmp_path)}
+    done = subprocess.run(
+        [*OWN_MACHINE, "sh", "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.stdout.split("\n") == ["127.0.0.1", "1 1 8300 solo.node.dc1.consul.", "status: NXDOMAIN", ""], done.stderr

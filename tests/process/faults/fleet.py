@@ -138,20 +138,26 @@ class Fleet:
                 named.append(str(server.get("/v1/status/leader", 1.0).json()).rpartition(":")[0])
         return next((each for each in self.servers if named.count(each.host.address) > len(self.servers) // 2), None)
 
-    def wait_until_whole(self, within_s: float = START_LIMIT_S) -> None:
-        """Until every agent sees every other alive, and all services pass everywhere."""
+    def wait_until_whole(self, within_s: float = START_LIMIT_S) -> str:
+        """Until every agent sees every other alive, and all services pass everywhere. What was last wanting, if anything was."""
         names = {agent.name for agent in self.all}
-        wanted = {client.host.address for client in self.clients}
+        wanted = {client.host.address: client.name for client in self.clients}
+        wanting = ""
 
         def is_whole(agent: Agent) -> bool:
+            nonlocal wanting
             assert agent.is_up, f"{agent.name} ended by itself:\n{agent.output[-4000:]}"
             members = agent.get("/v1/agent/members").json()
-            alive = {member["Name"] for member in members if member["Status"] == 1}
-            passing = agent.get(f"/v1/health/service/{SERVICE}?passing").json()
-            return alive == names and {entry["Node"]["Address"] for entry in passing} == wanted
+            lost = sorted(names - {member["Name"] for member in members if member["Status"] == 1})
+            passing = {entry["Node"]["Address"] for entry in agent.get(f"/v1/health/service/{SERVICE}?passing").json()}
+            failing = sorted(name for address, name in wanted.items() if address not in passing)
+            if lost or failing:
+                wanting = f"{agent.name} sees not alive: {' '.join(lost) or 'nobody'}, not passing: {' '.join(failing) or 'nobody'}"
+            return not lost and not failing
 
         for agent in self.all:
             eventually(lambda agent=agent: is_whole(agent), within_s, f"{agent.name} sees all alive and passing")  # type: ignore[misc]
+        return wanting
 
 
 def _mount(folder: Path) -> None:

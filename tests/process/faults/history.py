@@ -41,13 +41,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something bad, from its beginning until it was mended and the members had found each other again."""
+    """Something bad, from its beginning until it was mended and the members had found each other again; ``wanting`` is the last thing
+    that was not yet as it should be after mending."""
 
     name: str
     agents: tuple[str, ...]
     began_s: float
     mended_s: float
     whole_s: float
+    wanting: str = ""
 
 
 @dataclass(frozen=True, slots=True)

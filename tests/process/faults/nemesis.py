@@ -97,13 +97,13 @@ class Nemesis:
             await asyncio.sleep(plan.hold_s)
         finally:
             await asyncio.to_thread(plan.mend)
-        mended = self._history.now_s()
+        mended, wanting = self._history.now_s(), "it did not heal"
         try:
-            await asyncio.to_thread(self._fleet.wait_until_whole)
+            wanting = await asyncio.to_thread(self._fleet.wait_until_whole)
         finally:
             self._history.note_pressure()
             names = tuple(agent.name for agent in plan.agents)
-            self._history.faults.append(Fault(name, names, began, mended, self._history.now_s()))
+            self._history.faults.append(Fault(name, names, began, mended, self._history.now_s(), wanting))
 
     # Processes
 

@@ -40,6 +40,8 @@ def render(title: str, history: History, verdicts: Mapping[str, Sequence[str]]) 
 <h2>Faults, and what went through in each second</h2>
 <p>{LEGEND}</p>
 {_timeline(history)}
+<h2>Slow to heal</h2>
+{_table_of_healing(history)}
 <h2>Errors, by text</h2>
 {_table_of_errors(history)}
 </html>
@@ -51,6 +53,17 @@ def _table_of_verdicts(verdicts: Mapping[str, Sequence[str]]) -> str:
     for name, problems in verdicts.items():
         verdict = '<span class="good">holds</span>' if not problems else f'<span class="bad">broken {len(problems)} times</span>'
         rows.append(f"<tr><td>{escape(name)}</td><td>{verdict}</td><td>{'<br>'.join(map(escape, problems[:10]))}</td></tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _table_of_healing(history: History) -> str:
+    """What took longest from mending until all was whole, and what was the last thing wanting."""
+    faults = sorted(history.faults, key=lambda fault: fault.mended_s - fault.whole_s)[:10]
+    rows = [
+        f"<tr><td>{fault.whole_s - fault.mended_s:.1f} s</td><td>{escape(fault.name)} at {fault.began_s:.0f} s</td>"
+        f"<td>{escape(' '.join(fault.agents))}</td><td>{escape(fault.wanting)}</td></tr>"
+        for fault in faults
+    ]
     return f"<table>{''.join(rows)}</table>"
 
 
