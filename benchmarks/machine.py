@@ -24,6 +24,7 @@ PEERS: Final[Mapping[str, Sequence[str]]] = {
 }
 NUMBER: Final = re.compile(r"\d+\.\d+[\w.+-]*")
 LIMIT_S: Final = 10.0
+NOT_HERE: Final = "not here"
 
 
 def describe(path: str) -> dict[str, str]:
@@ -58,6 +59,6 @@ def _version(command: Sequence[str], path: str) -> str:
     try:
         done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return "not here"
+        return NOT_HERE
     found = NUMBER.search(done.stdout + done.stderr)
     return found[0] if found else "here"

@@ -141,6 +141,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = path_with(options.consul, Path(folder))
         about = machine.describe(path)
+        if missing := [name for name, version in about.items() if version == machine.NOT_HERE]:
+            print(f"not on PATH: {', '.join(missing)}; what needs them is left out", file=sys.stderr)
         run = Run(options.quick, path, began + QUICK_S)
         for topic in choose(options.only):
             run.take(topic)

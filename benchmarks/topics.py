@@ -119,6 +119,7 @@ TOPICS: Final = (
 )
 
 CAUSES: Final = {
+    r"client agent: nodes, default": "a client asks its server over gRPC once for all reads that wait; few share what that costs",
     r"nodes, default, 1$": "one caller at a time pays the whole round to the leader's lease, which several share",
     r"(nodes|health).*: p99$": "one loop serves everything; what waits behind a batch shows in the last percent",
     r"three servers|development agent": "each write passes gateway, catalog and log in Python: processor time, of which Consul needs less",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -13,6 +14,7 @@ WIDTH: Final = 1200
 LEFT: Final = 150
 ROW: Final = 16
 PLOT: Final = 70
+BARS: Final = 240
 STYLE: Final = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 1250px; color: #222 }
 h1 { font-size: 1.4em } table { border-collapse: collapse } td, th { padding: .2em 1em .2em 0; text-align: left; vertical-align: top }
@@ -89,7 +91,7 @@ def _timeline(history: History) -> str:
     parts.append(_shifts(history, end_s, 20 + len(names) * ROW, place))
     top = 20 + (len(names) + 1) * ROW + 20
     for label, kinds, colour in GROUPS:
-        parts.append(_plot(label, history.of(*kinds), colour, top, place))
+        parts.append(_plot(label, history.of(*kinds), colour, top, place, math.ceil(end_s / BARS)))
         top += PLOT + 20
     return f'<svg viewBox="0 0 {WIDTH} {top}" width="100%">{"".join(parts)}</svg>'
 
@@ -113,19 +115,19 @@ def _ticks(end_s: float, place: Callable[[float], float]) -> str:
     )
 
 
-def _plot(label: str, calls: Sequence[Call], colour: str, top: int, place: Callable[[float], float]) -> str:
-    """Bars upwards for what was answered in each second, red ones for what was not."""
-    good = Counter(int(call.ended_s) for call in calls if call.is_certain)
-    bad = Counter(int(call.ended_s) for call in calls if not call.is_certain)
+def _plot(label: str, calls: Sequence[Call], colour: str, top: int, place: Callable[[float], float], step: int) -> str:
+    """Bars upwards for what was answered in a second, red ones for what was not; each of some seconds where there would be too many."""
+    good = Counter(int(call.ended_s / step) for call in calls if call.is_certain)
+    bad = Counter(int(call.ended_s / step) for call in calls if not call.is_certain)
     highest = max([*good.values(), *bad.values(), 1])
-    width = max(1.0, place(1) - place(0) - 0.5)
+    width = max(1.0, place(step) - place(0) - 0.5)
     parts = [
         f'<text x="{LEFT - 8}" y="{top + 12}" text-anchor="end">{label}</text>'
-        f'<text x="{LEFT - 8}" y="{top + 26}" text-anchor="end">at most {highest}/s</text>'
+        f'<text x="{LEFT - 8}" y="{top + 26}" text-anchor="end">at most {highest / step:.0f}/s</text>'
     ]
     for counts, fill in ((good, colour), (bad, "#dc2626")):
-        for second, count in counts.items():
+        for number, count in counts.items():
             height = PLOT * count / highest
-            box = f'x="{place(second):.1f}" y="{top + PLOT - height:.1f}" width="{width:.1f}" height="{height:.1f}"'
-            parts.append(f'<rect {box} fill="{fill}" fill-opacity="0.75"><title>{count} at {second} s</title></rect>')
+            box = f'x="{place(number * step):.1f}" y="{top + PLOT - height:.1f}" width="{width:.1f}" height="{height:.1f}"'
+            parts.append(f'<rect {box} fill="{fill}" fill-opacity="0.75"><title>{count / step:.1f}/s at {number * step} s</title></rect>')
     return "".join(parts)
