@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from rostra.errors import RostraError
 from rostra.gateway.answer import TEXT, Answer, encode, encode_head, error_answer
 from rostra.gateway.reads import Read
+from rostra.gateway.slices import can_park, is_quick
 from rostra.model.consistency import Consistency
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class ReadCycle:
         except RostraError as error:  # no place for one more topic
             self._finish(reads.failed(error))
             return
-        if reading is None:
+        if reading is None or not is_quick(read, reading.views) or (self._may_block and not can_park(read, reading.views)):
             self._slowly()
         elif self._may_block and not read.results.refresh(reading.views).is_due(read.options.index):
             self._park()

@@ -5,9 +5,9 @@ A lookup is compared by its topics and its key: two requests with equal ones get
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from rostra.gateway import fragments
 from rostra.gateway.encoding import encode_json, join_list
@@ -25,8 +25,7 @@ Match: TypeAlias = Callable[[Record], bool]
 _STATES: Final = frozenset(status.value for status in HealthStatus) | {"any"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An item of a list: the record that filters see, the node it is on, and its JSON."""
 
     record: Record
@@ -53,7 +52,15 @@ class Lookup:
         """The answer; ``near`` gives each node's distance."""
         if self.whole is not None and match is None and near is None:
             return self.whole(views)
-        rows = [row for row in self.rows(views) if match is None or match(row.record)]
+        return self.put_together(views, [row for row in self.rows(views) if match is None or match(row.record)], near)
+
+    def steps(self, views: Views, match: Match | None) -> Iterator[Row | None]:
+        """What ``render`` puts together, and None for each that the filter leaves out: who takes them may pause anywhere."""
+        for row in self.rows(views):
+            yield row if match is None or match(row.record) else None
+
+    def put_together(self, views: Views, rows: list[Row], near: Callable[[str], float] | None = None) -> bytes:
+        """The answer, of rows that were chosen."""
         if near is not None and self.nearness:
             rows.sort(key=lambda row: near(row.node))
         return self.shape(views, [row.encoded for row in rows])
@@ -64,18 +71,14 @@ def _list(_views: Views, encoded: list[bytes]) -> bytes:
 
 
 def _has_meta(node: Node, meta: Pairs) -> bool:
-    return all(node.meta.get(key) == value for key, value in meta)
-
-
-def _encoded(view: View, render: Callable[[Entry], bytes]) -> Iterable[tuple[Entry, bytes]]:
-    return zip(view.entries(), view.fragments(render), strict=True)
+    return not meta or all(node.meta.get(key) == value for key, value in meta)
 
 
 def nodes(render: Fragments, meta: Pairs = ()) -> Lookup:
     """``/v1/catalog/nodes``."""
 
     def rows(views: Views) -> Iterable[Row]:
-        for entry, encoded in _encoded(views[0], render.node):
+        for entry, encoded in views[0].rendered(render.node):
             assert isinstance(entry.value, Node)
             if _has_meta(entry.value, meta):
                 yield Row(entry.value, entry.value.name, encoded)
@@ -88,7 +91,7 @@ def services() -> Lookup:
     """``/v1/catalog/services``: an object of names, each with its tags."""
 
     def rows(views: Views) -> Iterable[Row]:
-        for entry, encoded in _encoded(views[0], fragments.summary):
+        for entry, encoded in views[0].rendered(fragments.summary):
             assert isinstance(entry.value, ServiceSummary)
             yield Row(entry.value, "", encoded)
 
@@ -124,7 +127,7 @@ def _instances(kind: str, render: Callable[[Entry], bytes], name: str, tags: tup
     wanted = frozenset(tag.lower() for tag in tags)
 
     def rows(views: Views) -> Iterable[Row]:
-        for entry, encoded in _encoded(views[0], render):
+        for entry, encoded in views[0].rendered(render):
             assert isinstance(entry.value, ServiceInstance)
             found = entry.value
             if (
@@ -144,7 +147,7 @@ def service_checks(name: str, meta: Pairs) -> Lookup:
 
     def rows(views: Views) -> Iterable[Row]:
         view = views[0]
-        for entry, checks in zip(view.entries(), view.fragments(fragments.instance_checks), strict=True):
+        for entry, checks in view.rendered(fragments.instance_checks):
             assert isinstance(entry.value, ServiceInstance)
             if _has_meta(entry.value.node, meta):
                 yield from (Row(check, check.node, encoded) for check, encoded in checks)
@@ -157,7 +160,7 @@ def state_checks(state: str, meta: Pairs) -> Lookup:
     topic = Topic(TopicKind.CHECKS, state) if state in _STATES else ANY_CHECKS
 
     def rows(views: Views) -> Iterable[Row]:
-        for entry, encoded in _encoded(views[0], fragments.check) if state in _STATES else ():
+        for entry, encoded in views[0].rendered(fragments.check) if state in _STATES else ():
             assert isinstance(entry.value, Check)
             if not meta or _is_on_node_with(views[1], entry.value.node, meta):
                 yield Row(entry.value, entry.value.node, encoded)
@@ -175,7 +178,7 @@ def node_checks(name: str) -> Lookup:
     """``/v1/health/node/NAME``."""
 
     def rows(views: Views) -> Iterable[Row]:
-        for entry, encoded in _encoded(views[0], fragments.check):
+        for entry, encoded in views[0].rendered(fragments.check):
             if isinstance(entry.value, Check):
                 yield Row(entry.value, entry.value.node, encoded)
 
@@ -187,7 +190,7 @@ def node_services(render: Fragments, name: str, *, as_list: bool) -> Lookup:
     list, or two nulls)."""
 
     def rows(views: Views) -> Iterable[Row]:
-        for entry, encoded in _encoded(views[0], fragments.node_service):
+        for entry, encoded in views[0].rendered(fragments.node_service):
             if isinstance(entry.value, Service):
                 member = encoded if as_list else encode_json(entry.value.id) + b":" + encoded
                 yield Row(entry.value, name, member)

@@ -13,6 +13,7 @@ from typing import Final
 from rostra.errors import RostraError
 from rostra.gateway.reads import Read, Reads
 from rostra.gateway.resultsets import ResultSet
+from rostra.gateway.slices import is_quick
 from rostra.views.reader import Reading
 
 SLICE_S: Final = 0.001
@@ -54,7 +55,7 @@ class _Lot:
 
     def __init__(self, parking: Parking, read: Read) -> None:
         self._parking = parking
-        self._topics = read.lookup.topics
+        self._read = read
         self._results: ResultSet = read.results
         self._parked: set[Parked] = set()
         self._watch: asyncio.Task[None] | None = None
@@ -79,19 +80,21 @@ class _Lot:
     async def _run(self) -> None:
         while self._parked:
             try:
-                reading = await self._parking.reads.reader.wait(self._topics, self._any_due, timeout_s=LOOK_AGAIN_S)
+                reading = await self._parking.reads.reader.wait(self._read.topics, self._any_due, timeout_s=LOOK_AGAIN_S)
             except RostraError:
                 await asyncio.sleep(RETRY_S)
             else:
                 await self._wake_due(reading)
 
     def _any_due(self, reading: Reading) -> bool:
+        if not is_quick(self._read, reading.views):
+            return True  # which ``_wake_due`` finds out, in slices
         results = self._results.refresh(reading.views)
         return any(results.is_due(parked.index) for parked in self._parked)
 
     async def _wake_due(self, reading: Reading) -> None:
-        loop = asyncio.get_running_loop()
-        results = self._results.refresh(reading.views)
+        loop, results = asyncio.get_running_loop(), self._results
+        await self._parking.reads.slices.refreshed(self._read, reading.views)
         due = [parked for parked in self._parked if results.is_due(parked.index)]
         end, answers = loop.time() + SLICE_S, dict[Read, bytes]()
         for parked in due:

@@ -6,6 +6,7 @@ so that an answer that is at hand costs a look-up.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -19,6 +20,7 @@ from rostra.gateway.encoding import indent_json
 from rostra.gateway.lookups import Lookup, Match
 from rostra.gateway.resultsets import Finished, ResultSet, ResultSets, Variant
 from rostra.gateway.settings import GatewaySettings
+from rostra.gateway.slices import Slices, is_quick
 from rostra.gateway.upstreams import GossipDoor
 from rostra.model.consistency import Consistency, Contact
 from rostra.model.nearness import distances_from
@@ -131,6 +133,7 @@ class Reads:
         self._gossip = gossip
         self._settings = settings
         self._results = ResultSets()
+        self.slices = Slices()
         self._moment = _Moment(-1, Contact(), b"")
 
     def prepare(
@@ -154,7 +157,8 @@ class Reads:
         """The answer, once it is due (or at once, when it may not block). Errors are answers too: they carry the same headers."""
         try:
             reading = await self.reader.read(read.topics, read.consistency)
-            results = read.results.refresh(reading.views)
+            results = read.results
+            await self.slices.refreshed(read, reading.views)
             if may_block and read.options.index and not results.is_due(read.options.index):
                 reading = await self._block(read)
             return await self._finish(read, reading)
@@ -168,7 +172,7 @@ class Reads:
 
     def now(self, read: Read, reading: Reading) -> Answer:
         """The answer that the views give now. Only one that ``is_at_hand`` is compressed if the client wants it so."""
-        results = read.results.refresh(reading.views)
+        results = self._results_of(read, reading)
         body = results.shown(read.pretty)
         answer = read_answer(read, body, reading.contact)
         if not read.gzip or len(body) < MIN_BYTES:
@@ -180,12 +184,14 @@ class Reads:
 
     def is_at_hand(self, read: Read, reading: Reading) -> bool:
         """Whether ``now`` gives the whole answer without holding up the loop."""
+        if not is_quick(read, reading.views):
+            return False
         results = read.results.refresh(reading.views)
         return not read.gzip or len(results.body) < LARGE_BYTES // 2 or read.pretty in results.packed
 
     async def at_length(self, read: Read, reading: Reading) -> Answer:
         """The answer, compressed in the thread."""
-        results = read.results.refresh(reading.views)
+        results = self._results_of(read, reading)
         body, answer = results.body, self.now(read, reading)
         if not read.gzip or not is_worth_it(answer.headers, answer.body):
             return answer
@@ -221,7 +227,7 @@ class Reads:
 
     def finished(self, read: Read, reading: Reading, date: bytes, extra: tuple[Header, ...]) -> bytes:
         """The same as bytes, for a connection that stays open. Those who ask the same get the same object, while nothing changed."""
-        results, contact = read.results.refresh(reading.views), reading.contact
+        results, contact = self._results_of(read, reading), reading.contact
         kept = results.finished.get(read.variant)
         if kept is not None and kept.tells(date, contact):
             return kept.encoded
@@ -230,6 +236,10 @@ class Reads:
         results.finished[read.variant] = Finished(encoded, date, contact)
         return encoded
 
+    def _results_of(self, read: Read, reading: Reading) -> ResultSet:
+        """As the views have it; where that takes long, as it was when whoever comes this way had it ``refreshed``."""
+        return read.results.refresh(reading.views) if is_quick(read, reading.views) else read.results
+
     def wait_s(self, read: Read) -> float:
         """How long this read may block."""
         return read.options.wait_s * (1 + random.random() * JITTER_FRACTION)
@@ -237,20 +247,28 @@ class Reads:
     async def _block(self, read: Read) -> Reading:
         """Waits until the answer is due; one that times out is made fresh once more (DESIGN section 3)."""
         index, results = read.options.index, read.results
+
+        def may_be_due(seen: Reading) -> bool:
+            return not is_quick(read, seen.views) or results.refresh(seen.views).is_due(index)
+
+        until = asyncio.get_running_loop().time() + self.wait_s(read)
         with self.places:
-            reading = await self.reader.wait(
-                read.topics, lambda seen: results.refresh(seen.views).is_due(index), timeout_s=self.wait_s(read)
-            )
-        if results.refresh(reading.views).is_due(index):
-            return reading
-        return await self.reader.read(read.topics, read.consistency)
+            while (left_s := until - asyncio.get_running_loop().time()) > 0:
+                reading = await self.reader.wait(read.topics, may_be_due, timeout_s=left_s)
+                await self.slices.refreshed(read, reading.views)
+                if results.is_due(index):
+                    return reading
+        reading = await self.reader.read(read.topics, read.consistency)
+        await self.slices.refreshed(read, reading.views)
+        return reading
 
     async def _finish(self, read: Read, reading: Reading) -> Answer:
         if not read.near:
             return await self.at_length(read, reading)
         distance = await self._distance(read.near)
-        read.results.refresh(reading.views)
-        body = read.lookup.render(reading.views, read.match, distance)
+        await self.slices.refreshed(read, reading.views)
+        views = [view.frozen() for view in reading.views]
+        body = read.lookup.put_together(views, await self.slices.rows(read, views), distance)
         answer = read_answer(read, indent_json(body) if read.pretty else body, reading.contact)
         return await compressed(answer) if read.gzip else answer
 

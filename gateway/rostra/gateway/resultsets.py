@@ -9,6 +9,7 @@ it forgot) names an answer that is not known here: its client is answered at onc
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Final, TypeAlias
@@ -23,6 +24,15 @@ MAX_RESULT_SETS: Final = 4096
 
 Variant: TypeAlias = tuple[bool, bool, bool, int]
 """What one answer may differ by: indented, compressed, cached, and how fresh it was asked (the value of a ``Consistency``)."""
+
+
+Seen: TypeAlias = tuple[tuple[View, str, int, int], ...]
+"""Views, each with the cluster, index and number of loads that it had."""
+
+
+def as_seen(views: Sequence[View]) -> Seen:
+    """What these views are now."""
+    return tuple((view, view.cluster_id, view.index, view.loads) for view in views)
 
 
 class Finished:
@@ -45,11 +55,11 @@ class Finished:
 class ResultSet:
     """One read's answer. Only ``refresh`` changes it; between two awaits it is consistent."""
 
-    __slots__ = ("_pretty", "_render", "_seen", "body", "changed", "finished", "index", "packed", "views_index")
+    __slots__ = ("_pretty", "_render", "_seen", "body", "changed", "coming", "finished", "index", "packed", "views_index")
 
     def __init__(self, render: Callable[[Sequence[View]], bytes]) -> None:
         self._render = render
-        self._seen: tuple[tuple[View, str, int], ...] = ()
+        self._seen: Seen = ()
         self.body = b""
         self.changed = 0
         """Index at which ``body`` last changed."""
@@ -60,29 +70,46 @@ class ResultSet:
         """Whole answers made of ``body`` and ``index``: emptied whenever one changes."""
         self.packed: dict[bool, bytes] = {}
         """``body`` compressed, by whether it is indented."""
+        self.coming: asyncio.Future[None] | None = None
+        """Done when it was brought up to its views in slices, while that is under way."""
         self._pretty: bytes | None = None
 
     def refresh(self, views: Sequence[View]) -> ResultSet:
         """Brings body and index up to the views; costs next to nothing while they stay as they are."""
-        seen = self._seen
-        for view, (old, _, index) in zip(views, seen, strict=False):
-            if view is not old or view.index != index:
-                break
-        else:
-            if len(seen) == len(views):
-                return self
-        if any(view.cluster_id == cluster and view.index < index for view, (_, cluster, index) in zip(views, seen, strict=False)):
-            return self  # these views were let go, and others have been seen since: an answer never goes back
-        same_cluster = bool(seen) and all(view.cluster_id == cluster for view, (_, cluster, _) in zip(views, seen, strict=False))
-        self._seen = tuple((view, view.cluster_id, view.index) for view in views)
-        self.views_index = max(1, *(view.index for view in views))
-        body = self._render(views)
+        return self if self.is_of(views) else self.take(as_seen(views), lambda: self._render(views))
+
+    def take(self, seen: Seen, render: Callable[[], bytes]) -> ResultSet:
+        """The answer of views that were ``seen`` so."""
+        pairs = list(zip(seen, self._seen, strict=False))
+        if any(now[1] == before[1] and now[2] < before[2] for now, before in pairs):
+            return self  # these views were let go, or others have been seen since: an answer never goes back
+        same_cluster = bool(pairs) and all(now[1] == before[1] for now, before in pairs)
+        body = render()
+        self._seen = seen
+        self.views_index = max(1, *(index for _, _, index, _ in seen))
         if not same_cluster or body != self.body:
             self.body, self._pretty = body, None
             self.packed.clear()
             self.changed = max(self.views_index, self.changed + 1) if same_cluster else self.views_index
             self._give_out(self.changed)
         return self
+
+    def is_of(self, views: Sequence[View]) -> bool:
+        """Whether it is the answer that these views give now."""
+        for view, (old, _, index, _) in zip(views, self._seen, strict=False):
+            if view is not old or view.index != index:
+                return False
+        return len(self._seen) == len(views)
+
+    def was_made_of(self, views: Sequence[View]) -> bool:
+        """Whether it is an earlier answer of these views, which have not begun anew since."""
+        seen = [(view, loads) for view, _, _, loads in self._seen]
+        return seen == [(view, view.loads) for view in views]
+
+    def is_as_new_as(self, wanted: Seen) -> bool:
+        """Whether it is of those views as they were then, or later."""
+        pairs = zip(self._seen, wanted, strict=False)
+        return len(self._seen) == len(wanted) and all(own[1] == other[1] and own[2] >= other[2] for own, other in pairs)
 
     def is_due(self, index: int) -> bool:
         """Whether a client that holds ``index`` is to be answered now; asked when it comes, and after each ``refresh`` while it waits.

@@ -57,6 +57,24 @@ def compile_filter(text: str, schema: Schema) -> Predicate:
     return _Parser(text, schema).parse()
 
 
+def _any_of(parts: list[Predicate]) -> Predicate:
+    match parts:
+        case [part]:
+            return part
+        case [first, second]:  # as most are; a generator for each record costs more than both
+            return lambda record: first(record) or second(record)
+    return lambda record: any(part(record) for part in parts)
+
+
+def _all_of(parts: list[Predicate]) -> Predicate:
+    match parts:
+        case [part]:
+            return part
+        case [first, second]:
+            return lambda record: first(record) and second(record)
+    return lambda record: all(part(record) for part in parts)
+
+
 def _error(text: str, place: int, problem: str) -> BadRequest:
     """Line, column and offset are counted as Consul counts them."""
     line = text.count("\n", 0, place) + 1
@@ -97,13 +115,13 @@ class _Parser:
         parts = [self._and()]
         while self._take("or"):
             parts.append(self._and())
-        return parts[0] if len(parts) == 1 else lambda record: any(part(record) for part in parts)
+        return _any_of(parts)
 
     def _and(self) -> Predicate:
         parts = [self._not()]
         while self._take("and"):
             parts.append(self._not())
-        return parts[0] if len(parts) == 1 else lambda record: all(part(record) for part in parts)
+        return _all_of(parts)
 
     def _not(self) -> Predicate:
         self._depth += 1

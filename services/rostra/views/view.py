@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
 from typing import Any, Final, TypeVar, cast
 
 from sortedcontainers import SortedDict
@@ -57,12 +58,20 @@ class View:
             self._values = [entry.value for entry in self.entries() if entry.value is not None]
         return self._values
 
+    def frozen(self) -> FrozenView:
+        """As it is now, to be read in slices while it goes on."""
+        return FrozenView(self, self._entries)
+
+    def rendered(self, render: Callable[[Entry], T]) -> Iterable[tuple[Entry, T]]:
+        """Every entry with its fragment."""
+        return zip(self.entries(), self.fragments(render), strict=True)
+
     def fragments(self, render: Callable[[Entry], T]) -> list[T]:
         """``render`` of every entry in order of key; called again only for entries that changed.
 
         ``render`` is the cache key: pass a function of module level, not one made for the call.
         """
-        known = self._fragments.setdefault(render, {})
+        known = self._known_fragments(render)
         fragments: list[T] = []
         for entry in self.entries():
             held = known.get(entry.key)
@@ -70,6 +79,9 @@ class View:
                 held = known[entry.key] = (entry, render(entry))
             fragments.append(cast("T", held[1]))
         return fragments
+
+    def _known_fragments(self, render: Callable[[Entry], object]) -> dict[str, tuple[Entry, object]]:
+        return self._fragments.setdefault(render, {})
 
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
         """The finished answer for ``key``, made at most once until the view changes."""
@@ -116,3 +128,43 @@ class View:
         self._memos.clear()
         for listener in tuple(self._listeners):
             listener()
+
+
+class FrozenView(View):
+    """A view as it once was. What is rendered of it is kept by the live one, for as long as the entry is there."""
+
+    def __init__(self, live: View, entries: SortedDict[str, Entry]) -> None:
+        super().__init__(live.topic)
+        self.index, self.cluster_id, self.loads = live.index, live.cluster_id, live.loads
+        self._live = live
+        self._in_order: Sequence[Entry] = list(map(entries.__getitem__, entries))
+
+    def __len__(self) -> int:
+        return len(self._in_order)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._by_key
+
+    def get(self, key: str) -> Entry | None:
+        return self._by_key.get(key)
+
+    def entries(self) -> Iterable[Entry]:
+        return self._in_order
+
+    def fragments(self, render: Callable[[Entry], T]) -> list[T]:
+        return [fragment for _, fragment in self.rendered(render)]
+
+    def rendered(self, render: Callable[[Entry], T]) -> Iterable[tuple[Entry, T]]:
+        """One at a time, as they are taken."""
+        known = self._live._known_fragments(render)
+        for entry in self._in_order:
+            held = known.get(entry.key)
+            if held is None or held[0] is not entry:
+                held = (entry, render(entry))
+                if self._live.get(entry.key) is entry:
+                    known[entry.key] = held
+            yield entry, cast("T", held[1])
+
+    @cached_property
+    def _by_key(self) -> dict[str, Entry]:
+        return {entry.key: entry for entry in self._in_order}
