@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from rostra.errors import BadRequest, NoLeader, RostraError, UnknownOutcome
 from rostra.local import push
 from rostra.local.core import LocalState
 from rostra.local.push import Push, full_sync_interval_s
-from rostra.model.catalog import Command, Deregistration, HealthStatus, Node, Registration, Service
+from rostra.model.catalog import Command, CommandGroup, Deregistration, HealthStatus, Node, Registration, Service
 from rostra.model.consistency import Consistency
 from rostra.model.topics import Topic, Value
 from rostra.views.reader import Reader, Writer
@@ -47,6 +48,7 @@ class Cluster:
         self.refuses: set[str] = set()
         self.takes_late = False
         self.late: list[Registration | Deregistration] = []
+        self.writes = 0
         self.written: list[Command] = []
         self.reads = 0
         self.loads = 1
@@ -77,14 +79,17 @@ class Cluster:
         return SimpleNamespace(views=(View(values, self.loads), [None]))
 
     async def write(self, command: Command, **_: object) -> int:
-        assert isinstance(command, Registration | Deregistration)
-        self.written.append(command)
-        if isinstance(command, Registration) and command.service is not None and command.service.name in self.refuses:
+        assert isinstance(command, Registration | Deregistration | CommandGroup)
+        commands = command.commands if isinstance(command, CommandGroup) else (command,)
+        self.writes += 1
+        self.written += commands
+        if any(isinstance(each, Registration) and each.service is not None and each.service.name in self.refuses for each in commands):
             raise BadRequest("no")
         if self.failure is None or self.takes_before_it_fails:
-            self.catalog.take(command)
+            for each in commands:
+                self.catalog.take(each)
         if self.failure is not None:
-            self.late += [command] if self.takes_late else []
+            self.late += commands if self.takes_late else ()
             raise self.failure
         return self.catalog.index
 
@@ -216,6 +221,16 @@ async def test_a_service_that_the_catalog_refuses_holds_up_no_other(bench: Bench
     bench.cluster.refuses = set()
     await bench.until(lambda: "a bad" in names(bench))
     assert len(bench.cluster.written) == refused + 1
+
+
+async def test_a_backlog_is_told_in_few_writes(bench: Bench) -> None:
+    """A thousand writes of their own kept every other write of the process waiting behind them."""
+    await bench.until(lambda: bench.push.synced)
+    before = bench.cluster.writes
+    for number in range(1000):
+        bench.add(f"s{number}")
+    await bench.until(lambda: len(bench.cluster.catalog.services) == 1001)
+    assert bench.cluster.writes - before == math.ceil(1000 / push.AT_ONCE)
 
 
 async def test_maintenance_and_its_end_reach_the_catalog(bench: Bench) -> None:
