@@ -16,6 +16,7 @@ from rostra.gateway.answer import HttpError
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_CONTAINERS: Final = (dict, list)
 _HINT: Final = "Request decode failed: "
 
 
@@ -78,5 +79,5 @@ def _canonical(value: object, kind: Any) -> object:
             if kind.__struct_config__.forbid_unknown_fields:
                 raise _BadBodyError(f'json: unknown field "{key}"')
         elif item is not None:
-            found[field[0]] = _canonical(item, field[1])
+            found[field[0]] = _canonical(item, field[1]) if type(item) in _CONTAINERS else item
     return found

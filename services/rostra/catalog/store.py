@@ -162,10 +162,9 @@ class Store:
                 self._touch(Topic(TopicKind.NODE, key[0]), node_service_key(each.id))
                 self._touch(Topic(TopicKind.SERVICE, fold(each.name)), instance_key(node.name, each.id))
         self._change_name_use(old, service)
-        if old is not None:
-            _discard(self._instances, fold(old.name), key)
-        if service is not None:
-            self._instances.setdefault(fold(service.name), SortedList()).add(key)
+        before, after = None if old is None else fold(old.name), None if service is None else fold(service.name)
+        if before != after:
+            _move(self._instances, before, after, key)
         self.services.set(key, service)
 
     def set_check(self, key: Key, check: Check | None) -> None:
@@ -175,12 +174,15 @@ class Store:
         for each in (old, check):
             if each is not None:
                 self._touch_check(key, each)
-        if old is not None:
-            _discard(self._checks_of, (key[0], fold(old.service_id)), key)
-            self._checks_in[old.status].remove(key)
-        if check is not None:
-            self._checks_of.setdefault((key[0], fold(check.service_id)), SortedList()).add(key)
-            self._checks_in[check.status].add(key)
+        before = None if old is None else (key[0], fold(old.service_id))
+        after = None if check is None else (key[0], fold(check.service_id))
+        if before != after:
+            _move(self._checks_of, before, after, key)
+        if old is None or check is None or old.status is not check.status:
+            if old is not None:
+                self._checks_in[old.status].remove(key)
+            if check is not None:
+                self._checks_in[check.status].add(key)
         self.checks.set(key, check)
 
     def commit(self) -> Touched:
@@ -223,7 +225,7 @@ class Store:
 
     def _change_name_use(self, old: Service | None, new: Service | None) -> None:
         if old is not None and new is not None and old.name == new.name:
-            if self.name_uses[old.name].change(set(old.tags), set(new.tags)):
+            if old.tags != new.tags and self.name_uses[old.name].change(set(old.tags), set(new.tags)):
                 self._touch(SERVICES, old.name)
             return
         if old is not None:
@@ -240,8 +242,13 @@ class Store:
             self._touch(SERVICES, new.name)
 
 
-def _discard(index: dict[K, SortedList[Key]], under: K, key: Key) -> None:
-    keys = index[under]
-    keys.remove(key)
-    if not keys:
-        del index[under]
+def _move(index: dict[K, SortedList[Key]], before: K | None, after: K | None, key: Key) -> None:
+    """From where the key was, if anywhere, to where it belongs, if anywhere."""
+    if before is not None:
+        keys = index[before]
+        keys.remove(key)
+        if not keys:
+            del index[before]
+    if after is not None:
+        keys = index.get(after) or index.setdefault(after, SortedList())
+        keys.add(key)

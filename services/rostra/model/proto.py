@@ -1,4 +1,5 @@
-"""Catalog values to their messages and back. Pure; raises ``BadRequest`` naming the field where a message lacks what it must have."""
+"""Catalog values to their messages and back. Every write comes by several times: a map that is empty is neither set nor read, which
+would cost as much as the rest of a node. Pure; raises ``BadRequest`` naming the field where a message lacks what it must have."""
 
 from __future__ import annotations
 
@@ -49,8 +50,8 @@ def node_to_proto(node: Node) -> catalog_pb2.Node:
         id=node.id,
         name=node.name,
         address=node.address,
-        tagged_addresses=node.tagged_addresses,
-        meta=node.meta,
+        tagged_addresses=node.tagged_addresses or None,
+        meta=node.meta or None,
         create_index=node.create_index,
         modify_index=node.modify_index,
     )
@@ -61,8 +62,8 @@ def node_from_proto(message: catalog_pb2.Node) -> Node:
         name=message.name,
         address=message.address,
         id=message.id,
-        tagged_addresses=dict(message.tagged_addresses),
-        meta=dict(message.meta),
+        tagged_addresses=dict(addresses) if (addresses := message.tagged_addresses) else {},
+        meta=dict(meta) if (meta := message.meta) else {},
         create_index=message.create_index,
         modify_index=message.modify_index,
     )
@@ -77,8 +78,9 @@ def service_to_proto(service: Service) -> catalog_pb2.Service:
         address=service.address,
         tagged_addresses={
             tag: catalog_pb2.ServiceAddress(address=place.address, port=place.port) for tag, place in service.tagged_addresses.items()
-        },
-        meta=service.meta,
+        }
+        or None,
+        meta=service.meta or None,
         port=service.port,
         socket_path=service.socket_path,
         weights=catalog_pb2.Weights(passing=service.weights.passing, warning=service.weights.warning),
@@ -97,8 +99,10 @@ def service_from_proto(message: catalog_pb2.Service) -> Service:
         kind=message.kind,
         tags=tuple(message.tags),
         address=message.address,
-        tagged_addresses={tag: ServiceAddress(place.address, place.port) for tag, place in message.tagged_addresses.items()},
-        meta=dict(message.meta),
+        tagged_addresses={tag: ServiceAddress(place.address, place.port) for tag, place in addresses.items()}
+        if (addresses := message.tagged_addresses)
+        else {},
+        meta=dict(meta) if (meta := message.meta) else {},
         port=message.port,
         socket_path=message.socket_path,
         weights=weights,

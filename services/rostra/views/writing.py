@@ -10,21 +10,25 @@ import logging
 import math
 import random
 from collections.abc import Callable
+from typing import Final
 
 from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, PreparedWrite, WriteStream
 from rostra.errors import NoLeader, NotReady, RostraError, Unavailable
 from rostra.rpc.back_off import BackOff
+from rostra.rpc.deadlines import Deadlines
 from rostra.rpc.together import run_together
 from rostra.views import metrics
 from rostra.views.limits import HubLimits
 from rostra.views.silence import ASKED_LOOK_S, LOOK_S
 from rostra.views.upstreams import Rotation, Upstream, Upstreams
 from rostra.views.watching import Watching
-from rostra.views.writes import Decided, Writes
+from rostra.views.writes import Decided, PendingWrite, Writes
 
 log = logging.getLogger("rostra.views")
 
 Ticket = asyncio.Future[int]
+
+_DEPTH: Final = metrics.QUEUE_DEPTH.labels("writes")
 
 
 class Writing:
@@ -44,6 +48,7 @@ class Writing:
         self._watching = watching
         self._patience_s = limits.patience_s
         self._writes: Writes[PreparedWrite, Ticket] = Writes(limits.max_pending_writes)
+        self._deadlines: Deadlines[PendingWrite[PreparedWrite, Ticket]] = Deadlines(self._expire)
         self._rotation = Rotation(rng)
         self._back_off = BackOff(rng)
         self._to_send = asyncio.Event()
@@ -58,15 +63,18 @@ class Writing:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         pending = self._writes.add(prepared, prepared.size, loop.create_future(), deadline)
+        self._deadlines.add(pending, deadline)
         self._to_send.set()
         try:
-            async with asyncio.timeout_at(deadline):
-                return await pending.ticket
-        except TimeoutError:
-            fate = pending.fate()
-            raise (self._watching.gave_up() if isinstance(fate, NoLeader) else fate) from None
+            return await pending.ticket
         finally:
+            self._deadlines.discard(pending)
             self._writes.forget(pending)
+
+    def _expire(self, pending: PendingWrite[PreparedWrite, Ticket]) -> None:
+        if not pending.ticket.done():
+            fate = pending.fate()
+            pending.ticket.set_exception(self._watching.gave_up() if isinstance(fate, NoLeader) else fate)
 
     async def run(self) -> None:
         """Until cancelled, which tells all writers what is known of their writes."""
@@ -111,7 +119,7 @@ class Writing:
             patience_s = self._patience_s if len(self._upstreams.candidates()) > 1 else math.inf
             batch = self._writes.take(loop.time(), patience_s)
             if batch:
-                metrics.QUEUE_DEPTH.labels("writes").set(len(self._writes))
+                _DEPTH.set(len(self._writes))
                 await stream.send([NumberedWrite(pending.sequence, pending.payload, pending.timeout_s) for pending in batch])
             else:
                 self._to_send.clear()
@@ -127,7 +135,7 @@ class Writing:
                     _tell(decided)
                 elif decided is not None:
                     refused = result.error
-            metrics.QUEUE_DEPTH.labels("writes").set(len(self._writes))
+            _DEPTH.set(len(self._writes))
             if refused is not None:
                 # On to the next catalog, or to this one a little later, with all that is under way.
                 raise Unavailable(f"a write was not done: {refused}")
