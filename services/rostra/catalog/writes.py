@@ -93,6 +93,7 @@ class Writes:
         self._by_sequence: dict[int, _Write] = {}
         self._queue: dict[bytes, _Write] = {}
         self._queued = asyncio.Event()
+        self._stream: ProposeStream | None = None
         self._last_sequence = 0
 
     def __len__(self) -> int:
@@ -175,10 +176,12 @@ class Writes:
         while True:
             try:
                 async with self._consensus.propose() as stream:
+                    self._stream = stream
                     backoff.reset()
                     await run_together(receive=self._receive(stream), send=self._send(stream))
             except RostraError:
                 pass  # the driver, which also depends on consensus, says why in the log
+            self._stream = None
             self._stream_lost()
             await asyncio.sleep(backoff.next_delay_s())
 
@@ -199,7 +202,11 @@ class Writes:
     def _enqueue(self, write: _Write) -> None:
         if self._writes.get(write.request_id) is write:
             self._queue[write.request_id] = write
-            self._queued.set()
+            stream = self._stream
+            if stream is not None and len(self._writes) == 1 and stream.writes_at_once:
+                stream.send_at_once(self._take_proposals())  # who is alone need not wait for others to join
+            else:
+                self._queued.set()
 
     async def _receive(self, stream: ProposeStream) -> None:
         while True:
@@ -210,11 +217,14 @@ class Writes:
         while True:
             await self._queued.wait()
             self._queued.clear()
-            while batch := self._take_batch():
-                now = asyncio.get_running_loop().time()
-                # One time-out for all keeps the batch together behind the door; each write has its own deadline here.
-                timeout_s = max(0.01, *(write.deadline - now for write in batch))
-                await stream.send([Proposal(write.sequence, write.data, timeout_s, write.only_in_term, write.level) for write in batch])
+            while batch := self._take_proposals():
+                await stream.send(batch)
+
+    def _take_proposals(self) -> list[Proposal]:
+        batch, now = self._take_batch(), asyncio.get_running_loop().time()
+        # One time-out for all keeps the batch together behind the door; each write has its own deadline here.
+        timeout_s = max([0.01, *(write.deadline - now for write in batch)])
+        return [Proposal(write.sequence, write.data, timeout_s, write.only_in_term, write.level) for write in batch]
 
     def _take_batch(self) -> list[_Write]:
         batch: list[_Write] = []

@@ -141,8 +141,11 @@ class WriteStream(_CatalogStream[catalog_stream_pb2.WriteRequest, catalog_stream
 
     async def send(self, writes: Iterable[NumberedWrite]) -> None:
         """One batch, which the caller keeps under the message limit. Waits while the server is slow."""
-        batch = catalog_stream_pb2.WriteBatch(writes=[_write(write) for write in writes])
-        await self.write(catalog_stream_pb2.WriteRequest(batch=batch))
+        await self.write(_write_request(writes))
+
+    def send_at_once(self, writes: Iterable[NumberedWrite]) -> None:
+        """The same while ``writes_at_once``."""
+        self.write_at_once(_write_request(writes))
 
     async def receive(self) -> list[WriteResult]:
         """The next results, in any order."""
@@ -151,6 +154,10 @@ class WriteStream(_CatalogStream[catalog_stream_pb2.WriteRequest, catalog_stream
             WriteResult(result.sequence, result.index, error_from_detail(result.error) if result.HasField("error") else None)
             for result in message.results.results
         ]
+
+
+def _write_request(writes: Iterable[NumberedWrite]) -> catalog_stream_pb2.WriteRequest:
+    return catalog_stream_pb2.WriteRequest(batch=catalog_stream_pb2.WriteBatch(writes=[_write(write) for write in writes]))
 
 
 def _watch_request(request: WatchRequest) -> catalog_stream_pb2.WatchRequest:

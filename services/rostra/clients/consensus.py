@@ -267,19 +267,11 @@ class ProposeStream(BidiStream[consensus_pb2.ProposeRequest, consensus_pb2.Propo
 
     async def send(self, proposals: Iterable[Proposal]) -> None:
         """One batch, which the caller keeps under the message limit."""
-        batch = consensus_pb2.ProposalBatch(
-            proposals=[
-                consensus_pb2.Proposal(
-                    sequence=one.sequence,
-                    data=one.data,
-                    timeout_ms=milliseconds(one.timeout_s),
-                    only_in_term=one.only_in_term,
-                    level=one.level,
-                )
-                for one in proposals
-            ]
-        )
-        await self.write(consensus_pb2.ProposeRequest(batch=batch))
+        await self.write(_propose_request(proposals))
+
+    def send_at_once(self, proposals: Iterable[Proposal]) -> None:
+        """The same while ``writes_at_once``."""
+        self.write_at_once(_propose_request(proposals))
 
     async def receive(self) -> list[ProposalResult]:
         """The next results."""
@@ -345,6 +337,20 @@ async def _call(method: Any, request: Any, timeout_s: float) -> Any:
         raise error_from_rpc(error) from None
     except (asyncio.InvalidStateError, aio.UsageError) as error:
         raise Conflict(str(error)) from None
+
+
+def _propose_request(proposals: Iterable[Proposal]) -> consensus_pb2.ProposeRequest:
+    messages = [
+        consensus_pb2.Proposal(
+            sequence=one.sequence,
+            data=one.data,
+            timeout_ms=milliseconds(one.timeout_s),
+            only_in_term=one.only_in_term,
+            level=one.level,
+        )
+        for one in proposals
+    ]
+    return consensus_pb2.ProposeRequest(batch=consensus_pb2.ProposalBatch(proposals=messages))
 
 
 def _error(message: Any) -> RostraError | None:

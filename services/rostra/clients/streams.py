@@ -64,6 +64,15 @@ class BidiStream(Generic[Request, Response]):
         except (asyncio.InvalidStateError, aio.UsageError):
             raise Unavailable("the server ended the stream") from None
 
+    @property
+    def writes_at_once(self) -> bool:
+        """Whether the server is in this process and ready to take a message within the caller's turn."""
+        return getattr(self._call, "writes_at_once", False)
+
+    def write_at_once(self, message: Request) -> None:
+        """While ``writes_at_once``: ``write``, without a task that sends."""
+        self._call.write_at_once(message)
+
     async def read(self) -> Response:
         """The next message; a server that ends the stream is an error."""
         try:

@@ -310,19 +310,28 @@ class Consensus:
         follower the commands go to the leader, once. ``only_in_term``: a duty of a leader, refused in any other term. ``level``: of the
         kinds of commands; ``Unsupported`` until every server understands it.
         """
-        self._require_service()
-        size = self._proposer.check(commands)
-        if self.core.role is not Role.LEADER:
+        future = self.propose_here(commands, only_in_term=only_in_term, level=level, forwarded=forwarded)
+        if future is None:
             return await self._forward(commands, only_in_term, level, forwarded, timeout_s)
-        future = self._proposer.add(commands, size, only_in_term, level)
-        if forwarded:
-            self._forwarded_at = self._clock()
-        self._rouse()
         try:
             async with asyncio.timeout(timeout_s):
                 return await future
         except TimeoutError:
             return [UnknownOutcome(f"not decided within {timeout_s:g} s") for _ in commands]
+
+    def propose_here(
+        self, commands: Sequence[bytes], *, only_in_term: int = 0, level: int = 1, forwarded: bool = False
+    ) -> asyncio.Future[list[Outcome]] | None:
+        """The same on a leader, for who keeps the time and needs no task; None on a follower."""
+        self._require_service()
+        size = self._proposer.check(commands)
+        if self.core.role is not Role.LEADER:
+            return None
+        future = self._proposer.add(commands, size, only_in_term, level)
+        if forwarded:
+            self._forwarded_at = self._clock()
+        self._rouse()
+        return future
 
     def _require_service(self) -> None:
         if self._stopped:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 
 import msgspec
 
+from rostra.consensus.answers import Answers
 from rostra.consensus.attachment import Attachment, Entries, Restore, SnapshotWanted
 from rostra.consensus.convert import (
     configuration_to_proto,
@@ -22,16 +23,15 @@ from rostra.consensus.convert import (
 from rostra.consensus.driver import Consensus, Leadership
 from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode
 from rostra.consensus.peers import Peers
-from rostra.consensus.proposals import Committed
+from rostra.consensus.proposals import Committed, Outcome
 from rostra.consensus.report import state_of
-from rostra.errors import BadRequest, Conflict, NoLeader, NotFound, NotReady, RostraError
+from rostra.errors import BadRequest, Conflict, NoLeader, NotFound, NotReady, RostraError, UnknownOutcome
 from rostra.model.identity import Identity
 from rostra.rpc.companions import Companions
+from rostra.rpc.deadlines import Deadlines
 from rostra.rpc.hello import check_hello, make_hello
 from rostra.rpc.status import detail_from_error
 from rostra.v1 import common_pb2, consensus_pb2, consensus_pb2_grpc, raft_pb2
-
-T = TypeVar("T")
 
 HOLD_S: Final = 7.0
 CONTACT_S: Final = 1.0
@@ -65,43 +65,70 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
     async def Propose(self, request_iterator: Any, context: Any) -> AsyncIterator[consensus_pb2.ProposeResponse]:
         await self._welcome(request_iterator)
         yield consensus_pb2.ProposeResponse(hello=self._hello())
-        answers = _Answers[consensus_pb2.ProposeResponse](MAX_BATCHES)
+        answers = Answers[consensus_pb2.ProposeResponse](MAX_BATCHES)
+        deadlines: Deadlines[asyncio.Future[list[Outcome]]] = Deadlines(lambda decided: decided.cancel())
 
         async def take() -> None:
             async for request in request_iterator:
                 for group in _groups(request.batch.proposals):
-                    await answers.work(self._propose(group))
+                    await answers.begin()
+                    self._start_proposals(group, answers, deadlines)
 
-        async with contextlib.aclosing(answers.of(take())) as stream:
-            async for answer in stream:
-                yield answer
+        try:
+            async with contextlib.aclosing(answers.of(take())) as stream:
+                async for answer in stream:
+                    yield answer
+        finally:
+            deadlines.clear()
 
-    async def _propose(self, proposals: list[consensus_pb2.Proposal]) -> consensus_pb2.ProposeResponse:
+    def _start_proposals(
+        self,
+        proposals: list[consensus_pb2.Proposal],
+        answers: Answers[consensus_pb2.ProposeResponse],
+        deadlines: Deadlines[asyncio.Future[list[Outcome]]],
+    ) -> None:
+        """On the leader they need neither a task nor a timer of their own; elsewhere they are handed on."""
+        first = proposals[0]
+        timeout_s = first.timeout_ms / 1000 or HOLD_S
+        try:
+            decided = self._consensus.propose_here(
+                [proposal.data for proposal in proposals],
+                only_in_term=first.only_in_term,
+                level=first.level or 1,
+                forwarded=first.forwarded,
+            )
+        except RostraError as error:
+            answers.end(_proposal_results(proposals, [error] * len(proposals)))
+            return
+        if decided is None:
+            answers.start(self._hand_on(proposals, timeout_s))
+            return
+
+        def tell(decided: asyncio.Future[list[Outcome]]) -> None:
+            deadlines.discard(decided)
+            answers.end(_proposal_results(proposals, _outcomes(decided, len(proposals), timeout_s)))
+
+        decided.add_done_callback(tell)
+        deadlines.add(decided, asyncio.get_running_loop().time() + timeout_s)
+
+    async def _hand_on(self, proposals: list[consensus_pb2.Proposal], timeout_s: float) -> consensus_pb2.ProposeResponse:
         first = proposals[0]
         try:
-            outcomes: list[Committed | RostraError] = list(
-                await self._consensus.propose(
-                    [proposal.data for proposal in proposals],
-                    only_in_term=first.only_in_term,
-                    level=first.level or 1,
-                    forwarded=first.forwarded,
-                    timeout_s=first.timeout_ms / 1000 or HOLD_S,
-                )
+            outcomes: Sequence[Outcome] = await self._consensus.propose(
+                [proposal.data for proposal in proposals],
+                only_in_term=first.only_in_term,
+                level=first.level or 1,
+                forwarded=first.forwarded,
+                timeout_s=timeout_s,
             )
         except RostraError as error:
             outcomes = [error] * len(proposals)
-        results = [
-            consensus_pb2.ProposalResult(sequence=proposal.sequence, index=outcome.index, term=outcome.term)
-            if isinstance(outcome, Committed)
-            else consensus_pb2.ProposalResult(sequence=proposal.sequence, error=detail_from_error(outcome))
-            for proposal, outcome in zip(proposals, outcomes, strict=True)
-        ]
-        return consensus_pb2.ProposeResponse(results=consensus_pb2.ProposalResults(results=results))
+        return _proposal_results(proposals, outcomes)
 
     async def ReadIndex(self, request_iterator: Any, context: Any) -> AsyncIterator[consensus_pb2.ReadIndexResponse]:
         await self._welcome(request_iterator)
         yield consensus_pb2.ReadIndexResponse(hello=self._hello())
-        answers = _Answers[consensus_pb2.ReadIndexResponse](MAX_BATCHES)
+        answers = Answers[consensus_pb2.ReadIndexResponse](MAX_BATCHES)
 
         async def take() -> None:
             async for request in request_iterator:
@@ -294,6 +321,27 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         return stores[0]
 
 
+def _outcomes(decided: asyncio.Future[list[Outcome]], count: int, timeout_s: float) -> Sequence[Outcome]:
+    if decided.cancelled():
+        return [UnknownOutcome(f"not decided within {timeout_s:g} s")] * count
+    error = decided.exception()
+    if error is None:
+        return decided.result()
+    if not isinstance(error, RostraError):
+        raise error
+    return [error] * count
+
+
+def _proposal_results(proposals: Sequence[consensus_pb2.Proposal], outcomes: Sequence[Outcome]) -> consensus_pb2.ProposeResponse:
+    results = [
+        consensus_pb2.ProposalResult(sequence=proposal.sequence, index=outcome.index, term=outcome.term)
+        if isinstance(outcome, Committed)
+        else consensus_pb2.ProposalResult(sequence=proposal.sequence, error=detail_from_error(outcome))
+        for proposal, outcome in zip(proposals, outcomes, strict=True)
+    ]
+    return consensus_pb2.ProposeResponse(results=consensus_pb2.ProposalResults(results=results))
+
+
 async def _next(requests: AsyncIterator[Any]) -> Any:
     try:
         return await anext(requests)
@@ -335,39 +383,3 @@ async def _chunks(requests: AsyncIterator[consensus_pb2.AttachRequest], attachme
             yield chunk.data
         if chunk.last:
             return
-
-
-class _Answers(Generic[T]):
-    """Work of one stream, at most ``limit`` at a time, answered as it is done."""
-
-    def __init__(self, limit: int) -> None:
-        self._slots = asyncio.Semaphore(limit)
-        self._limit = limit
-        self._done: asyncio.Queue[T | None] = asyncio.Queue()
-        self._companions = Companions()
-
-    async def work(self, job: Coroutine[Any, Any, T]) -> None:
-        """Starts ``job``; waits while too many are under way."""
-        await self._slots.acquire()
-        self._companions.start(self._run(job), "consensus: stream request")
-
-    async def of(self, take: Coroutine[Any, Any, None]) -> AsyncGenerator[T, None]:
-        """Answers until ``take``, which starts the work, has ended and all is answered."""
-        async with self._companions:
-            self._companions.start(self._take(take), "consensus: stream requests")
-            while (answer := await self._done.get()) is not None:
-                yield answer
-
-    async def _run(self, job: Coroutine[Any, Any, T]) -> None:
-        try:
-            self._done.put_nowait(await job)
-        finally:
-            self._slots.release()
-
-    async def _take(self, take: Coroutine[Any, Any, None]) -> None:
-        try:
-            await take
-            for _ in range(self._limit):  # when every slot is free again, all is answered
-                await self._slots.acquire()
-        finally:
-            self._done.put_nowait(None)

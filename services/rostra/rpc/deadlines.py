@@ -19,7 +19,7 @@ COARSE_S: Final = 0.02
 class Deadlines(Generic[T]):
     """Calls ``expired`` with each thing whose time came before it was taken away, which takes it away."""
 
-    def __init__(self, expired: Callable[[T], None]) -> None:
+    def __init__(self, expired: Callable[[T], object]) -> None:
         self._expired = expired
         self._deadlines: dict[T, float] = {}
         self._timer: asyncio.TimerHandle | None = None

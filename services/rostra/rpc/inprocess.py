@@ -229,6 +229,15 @@ class _StreamCall:
                 raise self._outcome.error from None
             raise asyncio.InvalidStateError("RPC already finished.") from None
 
+    @property
+    def writes_at_once(self) -> bool:
+        """Whether ``write`` would not wait."""
+        return self._requests.has_room
+
+    def write_at_once(self, message: Any) -> None:
+        """``write``, within the caller's turn, while ``writes_at_once``."""
+        self._requests.send_at_once(self._channel._sent(message))
+
     async def done_writing(self) -> None:
         self._requests.close()
 

@@ -36,6 +36,17 @@ class Pipe(Generic[T]):
         self._items.append(item)
         self._wake_receiver()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether ``send`` would take an item without waiting."""
+        return not self._closed and len(self._items) < self._limit
+
+    def send_at_once(self, item: T) -> None:
+        """``send`` without waiting, while there ``has_room``."""
+        assert self.has_room, "no room"
+        self._items.append(item)
+        self._wake_receiver()
+
     async def receive(self) -> T:
         """Waits for an item. Raises ``PipeClosed`` when the pipe is closed and drained."""
         while not self._items:

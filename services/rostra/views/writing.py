@@ -52,6 +52,7 @@ class Writing:
         self._rotation = Rotation(rng)
         self._back_off = BackOff(rng)
         self._to_send = asyncio.Event()
+        self._stream: WriteStream | None = None
         self._stopped = False
 
     async def write(self, prepared: PreparedWrite, timeout_s: float) -> int:
@@ -64,7 +65,7 @@ class Writing:
         deadline = loop.time() + timeout_s
         pending = self._writes.add(prepared, prepared.size, loop.create_future(), deadline)
         self._deadlines.add(pending, deadline)
-        self._to_send.set()
+        self._send_soon()
         try:
             return await pending.ticket
         finally:
@@ -75,6 +76,19 @@ class Writing:
         if not pending.ticket.done():
             fate = pending.fate()
             pending.ticket.set_exception(self._watching.gave_up() if isinstance(fate, NoLeader) else fate)
+
+    def _send_soon(self) -> None:
+        """Who is alone is sent at once, if the catalog is near. Several wait until the next turn, and go together."""
+        stream = self._stream
+        if stream is not None and len(self._writes) == 1 and stream.writes_at_once:
+            stream.send_at_once(self._take())
+        else:
+            self._to_send.set()
+
+    def _take(self) -> list[NumberedWrite]:
+        patience_s = self._patience_s if len(self._upstreams.candidates()) > 1 else math.inf
+        batch = self._writes.take(asyncio.get_running_loop().time(), patience_s)
+        return [NumberedWrite(pending.sequence, pending.payload, pending.timeout_s) for pending in batch]
 
     async def run(self) -> None:
         """Until cancelled, which tells all writers what is known of their writes."""
@@ -102,6 +116,7 @@ class Writing:
     async def _try(self, upstream: Upstream) -> None:
         try:
             async with self._connect(upstream).write() as stream:
+                self._stream = stream
                 await run_together(
                     views_write_receiver=self._receive(stream),
                     views_write_sender=self._send(stream),
@@ -111,16 +126,14 @@ class Writing:
             log.debug("write stream lost", extra={"upstream": upstream.address, "error": str(error)})
             metrics.RECONNECTS.labels("write").inc()
         finally:
+            self._stream = None
             self._writes.lost()
 
     async def _send(self, stream: WriteStream) -> None:
-        loop = asyncio.get_running_loop()
         while True:
-            patience_s = self._patience_s if len(self._upstreams.candidates()) > 1 else math.inf
-            batch = self._writes.take(loop.time(), patience_s)
-            if batch:
+            if batch := self._take():
                 _DEPTH.set(len(self._writes))
-                await stream.send([NumberedWrite(pending.sequence, pending.payload, pending.timeout_s) for pending in batch])
+                await stream.send(batch)
             else:
                 self._to_send.clear()
                 await self._to_send.wait()
