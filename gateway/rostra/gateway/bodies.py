@@ -58,23 +58,40 @@ def _fields(kind: type[msgspec.Struct]) -> Mapping[str, tuple[str, Any]]:
     return {field.encode_name.lower(): (field.encode_name, field.type) for field in msgspec.structs.fields(kind)}
 
 
+@lru_cache
+def _bare(kind: Any) -> Any:
+    """A type without what may be missing or is only a limit."""
+    while True:
+        origin = typing.get_origin(kind)
+        if origin in (typing.Union, types.UnionType):
+            kind = next(part for part in typing.get_args(kind) if part is not type(None) and part is not msgspec.UnsetType)
+        elif origin is typing.Annotated:
+            kind = typing.get_args(kind)[0]
+        else:
+            return kind
+
+
+@lru_cache
+def _inner(kind: Any) -> Any:
+    """The type of a list's items or of a map's values; None where that may be anything."""
+    return next(iter(typing.get_args(kind)[-1:]), None)
+
+
 def _canonical(value: object, kind: Any) -> object:
     """``value`` with the names that ``kind`` has, without nulls; what does not fit is left for the conversion to refuse."""
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        return _canonical(value, next(part for part in typing.get_args(kind) if part is not type(None) and part is not msgspec.UnsetType))
-    if origin is typing.Annotated:
-        return _canonical(value, typing.get_args(kind)[0])
-    if isinstance(value, list) and typing.get_args(kind):
-        return [_canonical(item, typing.get_args(kind)[0]) for item in value]
-    if not isinstance(value, dict):
+    if type(value) not in _CONTAINERS:
         return value
+    kind = _bare(kind)
+    if isinstance(value, list):
+        inner = _inner(kind)
+        return value if inner is None else [_canonical(item, inner) for item in value]
+    assert isinstance(value, dict)
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        inner = typing.get_args(kind)[1:2]
-        return {key: _canonical(item, inner[0]) if inner else item for key, item in value.items() if item is not None}
-    fields, found = _fields(kind), {}
+        inner = _inner(kind)
+        return {key: item if inner is None else _canonical(item, inner) for key, item in value.items() if item is not None}
+    fields, found, snake_case = _fields(kind), {}, getattr(kind, "snake_case", False)
     for key, item in value.items():
-        field = fields.get(key.lower().replace("_", "") if getattr(kind, "snake_case", False) else key.lower())
+        field = fields.get(key.lower().replace("_", "") if snake_case else key.lower())
         if field is None:
             if kind.__struct_config__.forbid_unknown_fields:
                 raise _BadBodyError(f'json: unknown field "{key}"')

@@ -156,7 +156,6 @@ class CatalogDriver:
                 turn = time.perf_counter()
         self.caught_up = self.caught_up or self.state.applied_index >= event.commit_index
         metrics.APPLIED.inc(len(event.entries))
-        metrics.APPLIED_INDEX.set(self.state.applied_index)
         took_s = time.perf_counter() - started
         metrics.APPLY_SECONDS.observe(took_s)
         metrics.STATE_MACHINE.observe("raft.fsm.apply", took_s)

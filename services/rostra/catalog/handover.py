@@ -20,6 +20,9 @@ from rostra.clients.consensus import MAX_CHUNK_BYTES, AttachStream, SnapshotStar
 log = logging.getLogger("rostra.catalog")
 
 NOT_WANTED: Final = -1
+REPORT_PAUSE_S: Final = 0.01
+"""Between reports: where entries come one by one, one for each would cost half of what applying it does. What may be under way meanwhile
+is bounded by the window of the attachment."""
 
 
 class Handover:
@@ -51,6 +54,7 @@ class Handover:
             if self._wanted != NOT_WANTED and self._state().applied_index >= self._wanted:
                 self._wanted = NOT_WANTED
                 await self._send_snapshot()
+            await asyncio.sleep(REPORT_PAUSE_S)
 
     async def _send_report(self) -> None:
         index = self._state().applied_index

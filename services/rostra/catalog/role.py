@@ -144,6 +144,7 @@ class CatalogRole:
             self.stream_servicer.tell_contact()
             self.driver.publications.sweep(time.monotonic())
             store = self.driver.state.store
+            metrics.APPLIED_INDEX.set(self.driver.state.applied_index)
             metrics.NODES.set(len(store.nodes))
             metrics.SERVICES.set(len(store.services))
             metrics.CHECKS.set(len(store.checks))

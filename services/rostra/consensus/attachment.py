@@ -132,9 +132,11 @@ class Attachment:
         if index > self._sent_index or index < self.applied_index:
             return  # said before a restore was taken up: it is not about what was sent since
         self.applied_index = index
+        had_room = self._unapplied_bytes < self._window_bytes
         while self._unapplied and self._unapplied[0][0] <= index:
             self._unapplied_bytes -= self._unapplied.popleft()[1]
-        self._changed.set()
+        if not had_room:
+            self._changed.set()
 
     def read_snapshot(self, meta: SnapshotMeta) -> AsyncIterator[bytes]:
         """The data of a snapshot that a ``Restore`` named, in chunks."""
@@ -155,7 +157,8 @@ class Attachment:
 
     def wake(self) -> None:
         """There may be something to deliver (called by the driver)."""
-        self._changed.set()
+        if self._host.core.deliverable_index != self._sent_index:
+            self._changed.set()
 
     def detach(self) -> None:
         """Ends the iteration, at once; a primary makes room for the next."""

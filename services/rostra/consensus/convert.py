@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rostra.consensus.configuration import Configuration, decode_configuration
 from rostra.consensus.driver import Leadership
@@ -44,7 +44,7 @@ def entries_to_proto(entries: Iterable[Entry]) -> list[raft_pb2.LogEntry]:
         raft_pb2.LogEntry(
             index=entry.index,
             term=entry.term,
-            kind=_KINDS[EntryKind(entry.kind)],
+            kind=_KINDS[entry.kind],
             time_ns=entry.time_ns,
             data=entry.data if entry.kind == EntryKind.COMMAND else b"",
         )
@@ -52,7 +52,7 @@ def entries_to_proto(entries: Iterable[Entry]) -> list[raft_pb2.LogEntry]:
     ]
 
 
-_KINDS = {
+_KINDS: Mapping[int, raft_pb2.EntryKind.ValueType] = {
     EntryKind.NO_OP: raft_pb2.ENTRY_KIND_NO_OP,
     EntryKind.COMMAND: raft_pb2.ENTRY_KIND_COMMAND,
     EntryKind.CONFIGURATION: raft_pb2.ENTRY_KIND_CONFIGURATION,

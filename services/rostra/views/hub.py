@@ -160,6 +160,8 @@ class Hub:
     async def caught_up(self, index: int, *, timeout_s: float) -> bool:
         """By a barrier, shared with everyone's: an index alone does not say which topics a write changed."""
         if self._watching.reached_index < index:
+            self.barrier_at_once(Consistency.DEFAULT, 0)
+        if self._watching.reached_index < index:
             try:
                 async with asyncio.timeout(timeout_s):
                     while self._watching.reached_index < index:

@@ -132,7 +132,6 @@ class Writing:
     async def _send(self, stream: WriteStream) -> None:
         while True:
             if batch := self._take():
-                _DEPTH.set(len(self._writes))
                 await stream.send(batch)
             else:
                 self._to_send.clear()
@@ -148,7 +147,6 @@ class Writing:
                     _tell(decided)
                 elif decided is not None:
                     refused = result.error
-            _DEPTH.set(len(self._writes))
             if refused is not None:
                 # On to the next catalog, or to this one a little later, with all that is under way.
                 raise Unavailable(f"a write was not done: {refused}")
@@ -157,6 +155,7 @@ class Writing:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(ASKED_LOOK_S if len(self._writes) else LOOK_S)
+            _DEPTH.set(len(self._writes))
             if self._watching.upstream not in ("", upstream.address) and not len(self._writes):
                 raise Unavailable("the views live on another catalog")
             if self._watching.silent == upstream.address:
