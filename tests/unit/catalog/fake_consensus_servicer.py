@@ -115,6 +115,7 @@ class FakeConsensus(Partial):
                 self._check(broken)
                 changed = self.changed
                 while sent < self.last_index:
+                    self._check(broken)  # it may have broken while the last message went out
                     entries = self.log[sent + 1 - self.first_index :][: self.entries_per_message]
                     sent = entries[-1].index
                     yield pb.AttachResponse(entries=pb.CommittedEntries(entries=entries, commit_index=self.last_index))
