@@ -77,6 +77,8 @@ class Reads:
     def at_once(self, consistency: Consistency) -> int:
         """The index that ``be_fresh`` would return, if the state is as fresh as asked already and that is known without asking
         another server; else 0."""
+        if consistency is Consistency.STALE:
+            return self._applied.index
         index = self._near(consistency)
         return index if index <= self._applied.index else 0
 

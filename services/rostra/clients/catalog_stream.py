@@ -111,7 +111,7 @@ class WatchStream(_CatalogStream[catalog_stream_pb2.WatchRequest, catalog_stream
         self._watch_id = watch_id
         self._barriers = {
             each: catalog_stream_pb2.GetBarrierRequest(watch_id=watch_id, consistency=common_pb2.Consistency.ValueType(each.value))
-            for each in (Consistency.DEFAULT, Consistency.CONSISTENT)
+            for each in Consistency
         }
         self._received = 0
 

@@ -158,9 +158,10 @@ class Hub:
         return index
 
     async def caught_up(self, index: int, *, timeout_s: float) -> bool:
-        """By a barrier, shared with everyone's: an index alone does not say which topics a write changed."""
+        """By a barrier, shared with everyone's: an index alone does not say which topics a write changed. A catalog in this process, which
+        has mostly applied the write itself, tells at once how far the views have come."""
         if self._watching.reached_index < index:
-            self.barrier_at_once(Consistency.DEFAULT, 0)
+            self._watching.look_how_far()
         if self._watching.reached_index < index:
             try:
                 async with asyncio.timeout(timeout_s):

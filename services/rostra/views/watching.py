@@ -106,6 +106,11 @@ class Watching:
             self._fresh(barrier.index)
         return barrier
 
+    def look_how_far(self) -> None:
+        """Brings ``reached_index`` up to what the server has applied, if it is in this process and all it has sent is in the views."""
+        if self._stream is not None and self.subscriptions.lists_live:
+            self.reached_index = max(self.reached_index, self._stream.reach(Consistency.STALE))
+
     async def live(self, subscription: Subscription) -> None:
         """Returns once the topic, which the caller has pinned, is live on a stream. Raises what the server refused it with."""
         self._to_send.set()

@@ -255,6 +255,24 @@ async def test_a_server_stream_waits_for_a_slow_reader_and_ends_when_cancelled(w
         await call.read()
 
 
+async def test_within_the_process_messages_are_written_at_once_while_there_is_room_and_in_order() -> None:
+    """Who is alone on a stream need not wait for a task that sends."""
+    world = World()
+    world.channel = InProcessChannel(world.handlers, verify=True)
+    call = world.catalog.Write()
+    await call.write(batch(1))
+    written = 1
+    while call.writes_at_once:
+        written += 1
+        call.write_at_once(batch(written))
+    assert written == STREAM_LIMIT
+    for number in range(1, written + 1):
+        assert (await call.read()).results.results[0].sequence == 2 * number
+    assert call.writes_at_once
+    call.cancel()
+    assert not call.writes_at_once
+
+
 async def test_an_error_in_a_stream_comes_after_what_was_sent_before_it(world: World) -> None:
     call = world.gossip.WatchUserEvents(gossip_pb2.WatchUserEventsRequest(hello=common_pb2.Hello(role="fails")))
     assert [(await call.read()).lost for _ in range(3)] == [1, 2, 3]
