@@ -104,8 +104,8 @@ def headlines(report: Report, folder: str) -> str:
         return table
     about = report.about
     where = f"{about['machine']}; Consul {about['Consul']}, etcd {about['etcd']}, Serf {about['Serf']}; {about['date']}"
-    plot = f"![How many times as good as the peer]({folder}headlines.svg)"
-    return f"{table}\n{plot}\n\n{where}. {summary(report)}: [the whole report]({folder}README.md).\n"
+    plot = f"![How many times as good as the peer]({folder}headlines.svg)\n\n" if "headlines.svg" in plots(report) else ""
+    return f"{table}\n{plot}{where}. {summary(report)}: [the whole report]({folder}README.md).\n"
 
 
 def _code(found: re.Match[str]) -> str:
