@@ -125,10 +125,11 @@ dig @127.0.0.53 nobody.service.consul | grep -o 'status: [A-Z]*'
 """
 
 
-@pytest.mark.interop("dig", "ip", "unshare")
 @pytest.mark.skipif(RESOLVED is None or os.geteuid() != 0, reason="needs systemd-resolved, and root")
-def test_names_are_found_through_systemd_resolved(program: Program, tmp_path: Path) -> None:
-    """On a machine of its own: it takes port 53 and the files of the system."""
+def test_names_are_found_through_systemd_resolved(program: Program, tmp_path: Path, require: Callable[..., None]) -> None:
+    """On a machine of its own: it takes port 53 and the files of the system. Nothing installs it for the tests, as that would change the
+    resolver of the machine that they run on."""
+    require("dig", "ip", "unshare")
     (tmp_path / "consul.conf").write_text(told("systemd-resolved (246 or later)", 8600))
     script = RESOLVES.format(folder=tmp_path, rostra=" ".join(program.command), resolved=RESOLVED, attempts=120)
     environment = {**os.environ, **program.environment_in(tmp_path)}
