@@ -1,6 +1,7 @@
 """Three servers and their clients, each node whole in one process or with a process for each role, on a network that can be cut.
 
-All use the same ports on addresses of their own. Where the network is to be cut, a node advertises another one, at which a relay stands.
+All use the same ports on addresses of their own. Where the network is to be cut, a node is on a host of its own, or advertises another
+address, at which a relay stands.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ..harness.deployment import FAST, ROLES, Deployment
+from ..harness.deployment import FAST, HOST, ROLES, Deployment
+from ..harness.lan import Lan
 from ..harness.ports import Ports
 from ..harness.waiting import eventually
 from .relay import Network
@@ -35,8 +37,9 @@ LEAVE_LIMIT_S: Final = 40.0
 class Node(Deployment):
     """A server or a client of the fleet. ``bound`` is the address it binds, ``address`` the one it advertises."""
 
-    def __init__(self, folder: Path, name: str, bound: str, address: str, ports: Ports, commands: Mapping[str, Sequence[str]]) -> None:
-        super().__init__(folder, name, ports, commands, folder / "data", address, bound)
+    def __init__(self, folder: Path, recipe: Recipe, commands: Mapping[str, Sequence[str]]) -> None:
+        name, bound, address, ports = recipe.name, recipe.bound, recipe.address, recipe.ports
+        super().__init__(folder, name, ports, commands, folder / "data", address, recipe.client)
         self.bound = bound
         self.server_address = f"{address}:{ports.server}"
 
@@ -102,27 +105,39 @@ class Node(Deployment):
 
 
 class Fleet:
-    """``datacenter`` and ``block`` (of addresses, two where it is relayed) keep fleets apart. Only what is ``relayed`` can be cut."""
+    """``datacenter`` and ``block`` (of addresses, two where it is relayed) keep fleets apart. Only what is ``relayed``, or on the hosts
+    of ``lan``, which are named as the nodes, can be cut."""
 
-    def __init__(self, folder: Path, form: str, *, block: int, servers: int = 3, datacenter: str = "dc1", relayed: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        form: str,
+        *,
+        block: int = 0,
+        servers: int = 3,
+        datacenter: str = "dc1",
+        relayed: bool = False,
+        lan: Lan | None = None,
+    ) -> None:
         self.folder = folder
         self.form = form
         self.block = block
         self.count = servers
         self.datacenter = datacenter
         self.relayed = relayed
+        self.hosts = list(lan.hosts.values()) if lan is not None else []
         self.flags = [f"-datacenter={datacenter}", *QUICK]
-        self.ports = Ports.free(self._bound(1))
+        self.ports = Ports.free(HOST if self.hosts else self._bound(1))
         self.nodes: dict[str, Node] = {}
         self.network = Network(self._processes)
         for number in range(1, self.count + 1):
             self._add(f"{datacenter}-s{number}", number, server=True)
 
     def _bound(self, number: int) -> str:
-        return f"127.0.{self.block}.{number}"
+        return self.hosts[number - 1].address if self.hosts else f"127.0.{self.block}.{number}"
 
     def _advertised(self, number: int) -> str:
-        return f"127.0.{self.block + self.relayed}.{number}"
+        return self._bound(number) if self.hosts else f"127.0.{self.block + self.relayed}.{number}"
 
     def _processes(self) -> Mapping[int, str]:
         return {process.pid: node.bound for node in tuple(self.nodes.values()) for process in tuple(node.running.values())}
@@ -148,6 +163,7 @@ class Fleet:
             name,
             bound,
             address,
+            self.hosts[number - 1].client_address if self.hosts else bound,
             self.ports,
             self.folder / name / "data",
             [*self.flags, *flags],
@@ -155,7 +171,9 @@ class Fleet:
             self.count if server else 0,
         )
         commands = recipe.agent() if self.form == AGENTS else recipe.roles()
-        node = self.nodes[name] = Node(self.folder / name, name, bound, address, self.ports, commands)
+        node = self.nodes[name] = Node(self.folder / name, recipe, commands)
+        if self.hosts:
+            node.program = self.hosts[number - 1].program()
         return node
 
     def _join(self, number: int) -> list[str]:
@@ -209,11 +227,13 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a node is started. ``expect``: the servers that are to come together; 0 on a client."""
+    """How a node is started. ``client``: the address at which it is asked. ``expect``: the servers that are to come together; 0 on a
+    client."""
 
     name: str
     bound: str
     address: str
+    client: str
     ports: Ports
     data: Path
     flags: Sequence[str]
@@ -230,12 +250,12 @@ class Recipe:
 
     def agent(self) -> Mapping[str, Sequence[str]]:
         """One process."""
-        shared = [f"-data-dir={self.data}", f"-client={self.bound}", *self.ports.flags(), *self.flags]
+        shared = [f"-data-dir={self.data}", f"-client={self.client}", *self.ports.flags(), *self.flags]
         return {"agent": ["agent", *self._kind, f"-node={self.name}", *self._place, *shared, *self.join]}
 
     def roles(self) -> Mapping[str, Sequence[str]]:
         """A process for each role, which meet at the sockets in the data folder."""
-        client = [f"-client={self.bound}", *self.ports.flags("http", "dns", "grpc", "server")]
+        client = [f"-client={self.client}", *self.ports.flags("http", "dns", "grpc", "server")]
         gossip_ports = self.ports.flags("serf_lan", "serf_wan", "server")
         commands = {"gossip": ["gossip", *self._kind, f"-node={self.name}", *self._place, *gossip_ports, *self.join]}
         if self.expect:
