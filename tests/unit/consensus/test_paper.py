@@ -434,6 +434,7 @@ def test_3_10_the_target_is_brought_up_to_date_and_then_stands_at_once() -> None
     leader.pump()
     cluster.deliver()
     assert leader.core.role is Role.LEADER
+    assert not any(isinstance(message, messages.TimeoutNow) for message in cluster.delivered), "asked before it has everything"
     cluster["n3"].disk = True
     cluster["n3"].pump()
     cluster.deliver()
@@ -1041,6 +1042,16 @@ def test_10_2_1_a_lost_append_in_a_pipeline_is_found_and_repeated() -> None:
         cluster.deliver()
     cluster.advance(0.5)
     assert {server.core.log.last_index for server in cluster.servers.values()} == {leader.core.log.last_index}
+
+
+def test_10_2_1_after_a_broken_connection_the_pipeline_opens_again_though_nothing_is_written() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect("n1")
+    peer = cluster["n2"].id
+    leader.core.unreachable(peer)
+    assert leader.core.progress[peer].state is PeerState.PROBE
+    cluster.advance(0.5)
+    assert leader.core.progress[peer].state is PeerState.REPLICATE
 
 
 def test_10_2_1_a_large_log_is_sent_in_appends_of_bounded_size() -> None:
