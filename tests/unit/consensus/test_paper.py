@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from rostra.consensus import events, messages
 from rostra.consensus.configuration import decode_configuration
 from rostra.consensus.core import Role
-from rostra.consensus.model import ChangeAction, Entry, EntryKind, HardState, Member, PeerId, ReadMode, Suffrage, Write
+from rostra.consensus.model import ChangeAction, Entry, EntryKind, HardState, Member, PeerId, ReadMode, SnapshotMeta, Suffrage, Write
 from rostra.consensus.progress import PeerState
 from rostra.consensus.ready import Options
 from rostra.errors import Busy, Conflict, NotFound, NotLeader
@@ -360,6 +361,18 @@ def test_3_8_nothing_is_acknowledged_in_a_term_that_is_not_on_disk() -> None:
     assert [message.match_index for message in cluster.queue if isinstance(message, messages.AppendResponse)] == [last]
 
 
+def test_3_8_what_is_committed_is_not_handed_on_before_it_is_on_the_own_disk() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect("n1")
+    leader.disk = False
+    index = leader.propose(b"a")
+    cluster.deliver()
+    assert leader.core.commit_index == index
+    assert leader.core.deliverable_index == index - 1
+    leader.sync()
+    assert leader.core.deliverable_index == index
+
+
 def test_3_8_what_was_claimed_in_an_older_term_is_not_sent_any_more() -> None:
     cluster = Cluster(3)
     leader = cluster.elect("n1")
@@ -666,6 +679,15 @@ def test_a_message_of_another_cluster_is_counted_and_ignored() -> None:
     assert (server.core.term, server.core.dropped) == (before, 1)
 
 
+def test_a_message_for_a_store_that_is_gone_is_counted_and_ignored() -> None:
+    cluster = Cluster(3)
+    server = cluster["n1"]
+    before = server.core.term
+    former = PeerId("n1", "the store that was there before")
+    server.core.step(messages.TimeoutNow(CLUSTER, cluster["n2"].id, former, 9), cluster.now)
+    assert (server.core.term, server.core.dropped) == (before, 1)
+
+
 def test_an_append_whose_entries_do_not_follow_each_other_is_counted_and_ignored() -> None:
     cluster = Cluster(3)
     append(cluster, "n2", term=2, entries=[(2, 2), (4, 2)])
@@ -764,6 +786,22 @@ def test_5_3_a_snapshot_that_the_log_already_covers_replaces_nothing() -> None:
     before = cluster["n2"].terms()
     install(leader, cluster["n2"])
     assert cluster["n2"].terms() == before
+
+
+def snapshot_of(cluster: Cluster, index: int, term: int) -> SnapshotMeta:
+    configuration = cluster["n1"].core.configuration.encode()
+    return SnapshotMeta("s", CLUSTER, index, term, 0, configuration, 1)
+
+
+def test_5_3_a_snapshot_keeps_what_follows_it_in_a_log_that_has_its_last_entry() -> None:
+    cluster = Cluster(3)
+    follower = cluster["n2"]
+    give_log(follower, [1, 3, 3, 3, 3])
+    meta = messages.SnapshotInstalled(CLUSTER, cluster["n1"].id, follower.id, 8, meta=snapshot_of(cluster, index=3, term=3))
+    follower.core.step(meta, cluster.now)
+    follower.pump()
+    assert follower.core.commit_index == 3
+    assert follower.terms() == [1, 3, 3, 3, 3]
 
 
 def test_a_snapshot_carries_the_configuration_of_its_last_entry() -> None:
@@ -919,6 +957,17 @@ def test_6_4_1_a_restarted_server_grants_no_vote_for_the_longest_time_it_may_hav
     cluster.now += 0.02
     ask_vote(follower, cluster["n3"].id, term=50)
     assert [response.granted for response in voted(follower)] == [False, True]
+
+
+def test_6_4_1_nor_does_it_stand_and_vote_for_itself() -> None:
+    """What it promised may be longer than its timeouts are now."""
+    cluster = Cluster(3)
+    cluster.elect("n1")
+    follower = cluster["n2"]
+    state = msgspec.structs.replace(follower.store.recover().hard_state, promise_s=5.0)
+    follower.store.perform([Write(1, state)])
+    follower.start()
+    assert follower.core.deadline >= cluster.now + 5.0
 
 
 def test_6_4_1_a_sole_voter_stands_at_once_when_it_begins_and_when_it_returns() -> None:
