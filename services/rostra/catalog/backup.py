@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rostra.backup.archive import ArchiveReader, ArchiveWriter, BadSnapshot, Kind, Meta, Summary
-from rostra.catalog.frames import CONTENT, LENGTH, FrameReader, RecordCapture, decode_frame, encode_frame, pieces, record_of
+from rostra.catalog.frames import CONTENT, LENGTH, RECORDS, FrameReader, RecordCapture, decode_frame, encode_frame, pieces, record_of
 from rostra.catalog.rules import check_registration
 from rostra.catalog.state import CatalogState
 from rostra.catalog.store import fold
@@ -58,7 +58,8 @@ class Backup:
         for piece in pieces(self._frames()):
             size += len(piece)
             yield writer.add(piece)
-        records = {name: Kind(*self._counts[name]) for name in NAMES.values()}
+        shown = [NAMES[kind] for kind in CONTENT if kind in RECORDS or NAMES[kind] in self._counts]
+        records = {name: Kind(*self._counts[name]) for name in shown}
         yield writer.finish(Summary(size=size, records=records))
 
     def _frames(self) -> Iterator[bytes]:
