@@ -77,7 +77,7 @@ class SnapshotStore(Protocol):
         ...
 
     def discard_but(self, latest: SnapshotMeta) -> None:
-        """Removes what is older than ``latest`` and the one before it, and partial files."""
+        """Removes what is older than ``latest`` but for the one before it, and older partial files. What is newer stays."""
         ...
 
 
@@ -118,13 +118,11 @@ class FileSnapshots:
             pass
 
     def discard_but(self, latest: SnapshotMeta) -> None:
-        finished = sorted(path for path in self._folder.glob("*.snapshot"))
-        kept = {path for path in finished if path.name <= self.path(latest).name}
-        kept = {self.path(latest), *sorted(kept)[-RETAINED:]}
-        for path in [*finished, *self._folder.glob("*.partial")]:
-            newer_partial = path.suffix == ".partial" and path.name > self.path(latest).name
-            if path not in kept and not newer_partial:
-                path.unlink(missing_ok=True)
+        # What is newer stays, finished or not: the log may name it by now, or in a moment.
+        older = [path for path in self._folder.glob("*.snapshot") if path.name < self.path(latest).name]
+        partial = [path for path in self._folder.glob("*.partial") if path.name < self.path(latest).name]
+        for path in [*sorted(older)[: 1 - RETAINED], *partial]:
+            path.unlink(missing_ok=True)
 
     def _open(self, meta: SnapshotMeta) -> BinaryIO:
         try:
@@ -231,7 +229,10 @@ class MemorySnapshots:
         return len(data), zlib.crc32(data)
 
     def discard_but(self, latest: SnapshotMeta) -> None:
-        self._data = {latest.snapshot_id: self._find(latest)}
+        self._find(latest)
+        finished = list(self._data)
+        for older in finished[: finished.index(latest.snapshot_id)]:
+            del self._data[older]
 
     def _find(self, meta: SnapshotMeta) -> bytearray:
         try:
