@@ -126,7 +126,7 @@ def _short(row: Row) -> str:
     if row.limit is not None:
         said.append(f"{_number(row.value)} {row.unit}, wanted {_asked(row, row.limit)}")
     cause = next((why for pattern, why in CAUSES.items() if re.search(pattern, row.name)), "")
-    return "; ".join(said) + (f". {cause.capitalize()}." if cause else ".")
+    return "; ".join(said) + (f". {cause[0].upper()}{cause[1:]}." if cause else ".")
 
 
 def _introduction(report: Report) -> str:
@@ -175,7 +175,7 @@ def _cells(row: Row) -> list[str]:
 def _asked(row: Row, limit: float | None = None) -> str:
     sign = "≥" if row.more_is_better else "≤"
     said = [f"{sign} {row.wanted:.3g} times"] if row.wanted is not None and limit is None else []
-    return ", ".join(said + ([f"{sign} {row.limit:,.4g} {row.unit}".strip()] if row.limit is not None else []))
+    return ", ".join(said + ([f"{sign} {_number(row.limit)} {row.unit}".strip()] if row.limit is not None else []))
 
 
 def _verdict(row: Row) -> str:
