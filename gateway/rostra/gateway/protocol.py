@@ -237,16 +237,16 @@ class HttpProtocol(HttpToolsProtocol):
         self._streams_body = self.door.streams_body(method, path)
         self._check_head(version, headers)
         keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.refused
+        cycle: Cycle | None
         if method == b"GET":
-            read = self._read_of(path, query, headers, keep_alive=keep_alive)
-            if read is not None:
-                self.scope, self.headers, self.url = None, [], b""  # type: ignore[assignment]
-                self._begin(read)
-                return
-        write = handled(self, method, path, query, self.headers, keep_alive=keep_alive)
-        if write is not None:
+            cycle = self._read_of(path, query, headers, keep_alive=keep_alive)
+        else:
+            cycle = handled(self, method, path, query, self.headers, keep_alive=keep_alive)
+        if cycle is None:
+            cycle = self._route(method, path, query, version, keep_alive=keep_alive)
+        else:
             self.scope, self.headers, self.url = None, [], b""  # type: ignore[assignment]
-        self._begin(write or self._route(method, path, query, version, keep_alive=keep_alive))
+        self._begin(cycle)
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
