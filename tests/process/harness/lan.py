@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import secrets
 import shutil
 import socket
 import subprocess
@@ -64,7 +65,8 @@ class Lan:
     """All hosts of one test, on networks that no other test of this machine has meanwhile."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._tag = f"r{os.getpid() % 100_000}"
+        # Never a name given before: a namespace, and its end of a link, live on until the last process in it is gone.
+        self._tag = f"r{secrets.token_hex(3)}"
         self._claim, number = _claim_network()
         self._networks = f"10.{100 + number}.1", f"10.{100 + number}.2"
         self._bridges = f"{self._tag}a", f"{self._tag}b"
@@ -84,6 +86,8 @@ class Lan:
             yield self
         finally:
             for host in self.hosts.values():
+                for which in range(len(self._bridges)):
+                    _try("link", "del", self._outside(host, which))
                 _try("netns", "del", host.namespace)
             for bridge in self._bridges:
                 _try("link", "del", bridge)
@@ -161,13 +165,17 @@ class Lan:
 
     def _plug(self, host: Host, which: int, address: str) -> None:
         place = self._place(host.name)
-        outside = f"{self._bridges[which]}{place}"
+        outside = self._outside(host, which)
         inside = f"eth{which}"
         peer = ("peer", "name", inside, "address", _mac(which, place), "netns", host.namespace)
         _ip("link", "add", outside, "type", "veth", *peer)
         _ip("link", "set", outside, "master", self._bridges[which], "up")
         _ip("-n", host.namespace, "address", "add", f"{address}/24", "dev", inside)
         _ip("-n", host.namespace, "link", "set", inside, "up")
+
+    def _outside(self, host: Host, which: int) -> str:
+        """The name of this machine's end of the host's link."""
+        return f"{self._bridges[which]}{self._place(host.name)}"
 
     def _neighbour(self, sender: str, receiver: str, mac: str) -> None:
         address = self.hosts[receiver].address
