@@ -22,6 +22,7 @@ from rostra.gateway.answer import Date
 from rostra.gateway.app import Application, Rules
 from rostra.gateway.ask import decode_path
 from rostra.gateway.batches import Batch
+from rostra.gateway.busy_poll import BusyPoll
 from rostra.gateway.parking import Parking
 from rostra.gateway.protocol import HttpProtocol
 from rostra.gateway.reads import Read, Reads
@@ -55,6 +56,7 @@ class Door:
         self.state = ServerState()
         self.batches = {each: Batch(self, each) for each in (Consistency.DEFAULT, Consistency.CONSISTENT)}
         self.parking = Parking(reads, self.spawn)
+        self.busy_poll = BusyPoll(settings.busy_poll_s)
         self.from_memo = 0
         self.from_view = 0
         """Requests answered so; counted here, and shown by the metrics with every sweep."""

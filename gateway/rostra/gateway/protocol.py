@@ -175,6 +175,7 @@ class HttpProtocol(HttpToolsProtocol):
         door.from_memo += 1
         if read.consistency is Consistency.STALE and not read.near and (encoded := door.at_hand(read)):
             self.transport.write(encoded)
+            door.busy_poll.answered()
             return
         self._current = cycle = ReadCycle(self, read, None, keep_alive=True)
         cycle.start()
@@ -345,6 +346,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Called by the cycle that has sent its last byte."""
         done, self._current = self._current, None
         self.active = True
+        self.door.busy_poll.answered()
         if done is not None and not done.keep_alive:
             self.refused = True
             self.transport.close()

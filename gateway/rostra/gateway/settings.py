@@ -48,6 +48,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Answer indented without being asked, as Consul does with ``-dev``."""
     default_query_time_s: float = 300.0
     max_query_time_s: float = 600.0
+    busy_poll_s: float = 0.00005
+    """How long the loop stays awake for a next request after an answer, where requests follow quickly; 0 turns it off."""
     response_headers: dict[str, str] = {}
     block_endpoints: tuple[str, ...] = ()
     """Path prefixes that are answered 403."""

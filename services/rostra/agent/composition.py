@@ -275,6 +275,7 @@ def _build_gateway(assembly: Assembly) -> None:
         pretty=settings.dev,
         default_query_time_s=settings.queries.default_query_time_s,
         max_query_time_s=settings.queries.max_query_time_s,
+        busy_poll_s=settings.http.busy_poll_s,
         response_headers=settings.http.response_headers,
         block_endpoints=settings.http.block_endpoints,
         allow_write_http_from=settings.http.allow_write_http_from,
