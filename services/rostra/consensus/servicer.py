@@ -371,15 +371,19 @@ def _groups(proposals: Any) -> list[list[consensus_pb2.Proposal]]:
 
 
 async def _chunks(requests: AsyncIterator[consensus_pb2.AttachRequest], attachment: Attachment) -> AsyncIterator[bytes]:
-    """The pieces after a snapshot's header. Reports of progress stand between them, and make room for more entries."""
+    """The pieces after a snapshot's header. Reports of progress stand between them, and make room for more entries. Only the last piece
+    ends them: a stream that ends before it, or leaves one out, has brought no snapshot."""
+    offset = 0
     async for request in requests:
         if request.WhichOneof("content") != "snapshot":
             attachment.applied(request.applied_index)
             continue
         chunk = request.snapshot.chunk
-        if zlib.crc32(chunk.data) != chunk.crc32 and chunk.data:
-            raise BadRequest(f"the snapshot's piece at {chunk.offset} has a wrong checksum", field="snapshot.chunk")
+        if chunk.offset != offset or (chunk.data and zlib.crc32(chunk.data) != chunk.crc32):
+            raise BadRequest(f"the snapshot's piece at {chunk.offset} is out of place or damaged", field="snapshot.chunk")
+        offset += len(chunk.data)
         if chunk.data:
             yield chunk.data
         if chunk.last:
             return
+    raise BadRequest(f"the snapshot ends at {offset}, without its last piece", field="snapshot.chunk")

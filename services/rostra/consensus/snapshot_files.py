@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class SnapshotFiles:
-    """A ``SnapshotStore`` that is awaited."""
+    """A ``SnapshotStore`` that is awaited. What the disk refuses to take is ``StorageFull``."""
 
     def __init__(self, store: SnapshotStore) -> None:
         self.store = store
@@ -30,14 +30,11 @@ class SnapshotFiles:
 
     async def save(self, meta: SnapshotMeta, chunks: AsyncIterator[bytes]) -> int:
         """Writes a whole snapshot and returns its size once it is durable. What breaks off leaves nothing behind."""
-        writer = await self._in_thread(self.store.create, meta)
+        writer = await self._write(self.store.create, meta)
         try:
             async for chunk in chunks:
-                await self._in_thread(writer.write, chunk)
-            await self._in_thread(writer.finish)
-        except OSError as error:
-            writer.discard()
-            raise StorageFull(f"the snapshot could not be written: {error}") from error
+                await self._write(writer.write, chunk)
+            await self._write(writer.finish)
         except BaseException:
             writer.discard()
             raise
@@ -45,7 +42,7 @@ class SnapshotFiles:
 
     async def begin(self, meta: SnapshotMeta, size: int) -> SnapshotWriter:
         """Opens a snapshot where an interrupted one of the same description left off, unless there is more of it than it has."""
-        return await self._in_thread(self._begin, meta, size)
+        return await self._write(self._begin, meta, size)
 
     def _begin(self, meta: SnapshotMeta, size: int) -> SnapshotWriter:
         writer = self.store.create(meta, resume=True)
@@ -56,14 +53,14 @@ class SnapshotFiles:
 
     async def write(self, writer: SnapshotWriter, chunk: bytes) -> None:
         """Adds a chunk."""
-        await self._in_thread(writer.write, chunk)
+        await self._write(writer.write, chunk)
 
     async def finish(self, writer: SnapshotWriter, size: int, checksum: int) -> None:
         """Makes it durable, if it is what was sent. Else it is thrown away: ``StorageDamaged``."""
         if (writer.offset, writer.checksum) != (size, checksum):
             await self._in_thread(writer.discard)
             raise StorageDamaged("what has arrived of the snapshot is not what was sent: it has to be sent again, from the start")
-        await self._in_thread(writer.finish)
+        await self._write(writer.finish)
 
     async def discard_but(self, latest: SnapshotMeta) -> None:
         """Removes what is older."""
@@ -72,6 +69,12 @@ class SnapshotFiles:
     def close(self) -> None:
         """Waits for nothing."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _write(self, call: Callable[[*Values], Result], *values: *Values) -> Result:
+        try:
+            return await self._in_thread(call, *values)
+        except OSError as error:
+            raise StorageFull(f"the snapshot could not be written: {error}") from error
 
     async def _in_thread(self, call: Callable[[*Values], Result], *values: *Values) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *values)

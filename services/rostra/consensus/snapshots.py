@@ -10,6 +10,7 @@ found out at the end, by the length and the checksum that the sender gave: it is
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import zlib
@@ -182,7 +183,8 @@ class _FileWriter:
         self._file.close()
 
     def discard(self) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what is still to be written finds no room either, and is not wanted
+            self._file.close()
         self._partial.unlink(missing_ok=True)
 
 

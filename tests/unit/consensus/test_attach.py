@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from random import Random
 
+import pytest
+
 from rostra.clients.consensus import AttachStream, ConsensusClient, Entries, SnapshotStart
 from rostra.consensus.attachment import DEFAULT_WINDOW_BYTES
 from rostra.consensus.driver import Consensus
@@ -14,6 +16,7 @@ from rostra.consensus.peers import AddressBook, Peers
 from rostra.consensus.servicer import ConsensusServicer
 from rostra.consensus.snapshots import MemorySnapshots
 from rostra.consensus.storage import MemoryStore
+from rostra.errors import RostraError
 from rostra.model.identity import Identity
 from rostra.rpc.channels import PlainConnector
 from rostra.rpc.handlers import Handlers
@@ -63,3 +66,19 @@ async def test_reports_between_the_pieces_of_a_snapshot_make_room_for_more_entri
             await asyncio.sleep(0.01)
         assert core.snapshot.index == start
         assert consensus.applied_index == end
+
+
+async def test_a_snapshot_whose_stream_ends_before_its_last_piece_is_not_kept() -> None:
+    """A state machine that dies half-way ends its stream like one that has said everything. What had come by then must not become the
+    latest snapshot: the log behind it would go, and nobody could load it."""
+    async with leading(lambda: (MemoryStore(), MemorySnapshots())) as consensus, asyncio.timeout(30):
+        start = last_index(await consensus.propose([b"a"]))
+        async with attached(consensus) as stream:
+            await apply_up_to(stream, start)
+            core = consensus.core
+            await stream.send_snapshot_start(SnapshotStart(core.cluster_id, start, core.term, core.log.time_ns(start)))
+            await stream.send_snapshot_data(0, b"first", last=False)
+            await stream._call.done_writing()
+            with pytest.raises(RostraError):
+                await stream.receive()
+        assert core.snapshot is None

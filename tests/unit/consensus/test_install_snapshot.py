@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rostra.consensus import snapshot_stream
 from rostra.consensus.bootstrap import Promises
 from rostra.consensus.configuration import Configuration
 from rostra.consensus.convert import peer_to_proto, snapshot_header
@@ -18,7 +20,8 @@ from rostra.consensus.model import Member, PeerId, SnapshotMeta, Suffrage
 from rostra.consensus.peers import AddressBook, Peers
 from rostra.consensus.raft_servicer import RaftServicer
 from rostra.consensus.snapshots import FileSnapshots, MemorySnapshots
-from rostra.errors import BadRequest, Conflict, RostraError, Unavailable
+from rostra.consensus.storage import MemoryStore
+from rostra.errors import BadRequest, Conflict, RostraError, Timeout, Unavailable
 from rostra.model.identity import Identity
 from rostra.rpc.handlers import Handlers
 from rostra.rpc.inprocess import InProcessChannel
@@ -72,9 +75,9 @@ class Connector:
 class Way:
     """From the leader to one receiver."""
 
-    def __init__(self, receiver: Consensus, *breaks: int) -> None:
+    def __init__(self, receiver: Consensus, *breaks: int, servicer: type[Flaky] = Flaky) -> None:
         self.receiver = receiver
-        self.servicer = Flaky(receiver, RECEIVER, Promises(receiver, None, 0))
+        self.servicer = servicer(receiver, RECEIVER, Promises(receiver, None, 0))
         self.servicer.pieces, self.servicer.offsets = list(breaks), []
         handlers = Handlers()
         handlers.add(raft_pb2_grpc.add_RaftServiceServicer_to_server, self.servicer)
@@ -146,3 +149,23 @@ def way_offer(way: Way) -> raft_pb2.InstallSnapshotOffer:
         size_bytes=size,
         data_crc32=checksum,
     )
+
+
+class Silent(Flaky):
+    """Takes every piece, and never says that it has installed them."""
+
+    async def InstallSnapshot(  # noqa: N802 - the name is the contract's
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[raft_pb2.InstallSnapshotResponse]:
+        async for answer in super().InstallSnapshot(request_iterator, context):
+            if answer.WhichOneof("content") != "installed_index":
+                yield answer
+        await asyncio.Event().wait()
+
+
+async def test_a_receiver_that_never_answers_is_given_up_and_does_not_end_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_stream, "SNAPSHOT_TIMEOUT_S", 0.05)
+    async with running(MemoryStore(), MemorySnapshots()) as receiver, asyncio.timeout(30):
+        way = Way(receiver, servicer=Silent)
+        with pytest.raises(Timeout):
+            await way.send()

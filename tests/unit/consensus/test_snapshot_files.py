@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pkgutil
+import resource
 import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -73,7 +74,7 @@ async def test_the_end_of_a_file_that_never_got_its_name_is_not_taken_for_data(t
 
     with monkeypatch.context() as cut:
         cut.setattr(Path, "replace", crash)
-        with pytest.raises(OSError, match="power cut"):
+        with pytest.raises(StorageFull, match="power cut"):
             await files.finish(writer, len(DATA), zlib.crc32(DATA))
     again = await files.begin(NEW, len(DATA))
     assert again.offset == 0
@@ -118,6 +119,23 @@ async def test_a_snapshot_that_breaks_off_or_finds_no_room_leaves_nothing_behind
         cut.setattr(os, "fsync", full)
         with pytest.raises(StorageFull, match="No space left"):
             await files.save(NEW, chunks(breaks=False))
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_file_that_cannot_grow_leaves_nothing_behind_although_it_cannot_be_closed_in_order_either(tmp_path: Path) -> None:
+    files = SnapshotFiles(FileSnapshots(tmp_path))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(1000)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(StorageFull):
+            await files.save(NEW, chunks())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert os.listdir(tmp_path) == []
 
 
