@@ -174,6 +174,11 @@ class Core:
         return min(self._heartbeat_at, self.quorum_contact_at() + self.timing.lease_timeout_s, transfer_at)
 
     @property
+    def heartbeat_at(self) -> float:
+        """When this leader's next heartbeat is due; infinity where none is."""
+        return self._heartbeat_at if self._progress else math.inf
+
+    @property
     def term_confirmed(self) -> bool:
         """Whether this leader has committed an entry of its own term, and so knows what is committed."""
         return self.role is Role.LEADER and self.commit_index >= self._term_start_index

@@ -25,7 +25,7 @@ from rostra.consensus.core import Core, Role
 from rostra.consensus.events import Event
 from rostra.consensus.limits import HOLD_TIMEOUT_S, Limits
 from rostra.consensus.messages import AppendRequest, Message, SnapshotInstalled
-from rostra.consensus.metrics import RAFT, Elections, count_event, observe_step
+from rostra.consensus.metrics import HEARTBEAT_DELAY, RAFT, Elections, count_event, observe_step
 from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode, SnapshotMeta, Suffrage
 from rostra.consensus.proposals import Committed, Outcome
 from rostra.consensus.proposer import Proposer
@@ -238,6 +238,8 @@ class Consensus:
         if now >= self._gathers_until():
             self._proposer.put_into_log(self._wall_ns(), now)
         self._reads.ask(core, self._clock)
+        if now >= core.heartbeat_at:
+            HEARTBEAT_DELAY.observe(now - core.heartbeat_at)
         core.tick(now)
         self._do_duties(now)
         while (ready := core.ready(now)) is not None:

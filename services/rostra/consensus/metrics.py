@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from prometheus_client import Histogram
+
 from rostra.consensus import events
 from rostra.consensus.messages import AppendRequest, Message, VoteRequest
 from rostra.consensus.model import PeerId
@@ -61,6 +63,12 @@ RAFT: Final = ConsulMetrics(
         "raft.replication.heartbeat",
         "raft.replication.installSnapshot",
     ),
+)
+
+HEARTBEAT_DELAY: Final = Histogram(
+    "rostra_consensus_heartbeat_delay_seconds",
+    "How late the leader came to its heartbeats",
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1),
 )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from pathlib import Path
+
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
@@ -15,7 +19,11 @@ from rostra.consensus.storage import MemoryStore
 from rostra.gateway.agent_metrics import CounterRecord, metrics_record
 
 from .helpers import Cluster
+from .test_catalog_snapshots import until
 from .test_driver import leading
+from .test_driver_cluster import TIMING, cluster, leader_of
+
+HELD_UP_S = 0.1
 
 
 def value(name: str, **labels: str) -> float:
@@ -35,6 +43,15 @@ async def test_what_the_leader_does_is_counted_under_consuls_names() -> None:
     assert gained["consul_raft_verify_leader"] >= 1
     assert gained["consul_raft_commitTime_count"] >= 1
     assert value("consul_raft_commitNumLogs") == 2
+
+
+async def test_how_late_a_leader_comes_to_its_heartbeats_is_measured(tmp_path: Path) -> None:
+    name = "rostra_consensus_heartbeat_delay_seconds_sum"
+    async with cluster(tmp_path) as (network, _):
+        await leader_of(network)
+        before = value(name)
+        asyncio.get_running_loop().call_soon(time.sleep, HELD_UP_S)
+        await until(lambda: value(name) >= before + HELD_UP_S - TIMING.heartbeat_interval_s)
 
 
 def test_a_leader_that_is_cut_off_and_a_follower_that_hears_nobody_are_counted() -> None:
