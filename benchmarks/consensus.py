@@ -22,11 +22,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import consensus_skeleton
 import etcd
 import psutil
 import rows
 import uvloop
 from consensus_load import LIMIT_S, SIZE, Cluster, Measured, free_addresses, summarised
+from consensus_skeleton import Skeleton
 from etcd import Etcd
 from rows import Row
 
@@ -38,6 +40,9 @@ from rostra.rpc.channels import connect
 
 LOADS = ((1, 1), (32, 4), (256, 8))
 """In flight, and over how many streams."""
+OF_THE_SKELETON = {32: 10_000 / 38_000, 256: 40_000 / 171_000}
+"""The part wanted of what a bare skeleton does with so many in flight: what we want a second, and what the skeleton did where that was
+decided. Unlike the absolute figures it means the same on any machine."""
 LIMITS = {(3, 32): 10_000.0, (3, 256): 40_000.0}
 """Proposals a second wanted of so many servers with so many in flight."""
 FAILOVER_S, AS_GOOD_AS_ETCD = 1.5, 1.0
@@ -233,16 +238,23 @@ def sample(cluster: Cluster, work: Callable[..., Coroutine[Any, Any, Any]], *arg
     return measured, (processor_s(cluster) - before) / max(measured.count, 1) * 1e6
 
 
+PROPOSE = {Rostra.name: propose, Etcd.name: etcd.put, Skeleton.name: consensus_skeleton.propose}
+
+
 def measure_load(kinds: Sequence[Kind], count: int, rounds: int, seconds: float, loads: Sequence[tuple[int, int]]) -> Iterator[Row]:
-    with clusters(kinds, count) as made:
+    with clusters([*kinds, Skeleton] if count > 1 else kinds, count) as made:
         for in_flight, streams in loads:
             found: dict[str, list[tuple[Measured, float]]] = {}
             for _ in range(rounds):
                 for cluster in made:
-                    work = propose if isinstance(cluster, Rostra) else etcd.put
-                    found.setdefault(cluster.name, []).append(sample(cluster, work, in_flight, streams, seconds))
+                    found.setdefault(cluster.name, []).append(sample(cluster, PROPOSE[cluster.name], in_flight, streams, seconds))
             wanted = AS_GOOD_AS_ETCD if (count, in_flight) == (3, 1) else None
-            yield from report(f"{count} servers, {in_flight} in flight", found, "proposals/s", wanted, LIMITS.get((count, in_flight)))
+            what = f"{count} servers, {in_flight} in flight"
+            yield from report(what, found, "proposals/s", wanted, LIMITS.get((count, in_flight)))
+            if Skeleton.name in found:
+                ours, bare = ([each.per_second for each, _ in found[name]] for name in (Rostra.name, Skeleton.name))
+                part = OF_THE_SKELETON.get(in_flight)
+                yield Row(name=f"{what}: of a bare skeleton", unit="proposals/s", ours=ours, peers=bare, peer="skeleton", wanted=part)
 
 
 def measure_reads(kinds: Sequence[Kind], rounds: int, seconds: float) -> Iterator[Row]:
@@ -267,8 +279,8 @@ def report(
         late = statistics.median(measured.p99_ms for measured, _ in samples)
         cost = statistics.median(cost for _, cost in samples)
         print(f"{what}: {name:6} {rates[name]:8.0f}/s ({each})  median {middle:.2f} ms  p99 {late:.2f} ms  {cost:.0f} us of processor each")
-    if len(rates) == 2:
-        print(f"{what}: rostra / etcd = {rates['rostra'] / rates['etcd']:.2f}", flush=True)
+    for name in rates.keys() - {Rostra.name}:
+        print(f"{what}: {Rostra.name} / {name} = {rates[Rostra.name] / rates[name]:.2f}", flush=True)
     per_second = {name: [measured.per_second for measured, _ in samples] for name, samples in found.items()}
     yield _row(what, unit, per_second, wanted, limit, more_is_better=True)
     late = {name: [measured.p99_ms for measured, _ in samples] for name, samples in found.items()}
