@@ -122,6 +122,7 @@ class Core:
         self._round = 0
         self._send_times = SendTimes(timing.heartbeat_timeout_s * 2)
         self._heartbeat_at = math.inf
+        self._cut_off_at = math.inf
         self._heartbeat_due = False
         self._reads = ReadQueue()
         self._forwarded_reads: set[int] = set()
@@ -142,6 +143,7 @@ class Core:
         self._unheld: list[Message] = []
         self._held: deque[tuple[int, Message]] = deque()
         self._outbox: list[Message] = []
+        self._heard_itself = False
         self._snapshots: list[tuple[PeerId, SnapshotMeta]] = []
         self._restored: SnapshotMeta | None = None
         self._delivered_index = -1
@@ -171,7 +173,7 @@ class Core:
         if not self._progress:
             return math.inf
         transfer_at = math.inf if self._transfer is None else self._transfer.until
-        return min(self._heartbeat_at, self.quorum_contact_at() + self.timing.lease_timeout_s, transfer_at)
+        return min(self._heartbeat_at, self._cut_off_at, transfer_at)
 
     @property
     def heartbeat_at(self) -> float:
@@ -224,7 +226,7 @@ class Core:
         if not self._progress:
             return
         # Check-quorum (section 6.2): a leader cut off from its followers must let its clients go.
-        if now >= self.quorum_contact_at() + self.timing.lease_timeout_s:
+        if now >= self._cut_off_at and now >= self._renew_cut_off():
             self._become_follower(self.term, None, now, events.CUT_OFF)
         elif now >= self._heartbeat_at:
             self._heartbeat_due = True
@@ -438,6 +440,7 @@ class Core:
         if message.term != self.term:
             return
         if message.to == self.id:
+            self._heard_itself = True
             self.step(message, now)
         else:
             self._outbox.append(message)
@@ -447,6 +450,7 @@ class Core:
     def ready(self, now: float) -> Ready | None:
         """Everything that is to be done since the last call, or None. Called at the end of each turn: what came together
         leaves together, one append for each peer, one write for the disk."""
+        self._heard_itself = False
         if self.role is Role.LEADER:
             self._replicate(now)
         if self._acknowledgement is not None:
@@ -467,7 +471,9 @@ class Core:
             and not (self._outbox or self._events or self._read_results or self._snapshots or self._restored)
         ):
             return None
-        ready = Ready(self._outbox, write, self._snapshots, self._restored, deliverable, self._read_results, self._events)
+        ready = Ready(
+            self._outbox, write, self._snapshots, self._restored, deliverable, self._read_results, self._events, again=self._heard_itself
+        )
         self._outbox, self._snapshots, self._restored, self._read_results, self._events = [], [], None, [], []
         self._delivered_index = deliverable
         return ready
@@ -1022,6 +1028,12 @@ class Core:
     def quorum_contact_at(self) -> float:
         return quorum_value([math.inf if voter == self.id else self._progress[voter].contact_at for voter in self.configuration.voters])
 
+    def _renew_cut_off(self) -> float:
+        """When this leader has to give up if it hears nobody any more. Contacts only move that on, so until it is renewed it may be early
+        but never late; among other voters it is another time altogether."""
+        self._cut_off_at = self.quorum_contact_at() + self.timing.lease_timeout_s
+        return self._cut_off_at
+
     def _require_office(self) -> None:
         """As for leadership; but one that is being handed over takes no more entries."""
         self._require_leadership()
@@ -1091,6 +1103,7 @@ class Core:
             elif progress.leaving_at is None:
                 progress.leaving_at = self.history.latest_index
         self._heartbeat_at = min(self._heartbeat_at, now)
+        self._renew_cut_off()
 
     def _dismiss_removed(self, now: float) -> None:
         """Lets go of removed members once they could know of it, so that they stop instead of standing for election."""

@@ -113,6 +113,7 @@ class Consensus:
         self._snapshot_wanted_at: float | None = None
         self._elections = Elections()
         self._leadership = Watched(self._leadership_now())
+        self._seen_of_leadership: object = None
         self._forwarded_at = -math.inf
         self.dropped_messages = 0
 
@@ -244,6 +245,8 @@ class Consensus:
         self._do_duties(now)
         while (ready := core.ready(now)) is not None:
             self._perform(ready, now)
+            if self._thread is not None and not ready.again:
+                break
 
     def _perform(self, ready: Ready, now: float) -> None:
         if ready.messages:
@@ -262,7 +265,7 @@ class Consensus:
             self._elections.see(event, now)
             self._log(event)
         self._proposer.settle(now)
-        self._leadership.set(self._leadership_now())
+        self._see_leadership()
         self._reads.answer(ready.reads)
         if self._attachments:
             for attachment in self._attachments:
@@ -387,6 +390,13 @@ class Consensus:
             leader_address="" if member is None else member.address,
             is_leader=core.term_confirmed,
         )
+
+    def _see_leadership(self) -> None:
+        core = self.core
+        seen = core.term, core.leader, core.term_confirmed, core.configuration
+        if seen != self._seen_of_leadership:
+            self._seen_of_leadership = seen
+            self._leadership.set(self._leadership_now())
 
     @property
     def leadership(self) -> Leadership:

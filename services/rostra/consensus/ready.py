@@ -27,6 +27,7 @@ class Ready:
     deliverable_index: int  # 5. give committed entries up to here to the state machine
     reads: Sequence[ReadResult]  # 6. answer readers
     events: Sequence[Event]  # 7. log and count
+    again: bool = False  # there may be more to do already; else not before the next input
 
 
 @dataclass(frozen=True, slots=True)
