@@ -1,7 +1,7 @@
 """Every benchmark by one command, beside the real Consul, Serf and etcd in the same run; one page in HTML and one in Markdown, with plots.
 
     python benchmarks/report.py                  # an hour or two
-    python benchmarks/report.py -quick           # fewer and shorter samples: at most 12 minutes
+    python benchmarks/report.py -quick           # fewer and shorter samples: at most 15 minutes
     python benchmarks/report.py -only dns,http   # these topics
     python benchmarks/report.py -consul PATH     # another Consul than the one on PATH
 
@@ -131,7 +131,7 @@ def _save(folder: Path, name: str, text: str, plots: dict[str, str]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-quick", action="store_true", help="at most 12 minutes in all")
+    parser.add_argument("-quick", action="store_true", help="at most 15 minutes in all")
     parser.add_argument("-only", default="", metavar="TOPIC,…", help=", ".join(topic.key for topic in TOPICS))
     parser.add_argument("-consul", default="", metavar="PATH", help="the Consul to compare with (default: the one on PATH)")
     parser.add_argument("-out", type=Path, default=HERE / "results", metavar="FOLDER", help="for report.html and report.md")
