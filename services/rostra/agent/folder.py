@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,10 @@ class DataFolder:
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.chmod(0o700)
+        except FileExistsError:
+            raise RostraError(f"data folder {path}: it is a file, not a folder") from None
+        except PermissionError as error:
+            raise RostraError(f"data folder {path}: {error.strerror}: it must belong to the user that rostra runs as ({_user()})") from None
         except OSError as error:
             raise RostraError(f"data folder {path}: {error.strerror}") from None
         for role in roles:
@@ -72,3 +77,11 @@ class DataFolder:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._locks.append(lock)
+
+
+def _user() -> str:
+    """Whom this process runs as: a name, or the number where it has none, as in many containers."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

@@ -71,6 +71,10 @@ def main(argv: Sequence[str], role: str | None) -> int:
             print(f"rostra: {problem}", file=sys.stderr)
     except RostraError as error:
         print(f"rostra: {error}", file=sys.stderr)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"rostra: {error.filename}: {error.strerror}", file=sys.stderr)  # mostly: it belongs to another user
     return EXIT_FAILED
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from rostra.errors import BadRequest
 
 HELP_FLAGS = ("-h", "-help", "--h", "--help")
 WIDTH = 80
+_OWN: Final = "Command options"
 
 
 class HelpAsked(Exception):
@@ -42,7 +43,7 @@ class Parser(argparse.ArgumentParser):
         self._ends_at_arguments = ends_at_arguments
         self._switches: set[str] = set()
         self._flags: dict[str, list[argparse.Action]] = {}
-        self._section = "Command options"
+        self._section = _OWN
 
     def section(self, title: str) -> None:
         """Flags added from here on stand under this title in the help."""
@@ -128,13 +129,13 @@ class Parser(argparse.ArgumentParser):
         return BadRequest(f"{self.prog}: {message}; {self.prog} -h lists the flags")
 
     def format_help(self) -> str:
-        """Consul's layout: usage, what it does, then each flag with its text below it."""
+        """Consul's layout: usage, what it does, then each flag with its text below it; but the command's own come first."""
         import textwrap  # here and below: only help pays for it
 
         usage = f"Usage: {self.prog} [options] {self.usage_arguments}".rstrip()
         paragraphs = textwrap.dedent(self.description or "").strip("\n").split("\n\n")
         parts = [usage, *map(_folded, paragraphs)]
-        for title, actions in self._flags.items():
+        for title, actions in sorted(self._flags.items(), key=lambda section: section[0] != _OWN):
             parts.append(title)
             parts.extend(_described(action) for action in sorted(actions, key=lambda action: action.dest))
         return "\n\n".join(parts) + "\n"
@@ -209,4 +210,4 @@ def add_http_flags(parser: Parser) -> None:
     parser.value("tls-server-name", "The name to expect in the agent's certificate. Also CONSUL_TLS_SERVER_NAME.", metavar="name")
     parser.value("datacenter", "The datacenter to ask; the agent's own by default.", metavar="name")
     parser.switch("stale", "Let any server answer, not only the leader: sooner, but perhaps not the latest.")
-    parser.section("Command options")
+    parser.section(_OWN)

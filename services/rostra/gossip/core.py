@@ -380,7 +380,9 @@ class Core:
         self._carry(now)
 
     def force_leave(self, name: str, now: float, *, prune: bool) -> None:
-        """Say on behalf of a member that it leaves. One that is alive will contradict."""
+        """Say on behalf of a member that it leaves. One that is alive will contradict: this one does so by saying nothing."""
+        if name == self.config.name:
+            return
         self.serf.announce_leave(name, now, prune=prune)
         self._carry(now)
 

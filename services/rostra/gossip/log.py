@@ -72,7 +72,8 @@ class PoolLog:
                 where = {"address": str(node.address), "other": str(address)}
                 _log.warning("two processes use one name", extra={"pool": pool, "member": node.name, **where})
             case ExchangeDone(kind=exchange, address=address, error=error) if error and exchange is not ExchangeKind.PING:
-                _log.info("exchange failed", extra={"pool": pool, "kind": exchange.value, "address": str(address), "error": error})
+                level = logging.DEBUG if exchange is ExchangeKind.JOIN else logging.INFO  # who asked to join is told, and says so
+                _log.log(level, "exchange failed", extra={"pool": pool, "kind": exchange.value, "address": str(address), "error": error})
             case KeysChanged(keys=keys):
                 _log.info("keyring changed", extra={"pool": pool, "keys": len(keys)})
             case NameLost(votes=votes, responses=responses):

@@ -71,7 +71,8 @@ class PoolStorage:
         except FileNotFoundError:
             return ()
         except (OSError, ValueError, TypeError, BadRequest) as error:
-            raise ConfigError([f"the keyring {self._keyring_file} cannot be read: {error}"]) from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError([f"the keyring {self._keyring_file} cannot be read: {reason}"]) from None
         return keys
 
     def save_keys(self, keys: Sequence[bytes]) -> None:

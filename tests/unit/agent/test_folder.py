@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import uuid
 from pathlib import Path
@@ -15,6 +17,21 @@ from rostra.errors import RostraError
 def test_it_is_made_for_its_owner_only(tmp_path: Path) -> None:
     DataFolder(tmp_path / "data", ["gossip"]).release()
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+def test_what_is_no_folder_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with pytest.raises(RostraError, match="data: it is a file, not a folder"):
+        DataFolder(tmp_path / "data", [])
+
+
+def test_a_folder_of_another_user_names_the_user_it_must_belong_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with pytest.raises(RostraError, match=r"Operation not permitted: it must belong to the user that rostra runs as \(\w+\)"):
+        DataFolder(tmp_path, [])
 
 
 def test_a_second_process_with_the_same_role_is_refused_by_name(tmp_path: Path) -> None:

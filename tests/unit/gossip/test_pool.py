@@ -115,6 +115,15 @@ async def test_who_stops_without_a_word_fails_and_may_be_forced_to_leave(pools: 
         a.force_leave("nobody")
 
 
+async def test_who_is_told_to_force_itself_out_is_alive_and_stays(pools: Pools) -> None:
+    a, b = await pools.pair()
+    a.force_leave("a")
+    a.force_leave("a", prune=True)
+    a.set_tags({"role": "changed"})
+    await has(b, lambda: any(member.tags == {"role": "changed"} for member in b.members()))
+    assert status(a, "a") is status(b, "a") is MemberStatus.ALIVE
+
+
 async def test_joining_says_what_went_wrong_where(pools: Pools) -> None:
     a, b = await pools.start("a"), await pools.start("b")
     with socket.socket() as closed:

@@ -40,7 +40,7 @@ def open_box(keys: Sequence[bytes], box: bytes, associated: bytes) -> bytes:
         except InvalidTag:
             continue
         return plaintext if version else _without_padding(plaintext)
-    raise WireError(Reason.WRONG_KEY)
+    raise WireError(Reason.WRONG_KEY, "it is encrypted with none of this pool's keys")
 
 
 @functools.lru_cache(maxsize=64)
