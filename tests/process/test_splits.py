@@ -1,4 +1,4 @@
-"""Any split of a node works (DESIGN section 1): an edge process with dns and gateway only, which keeps nothing, over TCP."""
+"""Any split of a node works: an edge process with dns and gateway only, which keeps nothing, over TCP."""
 
 from __future__ import annotations
 

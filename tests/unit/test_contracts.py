@@ -1,4 +1,4 @@
-"""Rules about the contracts: complete, and never broken for those who speak an earlier version (DESIGN section 2)."""
+"""Rules about the contracts: complete, and never broken for those who speak an earlier version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules about the tree itself (STYLE sections 1, 2, 4 and 15; DESIGN section 8)."""
+"""Rules about the tree itself (CONTRIBUTING.md, "Layout")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads that share a barrier because they came in the same turn of the loop (DESIGN section 3, "Freshness").
+"""Reads that share a barrier because they came in the same turn of the loop (docs/architecture.md, "A read").
 
 A batch is closed when the turn is over: only then is the barrier asked for, so it serves exactly who came before. A leader in this process
 answers it within the call, and the whole batch with it: from the request to its answer there is one turn, no task and no future. Where

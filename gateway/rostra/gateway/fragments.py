@@ -1,4 +1,4 @@
-"""Encoded pieces of answers, one per entry of a view: kept by the view until the entry changes (DESIGN section 3, "A read")."""
+"""Encoded pieces of answers, one per entry of a view: kept by the view until the entry changes (docs/architecture.md, "A read")."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Members as Consul shows them: https://developer.hashicorp.com/consul/api-docs/agent#list-members
 
-On the wire our members carry their own role names, so that no Consul takes them for its own (DESIGN section 1). Clients of the HTTP API
+On the wire our members carry their own role names, so that no Consul takes them for its own. Clients of the HTTP API
 look for Consul's: here, and only here, they are shown so.
 """
 

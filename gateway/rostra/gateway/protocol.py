@@ -1,4 +1,4 @@
-"""One HTTP connection: uvicorn's httptools protocol with our limits, and with catalog reads answered in place (DESIGN section 5).
+"""One HTTP connection: uvicorn's httptools protocol with our limits, and with catalog reads answered in place (docs/design/gateway.md).
 
 A request takes one of four ways, which answer the same bytes: a head that is known whole from the memo; a catalog read after the full
 parse; a write (``handling``); anything else through the application. The memo is filled by the full parse alone, with heads of reads

@@ -1,4 +1,4 @@
-"""How a read is answered: as fresh as asked, blocking if asked, with Consul's headers (DESIGN section 3, "Freshness").
+"""How a read is answered: as fresh as asked, blocking if asked, with Consul's headers (docs/architecture.md, "A read").
 
 ``Read`` is a request made ready; the protocol keeps it for requests that come again. Everything here but ``answer`` is synchronous,
 so that an answer that is at hand costs a look-up.
@@ -245,7 +245,7 @@ class Reads:
         return read.options.wait_s * (1 + random.random() * JITTER_FRACTION)
 
     async def _block(self, read: Read) -> Reading:
-        """Waits until the answer is due; one that times out is made fresh once more (DESIGN section 3)."""
+        """Waits until the answer is due; one that times out is made fresh once more."""
         index, results = read.options.index, read.results
 
         def may_be_due(seen: Reading) -> bool:

@@ -1,6 +1,6 @@
 """The answer to one read as it stands, and the index at which it last changed: what makes wake-ups exact.
 
-The index is that of the *answer*, not of the topic it comes from (DESIGN section 3, "A blocking query"). It rests on one invariant:
+The index is that of the *answer*, not of the topic it comes from (docs/architecture.md, "A blocking query"). It rests on one invariant:
 **for one read, an index names one answer.** An answer first made here takes the index of its views, which last changed then, and keeps it
 for as long as its bytes stay the same, whatever else changes in the views. So a client that holds the answer's index holds the answer,
 and sleeps until the bytes change. An index that was not given out here for the present answer (by another gateway, or by this one before

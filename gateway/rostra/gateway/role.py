@@ -1,4 +1,4 @@
-"""The gateway role: Consul's HTTP API on top of the views and of the services of this node (DESIGN section 1)."""
+"""The gateway role: Consul's HTTP API on top of the views and of the services of this node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that take long to make, a millisecond at a time (DESIGN section 6: nothing blocks the loop over 10 ms).
+"""Answers that take long to make, a millisecond at a time (nothing may block the loop over 10 ms).
 
 Filters over thousands of records, and lists of which nothing was rendered yet. One is made of the views as they were when it was begun, and
 serves who had come by then; who comes later waits for the next. Few are under way at once, or their slices would add up in every turn.

@@ -1,6 +1,6 @@
 """From settings to a process: each role is built here, and nowhere else is it known that they share one.
 
-A builder takes what its role needs by interface; order of the list is order of start (DESIGN section 1): gossip, consensus,
+A builder takes what its role needs by interface; order of the list is order of start: gossip, consensus,
 catalog, views, local, dns, gateway, then the doors.
 """
 

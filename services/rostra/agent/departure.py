@@ -1,4 +1,4 @@
-"""How a server goes without anybody losing a write (DESIGN section 3, "A server leaves").
+"""How a server goes without anybody losing a write (docs/architecture.md, "A member leaves").
 
 It hands leadership over, waits for the new leader, and asks *it* to be removed, since a leader that removed itself could not tell
 whether that was committed. Only then does it leave gossip. A sole voter does neither: nobody could take over.

@@ -30,7 +30,7 @@ def pool_configs(settings: Settings, identity: Identity, data: Path | None) -> l
 
 
 def gossip_tags(settings: Settings, identity: Identity) -> dict[str, str]:
-    """What our member carries (DESIGN section 1, "On the wire"): rostra's own role, Consul's names for the rest."""
+    """What our member carries on the wire: rostra's own role, Consul's names for the rest."""
     tags = {
         ROLE_TAG: SERVER_ROLE if identity.server else CLIENT_ROLE,
         "dc": identity.datacenter,

@@ -1,4 +1,4 @@
-"""A process as a set of roles: start in order, run together, stop in reverse (DESIGN section 1).
+"""A process as a set of roles: start in order, run together, stop in reverse.
 
 An unhandled error in one role ends the process with one line that names it: half an agent is worse than none.
 """

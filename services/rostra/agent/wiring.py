@@ -1,4 +1,4 @@
-"""Who reaches whom by which channel: the one place that decides it (DESIGN section 1)."""
+"""Who reaches whom by which channel: the one place that decides it (docs/design/channels.md)."""
 
 from __future__ import annotations
 

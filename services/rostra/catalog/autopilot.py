@@ -1,4 +1,4 @@
-"""Raft's membership kept to the servers that gossip shows, one change at a time (DESIGN section 3, "Servers").
+"""Raft's membership kept to the servers that gossip shows, one change at a time (docs/guides/servers.md).
 
 A server that is found alive becomes a learner, and a voter once it has been stable. One that is gone is removed only if Raft has
 lost contact with it *and* gossip says that it failed or left, and never below the quorum that is to be kept; one that only

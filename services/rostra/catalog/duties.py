@@ -1,4 +1,4 @@
-"""The leader's duties: while this server leads, its catalog is kept true to the member list (DESIGN section 3).
+"""The leader's duties: while this server leads, its catalog is kept true to the member list (docs/architecture.md, "A member fails").
 
 On taking office, every minute and when gossip has told a whole list, everything is compared; a single change at once. Each
 command is fenced by the term in which it was decided: a leader that no longer is one changes nothing.

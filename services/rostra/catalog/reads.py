@@ -1,4 +1,4 @@
-"""How fresh a read is: read rounds, coalesced (DESIGN section 3, "Freshness").
+"""How fresh a read is: read rounds, coalesced (docs/architecture.md, "A read").
 
 A round serves exactly the reads that had asked before it was sent: the batch is closed first, then the round goes out.
 One round a consistency is under way and one fills, so the rate of rounds is that of the answers, whatever the rate of reads.

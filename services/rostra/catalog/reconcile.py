@@ -1,4 +1,4 @@
-"""What the leader's catalog owes the fleet: member list and catalog compared, by the rules of DESIGN section 3.
+"""What the leader's catalog owes the fleet: member list and catalog compared (docs/architecture.md, "A member fails").
 
 Absence from the list is never evidence: a node goes only for a member that is recorded as left or reaped, and before gossip
 has settled nothing goes at all. Pure: the comparison gives duties, and who does them is elsewhere.

@@ -1,4 +1,4 @@
-"""First results of request IDs, so that a repeated request is answered and not done twice (DESIGN section 2)."""
+"""First results of request IDs, so that a repeated request is answered and not done twice (docs/architecture.md, "A write")."""
 
 from __future__ import annotations
 

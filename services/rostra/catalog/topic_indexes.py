@@ -1,4 +1,4 @@
-"""When each topic last changed, deletions included, in bounded space (DESIGN section 3, "A blocking query").
+"""When each topic last changed, deletions included, in bounded space (docs/architecture.md, "A blocking query").
 
 A topic whose node or service is gone is remembered among the last few thousand such; older ones are forgotten, and the
 *floor* says that whatever is forgotten changed at that index at the latest.

@@ -1,4 +1,4 @@
-"""Commands on their way: proposed to consensus, answered from this catalog's own apply (DESIGN section 3, "A write").
+"""Commands on their way: proposed to consensus, answered from this catalog's own apply (docs/architecture.md, "A write").
 
 A write is done when its request ID comes by in the log, whatever became of the stream that carried it: so a broken stream
 or an unknown outcome is answered by proposing it again under the same ID, which is done once at most. What is neither

@@ -1,4 +1,4 @@
-"""Which roles a process runs, and where those are that they need (DESIGN section 1)."""
+"""Which roles a process runs, and where those are that they need (docs/guides/processes.md)."""
 
 from __future__ import annotations
 

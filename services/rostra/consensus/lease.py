@@ -1,4 +1,4 @@
-"""The leader lease (thesis section 6.4.1), as our design words it.
+"""The leader lease (thesis section 6.4.1), from promises that are said instead of assumed.
 
 Each append response promises for how long its sender grants no vote, counted from when it received the request. A leader
 does not know when that was, only when it sent the request, which is earlier: so the lease runs from the *send* time, for

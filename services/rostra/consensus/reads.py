@@ -30,7 +30,7 @@ class ReadBatches:
         return future
 
     def ask(self, core: Core, clock: Callable[[], float]) -> None:
-        """The batches are closed first, then the clock is read, then the core reads its commit index (DESIGN section 3)."""
+        """The batches are closed first, then the clock is read, then the core reads its commit index (docs/architecture.md, "A read")."""
         if not self._filling:
             return
         closed, self._filling = self._filling, {}

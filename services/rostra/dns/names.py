@@ -1,4 +1,4 @@
-"""Forms of names: what the labels under a domain mean (consul-surface section 3.1).
+"""Forms of names: what the labels under a domain mean (https://developer.hashicorp.com/consul/docs/services/discovery/dns-static-lookups).
 
 From the right: ``[DC[.dc]]``, then a word for the kind, then what that kind takes. Forms are values; whether the thing exists is
 for ``answers`` to find out. Labels come in lower case; one that is not UTF-8 is no name of ours.

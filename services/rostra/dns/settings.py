@@ -1,4 +1,4 @@
-"""What the DNS role can be told, with Consul's defaults and units (consul-surface section 3.5); times in seconds."""
+"""What the DNS role can be told, with Consul's defaults and units (docs/reference/configuration.md); times in seconds."""
 
 from __future__ import annotations
 

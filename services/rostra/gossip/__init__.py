@@ -7,4 +7,7 @@
 ``driver``          asyncio shell: timers, datagrams, streams; ``transport`` has the sockets
 ``pool``            what the servicer and other roles use; with ``finding`` (the pool, at start), ``keeping`` and ``storage`` (on disk)
 ``role``            both pools and GossipService; ``servers`` are those among the members
+
+"gossip-wire section N" in these files is our description of that format, from public documents and recorded packets. It is not part of
+this repository; the packets are (tests/unit/gossip/gossip-vectors.json).
 """

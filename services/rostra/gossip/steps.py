@@ -1,4 +1,4 @@
-"""Long work in steps, so that nothing blocks the loop for long (DESIGN section 6), and the cores still know no loop.
+"""Long work in steps, so that nothing blocks the loop over 10 ms, and the cores still know no loop.
 
 Work is a generator: each ``yield`` ends a step, says what it cost, and gets the time at which the next step runs. ``Turns`` does
 as many steps as one turn may cost, and goes on at the next. The cost is counted, not measured, so that a seed replays it.

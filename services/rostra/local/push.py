@@ -198,5 +198,5 @@ def _loads(reading: Reading) -> int:
 
 
 def full_sync_interval_s(nodes: int) -> float:
-    """A minute for up to 128 nodes, and one more with each doubling (consul-surface section 5.2)."""
+    """A minute for up to 128 nodes, and one more with each doubling (https://developer.hashicorp.com/consul/docs/architecture/anti-entropy)."""
     return FULL_SYNC_S * (1 if nodes <= 128 else math.ceil(math.log2(nodes / 128)) + 1)

@@ -1,4 +1,4 @@
-"""How fresh a read must be, and how fresh the one who answers is (DESIGN section 3, "Freshness")."""
+"""How fresh a read must be, and how fresh the one who answers is (docs/architecture.md, "A read")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which node a process belongs to. The process with gossip decides it; the others ask (DESIGN section 1)."""
+"""Which node a process belongs to. The process with gossip decides it; the others ask."""
 
 from __future__ import annotations
 

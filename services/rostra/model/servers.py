@@ -1,6 +1,6 @@
 """What a server looks like to others: the words its member carries in gossip, and its service in the catalog.
 
-The tags are rostra's own (DESIGN section 1), so that a real Consul never takes a rostra server for its own, nor rostra a stranger.
+The tags are rostra's own, so that a real Consul never takes a rostra server for its own, nor rostra a stranger.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be watched of the catalog (DESIGN section 3): topics, and the entries they hold."""
+"""What can be watched of the catalog (docs/architecture.md, "A read"): topics, and the entries they hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jittered back-off (DESIGN section 2): who lost the same server at the same moment must not come back all at once."""
+"""Jittered back-off: who lost the same server at the same moment must not come back all at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doors: where a process serves methods to others, on TCP addresses or unix sockets (DESIGN section 1).
+"""Doors: where a process serves methods to others, on TCP addresses or unix sockets (docs/design/doors.md).
 
 Every door also serves ``grpc.health.v1`` and reflection. The empty service name means "alive"; a service's full name
 means "ready", which is asked of its role at each check.

@@ -1,4 +1,4 @@
-"""Every stream opens with a Hello in each direction (DESIGN section 2): protocol range, cluster, node, role."""
+"""Every stream opens with a Hello in each direction: protocol range, cluster, node, role."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A channel without a socket, between roles of one process and one event loop.
 
 Generated stubs take it like any ``grpc.aio.Channel``: the same messages, methods, deadlines, cancellation, errors,
-bounded flow and message limit (DESIGN section 1), and the same behaviour down to which exception a broken stream
+bounded flow and message limit (docs/design/channels.md), and the same behaviour down to which exception a broken stream
 raises; a contract test runs every client over both. Messages are handed over, not copied, so a message is immutable once
 sent; ``verify`` (for tests) serialises at both ends and fails on a difference.
 

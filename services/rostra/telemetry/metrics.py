@@ -38,7 +38,7 @@ def expose_stats(role: str, stats: Callable[[], Mapping[str, Mapping[str, str]]]
 
 
 async def watch_loop(readiness: Mapping[str, Callable[[], bool]]) -> None:
-    """Measures the loop's lag for ever, and collects garbage while the loop is idle (DESIGN section 6)."""
+    """Measures the loop's lag for ever, and collects garbage while the loop is idle: a full one would hold it up."""
     loop = asyncio.get_running_loop()
     turn = 0
     while True:

@@ -1,4 +1,4 @@
-"""Barriers: how many reads share one question to the leader and still are linearizable (DESIGN section 3, "Freshness").
+"""Barriers: how many reads share one question to the leader and still are linearizable (docs/architecture.md, "A read").
 
 A barrier serves exactly the requests that arrived before it was sent. So requests gather in a batch while the barrier
 of the batch before is in flight: one in flight and one filling, for each mode. A barrier that fails, or whose stream

@@ -1,4 +1,4 @@
-"""The hub: this process's views of the catalog, one for all its roles (DESIGN section 3).
+"""The hub: this process's views of the catalog, one for all its roles (docs/architecture.md, "A read").
 
 How to use it
 -------------

@@ -1,4 +1,4 @@
-"""From the topic that a reader asks for to the view that answers, by the lists of nodes and services (DESIGN section 3).
+"""From the topic that a reader asks for to the view that answers, by the lists of nodes and services.
 
 A name is subscribed only if its list knows it, so that questions for random names cost nothing upstream. Absence is
 answered by an empty view whose index is the list's. Nodes are found by name, whatever the case, or by ID.

@@ -1,4 +1,4 @@
-"""One topic as the catalog publishes it: shared by all who watch it, on whatever stream (DESIGN section 3).
+"""One topic as the catalog publishes it: shared by all who watch it, on whatever stream (docs/architecture.md, "A read").
 
 A publisher keeps the topic's entries, and the last deltas in a ring. A watcher is a *cursor*: the index up to which it
 has been sent the topic. It pulls what came after; whoever is too slow for the ring, or comes without a place in it,

@@ -1,4 +1,4 @@
-"""What one Watch stream has yet to send, and in which order (DESIGN section 3, "Freshness").
+"""What one Watch stream has yet to send, and in which order (docs/architecture.md, "A read").
 
 The order is the promise: a barrier is answered after the deltas of every live topic up to its index, because each turn
 first notes the barriers that are reached, then takes all deltas, then answers the barriers it noted. A topic whose first

@@ -107,7 +107,7 @@ class Subscriptions:
 
         It is when the topic was live before the barrier was sent: then its deltas came before the answer. It also is when
         it was subscribed after the answer: the server took the snapshot from a state that had reached the barrier. One
-        whose snapshot was under way is not covered, wherever in the stream the answer came (DESIGN section 3).
+        whose snapshot was under way is not covered, wherever in the stream the answer came.
         """
         if self._opened_at is None or barrier.sent_at < self._opened_at or subscription.live_at is None:
             return False

@@ -1,5 +1,5 @@
 """Writes under way: in order, in batches, sent again after a broken stream with the same request ID, which the catalog
-answers with its first result (DESIGN section 2).
+answers with its first result (docs/architecture.md, "A write").
 
 Pure: the shell takes batches out, puts results in, and keeps the deadlines.
 """

@@ -2,7 +2,7 @@
 publishers and sessions, and at the other end the subscriptions, barriers and views of processes that read.
 
 Simulated is what is between: a log in which entries are committed, streams that are slow, in order, and break, a leader that is away for
-a while. Checked at every step (DESIGN section 3): a view is what the catalog was at the view's index, and never goes back; a read whose
+a while. Checked at every step: a view is what the catalog was at the view's index, and never goes back; a read whose
 barrier was reached misses nothing that was committed before it began.
 """
 

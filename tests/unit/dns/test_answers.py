@@ -1,4 +1,4 @@
-"""Every name form and negative rule of consul-surface section 3, as correct DNS has it."""
+"""Every form of names, and what is answered where there is nothing, as correct DNS has it."""
 
 from __future__ import annotations
 

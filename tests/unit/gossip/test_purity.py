@@ -1,4 +1,4 @@
-"""The cores know no network, no clock and no randomness but what they are given (STYLE sections 2 and 3)."""
+"""The cores know no network, no clock and no randomness but what they are given."""
 
 from __future__ import annotations
 

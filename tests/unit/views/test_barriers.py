@@ -1,4 +1,4 @@
-"""The batching of barriers, on a fake clock (DESIGN section 3, "Freshness")."""
+"""The batching of barriers, on a fake clock (docs/architecture.md, "A read")."""
 
 from __future__ import annotations
 
