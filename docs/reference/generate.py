@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.metrics import MetricWrapperBase
 
 import rostra
@@ -192,10 +193,9 @@ def metrics() -> Page:
         "every process has, whatever its roles. Times are in seconds."
     )
     rows = []
-    for name, metric in sorted(_metrics().items()):
-        (family,) = metric.describe()
+    for name, (family, labels) in sorted(_metrics().items()):
         shown = name + "_total" * (family.type == "counter" and not name.endswith("_total"))
-        rows.append((code(shown), family.type, " ".join(map(code, metric._labelnames)), cell(family.documentation.rstrip("."))))
+        rows.append((code(shown), family.type, " ".join(map(code, labels)), cell(family.documentation)))
     yield table(("metric", "type", "labels", "what it measures"), rows)
     yield (
         "Raft goes by Consul's names; in JSON (`/v1/agent/metrics`) they are spelled with dots: `consul.raft.commitTime`. Times are in "
@@ -212,15 +212,15 @@ def metrics() -> Page:
     )
 
 
-def _metrics() -> Mapping[str, MetricWrapperBase]:
-    """By name: what any module of rostra keeps at its top."""
+def _metrics() -> Mapping[str, tuple[Metric, Sequence[str]]]:
+    """By name, each with its labels: what any module of rostra keeps at its top."""
     found = {}
     for module in pkgutil.walk_packages(rostra.__path__, "rostra."):
         if not module.name.endswith(("__main__", "_pb2", "_pb2_grpc")):
             for value in vars(importlib.import_module(module.name)).values():
-                if isinstance(value, MetricWrapperBase):
-                    (family,) = value.describe()
-                    found[family.name] = value
+                if isinstance(value, MetricWrapperBase | CounterMetricFamily):
+                    family = value if isinstance(value, CounterMetricFamily) else next(iter(value.describe()))
+                    found[family.name] = family, value._labelnames
     return found
 
 

@@ -99,7 +99,7 @@ def test_publishing_puts_the_headlines_between_the_marks_of_the_readme(
     assert "| dev: nodes, stale, 32 | 60 requests/s | 10 (Consul) | 6.00 |" in readme
     assert "](docs/benchmarks/headlines.svg)" in readme
     assert "](docs/benchmarks/README.md)" in readme
-    assert readme.partition("## Documentation")[2] == (ROOT / "README.md").read_text().partition("## Documentation")[2]
+    assert readme.partition("<!-- end of benchmarks -->")[2] == (ROOT / "README.md").read_text().partition("<!-- end of benchmarks -->")[2]
 
 
 def test_every_command_of_a_topic_is_a_script_that_writes_rows(benchmarks: Any) -> None:

@@ -57,11 +57,6 @@ class MemberList:
         self.changed.clear()
         return dirty, whole
 
-    def look_again(self, name: str) -> None:
-        """That member's duty could not be done yet."""
-        self._dirty.add(name)
-        self.changed.set()
-
     def compare_all(self) -> None:
         """The catalog is another one: everything may differ from it."""
         self._whole = True

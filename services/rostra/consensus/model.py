@@ -18,9 +18,6 @@ LogIndex = NewType("LogIndex", int)
 Term = NewType("Term", int)
 """A leader's time in office, from 1. 0 stands before the first election."""
 
-NO_INDEX = LogIndex(0)
-NO_TERM = Term(0)
-
 
 class PeerId(NamedTuple):
     """A Raft member is a store on a node: a wiped or cloned disk under an old node ID is somebody else."""

@@ -42,7 +42,6 @@ class Choices:
         self._is_even = len({choice.weight for choice in choices}) <= 1
         self.size = sum(2 + len(choice.body) for choice in choices)
         self.smallest = min((2 + len(choice.body) for choice in choices), default=0)
-        self.has_targets = any(choice.target for choice in choices)
 
     def __iter__(self) -> Iterator[Choice]:
         """In no particular order."""

@@ -7,7 +7,6 @@ from rostra.config.key import Key, Kind, Standing
 WORKS, HARMLESS, REFUSED = Standing.WORKS, Standing.HARMLESS, Standing.REFUSED
 STRING, BOOL, INT, DURATION, STRINGS = Kind.STRING, Kind.BOOL, Kind.INT, Kind.DURATION, Kind.STRINGS
 
-NO_RECURSION = "questions about other domains are refused"
 OWN_CACHE = "answers always come from the agent's own view, kept fresh by the servers"
 STREAMS = "watches always stream"
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-PACKET_BYTES: Final = 65_535
-"""Largest datagram read."""
-
 PACKET_EXPANDED_BYTES: Final = 256 * 1024
 """Decompressed bytes of one datagram, summed over all its parts. Real senders compress at most 1400 bytes."""
 

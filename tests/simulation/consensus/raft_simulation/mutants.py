@@ -206,6 +206,7 @@ MUTANTS = [
     Mutant(VotesForShortLogs, ROUGH),
     Mutant(AcknowledgesAtOnce, replace(ROUGH, fsync_s=0.05)),
     Mutant(TrustsAnyAppend, ROUGH),
+    Mutant(CountsOnCutWrites, ROUGH),
     Mutant(IgnoresTheLease, LEASES),
     Mutant(LeaseFromAcknowledgement, replace(LEASES, long_delay=0.1, shapes=("one",))),
     Mutant(KeepsLeaseOverTransfer, replace(LEASES, transfer_s=1.0)),
