@@ -123,7 +123,7 @@ def test_the_log_tells_the_joins_and_the_servers_found_on_lan_and_wan(agent: Dep
 
 def test_the_log_tells_which_doors_are_open(agent: Deployment) -> None:
     ports = agent.ports
-    for door, port in (("http", ports.http), ("dns", ports.dns), ("gRPC port", ports.grpc), ("server port", ports.server)):
+    for door, port in (("HTTP", ports.http), ("DNS", ports.dns), ("gRPC port", ports.grpc), ("server port", ports.server)):
         position(agent.only.lines, rf"{door} listening: address={HOST}:{port}")
 
 

@@ -16,6 +16,7 @@ from rostra.gateway.routes import JSON_TYPE, Route, Table
 
 _FLAGS: Final = frozenset({"stale", "consistent", "leader", "pretty", "cached", "prune", "wan", "replace-existing-checks"})
 _MANY: Final = frozenset({"tag", "node-meta"})
+_REQUIRED: Final = frozenset({"enable", "dns"})
 DESCRIPTIONS: Final = {
     "dc": "Datacenter; the agent's own by default.",
     "stale": "Answer from this agent's view at once, leader or not.",
@@ -55,7 +56,7 @@ def describe(table: Table, version: str) -> dict[str, Any]:
 def _operation(route: Route, bodies: Mapping[type, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": route.summary,
-        "operationId": re.sub(r"[^a-z]+", "_", f"{route.method} {route.path}".lower()).strip("_"),
+        "operationId": re.sub(r"[^a-z0-9]+", "_", f"{route.method} {route.path}".lower()).strip("_"),
         "parameters": [*map(_path_parameter, re.findall(r"\{(\w+)\}", route.path)), *map(_query_parameter, route.parameters)],
         "responses": {
             "200": {"description": "Done.", "content": _content(route)},
@@ -85,7 +86,7 @@ def _query_parameter(name: str) -> dict[str, Any]:
         schema = {"type": "integer", "minimum": 0}
     elif name in _MANY:
         schema = {"type": "array", "items": schema}
-    parameter = {"name": name, "in": "query", "required": name in ("enable", "dns"), "schema": schema}
+    parameter = {"name": name, "in": "query", "required": name in _REQUIRED, "schema": schema}
     if name in _FLAGS:
         parameter["allowEmptyValue"] = True
     return parameter | ({"description": DESCRIPTIONS[name]} if name in DESCRIPTIONS else {})
@@ -123,7 +124,8 @@ class Pages:
 
 def _page(routes: Sequence[Route], version: str) -> bytes:
     rows = "\n".join(
-        f"<tr><td>{route.method}<td><code>{html.escape(route.path)}</code><td>{html.escape(route.summary)}" for route in routes
+        f"<tr><td>{route.method}<td>{_linked(route)}<td>{html.escape(route.summary)}"
+        for route in sorted(routes, key=lambda route: route.path)
     )
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>rostra</title>
@@ -134,3 +136,10 @@ def _page(routes: Sequence[Route], version: str) -> bytes:
 {rows}
 </table>
 """.encode()
+
+
+def _linked(route: Route) -> str:
+    """The path; a link where a browser may follow it as it stands."""
+    shown = f"<code>{html.escape(route.path)}</code>"
+    is_whole = route.method == "GET" and "{" not in route.path and not _REQUIRED.intersection(route.parameters)
+    return f'<a href="{html.escape(route.path)}">{shown}</a>' if is_whole else shown

@@ -104,7 +104,7 @@ class GatewayRole:
         """Raises an error that names the address that cannot be bound."""
         await self.door.start()
         self._started = True
-        for scheme, addresses in (("http", self.door.addresses), ("https", self.door.secure_addresses)):
+        for scheme, addresses in (("HTTP", self.door.addresses), ("HTTPS", self.door.secure_addresses)):
             for address in addresses:
                 log.info("%s listening", scheme, extra={"address": address})
 

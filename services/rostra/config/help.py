@@ -1,4 +1,4 @@
-"""``rostra agent -h``: every flag with what it does, its default, its configuration key and its variable."""
+"""``rostra agent -h``: every flag with what it does, its default, its configuration key and its variable; those without effect last."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _PLACEHOLDERS = {
 
 def help_text(role: str | None = None) -> str:
     """The whole text, for the agent or for one role. It is no wider than ``WIDTH``."""
-    sections = [_introduction(role)]
-    for title, rows in GROUPS:
-        if entries := [_entry(key) for key in rows if key.flags]:
-            sections.append("\n\n".join([title, *entries]))
-    return "\n\n\n".join(sections) + "\n"
+    groups = [(title, [key for key in rows if key.flags and key.standing is Standing.WORKS]) for title, rows in GROUPS]
+    idle = [key for _, rows in GROUPS for key in rows if key.flags and key.standing is not Standing.WORKS]
+    groups.append(("Consul's flags that have no effect here, or are refused", idle))
+    sections = ["\n\n".join([title, *map(_entry, keys)]) for title, keys in groups if keys]
+    return "\n\n\n".join([_introduction(role), *sections]) + "\n"
 
 
 def _introduction(role: str | None) -> str:

@@ -83,7 +83,7 @@ class DnsRole:
         """Binds; raises ``RostraError`` that names the port that is taken. Questions before ``run`` get SERVFAIL or no answer."""
         await self._driver.start()
         for address, port in self.endpoints:
-            _log.info("dns listening", extra={"address": f"[{address}]:{port}" if ":" in address else f"{address}:{port}"})
+            _log.info("DNS listening", extra={"address": f"[{address}]:{port}" if ":" in address else f"{address}:{port}"})
 
     async def run(self) -> None:
         """Answers what needs waiting for, until cancelled."""

@@ -161,7 +161,9 @@ class Watching:
         except RostraError as error:
             # Only the first failure is news; attempts follow each other too fast to tell an operator of each.
             level = logging.INFO if self.upstream else logging.DEBUG
-            log.log(level, "catalog lost", extra={"upstream": upstream.address, "error": str(error)})
+            log.log(
+                level, "catalog lost" if self.upstream else "catalog not reached", extra={"upstream": upstream.address, "error": str(error)}
+            )
             metrics.RECONNECTS.labels("watch").inc()
             self.reconnects += 1
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -28,6 +30,14 @@ async def test_a_page_for_people_links_it(world: World) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert 'href="/v1/openapi.json"' in page.text
     assert "/v1/catalog/service/{service}" in page.text
+
+
+async def test_a_page_for_people_leads_to_what_a_browser_can_ask_for(world: World) -> None:
+    page = await world.get("/")
+    links = re.findall(r'href="([^"]+)"', page.text)
+    assert {"/v1/catalog/nodes", "/v1/agent/members", "/v1/status/leader"} <= set(links)
+    assert not {link for link in links if "{" in link} | {"/dns-query", "/v1/agent/leave"} & set(links)
+    assert [(await world.get(link)).status for link in ("/v1/catalog/nodes", "/v1/status/leader")] == [200, 200]
 
 
 # Every method of the agent, catalog, health, coordinate, status and operator tables that a first release must have, and each
