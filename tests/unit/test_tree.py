@@ -70,7 +70,7 @@ CORES = (
     "services/rostra/catalog/frames.py",
     "services/rostra/catalog/restore.py",
     "services/rostra/catalog/results.py",
-    "services/rostra/catalog/rules.py",
+    "services/rostra/model/rules.py",
     "services/rostra/catalog/server_health.py",
     "services/rostra/catalog/state.py",
     "services/rostra/catalog/store.py",

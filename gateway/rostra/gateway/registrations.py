@@ -5,7 +5,7 @@ https://developer.hashicorp.com/consul/api-docs/catalog#register-entity, …/age
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct, field
 
@@ -13,12 +13,11 @@ from rostra.clients.agent import LocalCheck
 from rostra.config.durations import parse_duration
 from rostra.gateway.answer import HttpError
 from rostra.model.catalog import Check, CheckDefinition, Deregistration, HealthStatus, Node, Registration, Service, ServiceAddress, Weights
+from rostra.model.rules import MAX_DURATION_S
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Weight = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0, le=2**31)]
-
-MAX_DURATION_S: Final = 10 * 365 * 86400.0
 
 
 class AddressBody(Struct, rename="pascal", forbid_unknown_fields=True):

@@ -14,12 +14,12 @@ from typing import Final
 
 from rostra.backup.archive import ArchiveReader, ArchiveWriter, BadSnapshot, Kind, Meta, Summary
 from rostra.catalog.frames import CONTENT, LENGTH, RECORDS, FrameReader, RecordCapture, decode_frame, encode_frame, pieces, record_of
-from rostra.catalog.rules import check_registration
 from rostra.catalog.state import CatalogState
 from rostra.catalog.store import fold
 from rostra.errors import BadRequest, Conflict, RostraError
 from rostra.model.catalog import Check, Node, Registration, RestorePart, Service
 from rostra.model.proto import autopilot_to_proto
+from rostra.model.rules import check_registration
 from rostra.v1 import command_pb2
 from rostra.version import VERSION
 

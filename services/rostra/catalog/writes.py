@@ -15,11 +15,11 @@ from typing import Final
 
 from rostra.catalog.levels import level_of
 from rostra.catalog.results import Outcome
-from rostra.catalog.rules import check_command
 from rostra.clients.consensus import ConsensusClient, Proposal, ProposalResult, ProposeStream
 from rostra.errors import BadRequest, Busy, NoLeader, NotLeader, NotReady, RostraError, UnknownOutcome
 from rostra.model.catalog import Command
 from rostra.model.proto import command_to_proto, survives_the_wire
+from rostra.model.rules import check_command
 from rostra.rpc.back_off import BackOff
 from rostra.rpc.deadlines import Deadlines
 from rostra.rpc.together import run_together

@@ -17,6 +17,7 @@ from rostra.local.rules import SCRIPTS_OFF, is_script, name_checks
 from rostra.model.catalog import NO_DEFINITION, Check
 from rostra.model.identity import Identity
 from rostra.model.proto import check_to_proto, definition_from_proto, service_from_proto, service_to_proto, status_from_proto
+from rostra.model.rules import check_what_is_on
 from rostra.telemetry.logs import LEVELS, tapped
 from rostra.v1 import agent_pb2, agent_pb2_grpc, catalog_pb2, common_pb2
 
@@ -77,6 +78,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def RegisterService(self, request: agent_pb2.RegisterServiceRequest, context: Any) -> agent_pb2.RegisterServiceResponse:
         service = service_from_proto(request.service)
         checks = [self._check(each) for each in request.checks]
+        check_what_is_on(self._agent.identity.name, service, name_checks(service, checks))
         await self._driver.change(
             lambda state, now: state.register_service(service, checks, replace_checks=request.replace_existing_checks, now=now)
         )
@@ -114,6 +116,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     async def RegisterCheck(self, request: agent_pb2.RegisterCheckRequest, context: Any) -> agent_pb2.RegisterCheckResponse:
         check = self._check(request.check)
+        check_what_is_on(self._agent.identity.name, None, [check])
         await self._driver.change(lambda state, now: state.register_check(check, now))
         return agent_pb2.RegisterCheckResponse(check_id=check.check_id or check.name)
 

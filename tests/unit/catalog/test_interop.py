@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from rostra.catalog.rules import check_command
 from rostra.errors import RostraError
 from rostra.model.catalog import Check, Deregistration, HealthStatus, Node, Registration, Service, Weights
+from rostra.model.rules import check_command
 
 from .helpers import ID_1, ID_2, ID_3, Book
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from rostra.catalog.rules import MAX_NAME_LENGTH, check_command
 from rostra.errors import BadRequest
-from rostra.model.catalog import Check, CommandGroup, Deregistration, Node, Registration, ServiceAddress
+from rostra.model.autopilot import AutopilotChange, AutopilotConfiguration
+from rostra.model.catalog import Check, CheckDefinition, CommandGroup, Deregistration, Node, Registration, ServiceAddress
+from rostra.model.rules import MAX_NAME_LENGTH, check_command
 
 from .helpers import ID_1, check, registration, service
 
@@ -24,6 +25,18 @@ LONG = "x" * (MAX_NAME_LENGTH + 1)
         (registration("a", node_id="1" * 36), "Bad node ID: uuid is improperly formatted"),
         (registration("a", node_id="é1111111-1111-1111-1111-11111111111"), "Bad node ID: uuid is improperly formatted"),
         (registration("a", node_id=ID_1[:-1] + "g"), "Bad node ID: encoding/hex: invalid byte: U+0067 'g'"),
+        (
+            registration("a", checks=(check("up", definition=CheckDefinition(interval_s=2.0**64)),)),
+            "Check.Interval is negative or longer than ten years",
+        ),
+        (
+            registration("a", checks=(check("up", definition=CheckDefinition(timeout_s=-1.0)),)),
+            "Check.Timeout is negative or longer than ten years",
+        ),
+        (
+            AutopilotChange(AutopilotConfiguration(last_contact_threshold_s=2.0**64)),
+            "LastContactThreshold is negative or longer than ten years",
+        ),
         (registration("a", service=service("", "x")), "Must provide service name with ID"),
         (registration("a", service=service(address="0.0.0.0")), "Invalid service address"),
         (registration("a", service=service(address="[::]")), "Invalid service address"),

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from rostra.catalog.entries import normalized, topic_entries
-from rostra.catalog.rules import check_command
 from rostra.catalog.state import CatalogState
 from rostra.clients.agent import AgentDescription, LocalCheck
 from rostra.clients.consensus import Configuration, RaftMember
@@ -23,6 +22,7 @@ from rostra.model.consistency import Consistency, Contact
 from rostra.model.coordinates import Coordinate
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberStatus
+from rostra.model.rules import check_command
 from rostra.model.topics import NODES, SERVICES, Topic, TopicKind
 from rostra.views.barriers import Barrier
 from rostra.views.reader import Reading

@@ -7,11 +7,12 @@ documented limits (https://developer.hashicorp.com/consul/docs/agent/config/conf
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from rostra.errors import BadRequest
-from rostra.model.catalog import Check, Command, CommandGroup, Deregistration, Node, Registration, Service
+from rostra.model.autopilot import AutopilotChange
+from rostra.model.catalog import NO_DEFINITION, Check, CheckDefinition, Command, CommandGroup, Deregistration, Node, Registration, Service
 from rostra.model.topics import SEPARATOR
 
 MAX_NAME_LENGTH: Final = 1024
@@ -20,6 +21,8 @@ MAX_META_PAIRS: Final = 64
 MAX_META_KEY_LENGTH: Final = 128
 MAX_META_VALUE_LENGTH: Final = 512
 MAX_PORT: Final = 65535
+MAX_DURATION_S: Final = 10 * 365 * 86400.0
+"""Of an interval or time-out: more is a mistake, and the longest that a message can hold does not survive being read and written."""
 MAX_GROUP: Final = 1024
 """Commands in a group."""
 
@@ -41,6 +44,9 @@ def check_command(command: Command) -> None:
                 raise BadRequest(f"A group holds at most {MAX_GROUP} commands", field="group")
             for part in command.commands:
                 check_command(part)
+        case AutopilotChange():
+            _check_duration(command.configuration.last_contact_threshold_s, "LastContactThreshold")
+            _check_duration(command.configuration.server_stabilization_time_s, "ServerStabilizationTime")
 
 
 def check_registration(registration: Registration) -> None:
@@ -54,10 +60,15 @@ def check_registration(registration: Registration) -> None:
     _check_name(node.address, "Address")
     check_node_id(node)
     _check_meta(node.meta, f"Invalid Node Meta for node {node.name}", "NodeMeta")
-    if registration.service is not None:
-        _check_service(node.name, registration.service)
-    for check in registration.checks:
-        _check_check(node.name, check)
+    check_what_is_on(node.name, registration.service, registration.checks)
+
+
+def check_what_is_on(node: str, service: Service | None, checks: Iterable[Check]) -> None:
+    """A service of that node, and checks of it or of its services."""
+    if service is not None:
+        _check_service(node, service)
+    for check in checks:
+        _check_check(node, check)
 
 
 def check_deregistration(removal: Deregistration) -> None:
@@ -101,6 +112,16 @@ def _check_check(node: str, check: Check) -> None:
         raise BadRequest(f'Must provide a check ID or a name for each check on node "{node}"', field="Check.CheckID")
     _check_name(check.check_id, "Check.CheckID")
     _check_name(check.name, "Check.Name")
+    _check_definition(check.definition)
+
+
+def _check_definition(definition: CheckDefinition) -> None:
+    if definition is NO_DEFINITION:
+        return
+    _check_duration(definition.ttl_s, "Check.TTL")
+    _check_duration(definition.interval_s, "Check.Interval")
+    _check_duration(definition.timeout_s, "Check.Timeout")
+    _check_duration(definition.deregister_critical_service_after_s, "Check.DeregisterCriticalServiceAfter")
 
 
 def _check_name(name: str, field: str) -> None:
@@ -113,6 +134,11 @@ def _check_name(name: str, field: str) -> None:
 def _check_port(port: int, field: str) -> None:
     if not 0 <= port <= MAX_PORT:
         raise BadRequest(f"{field} {port} is not a port (0 to {MAX_PORT})", field=field)
+
+
+def _check_duration(seconds: float, field: str) -> None:
+    if not 0 <= seconds <= MAX_DURATION_S:
+        raise BadRequest(f"{field} is negative or longer than ten years", field=field)
 
 
 def _check_meta(meta: Mapping[str, str], about: str, field: str, *, reserved: str = "") -> None:
