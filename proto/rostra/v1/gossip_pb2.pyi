@@ -437,7 +437,7 @@ class WatchMembersResponse(_message.Message):
 
     @_builtins.property
     def snapshot(self) -> Global___MemberSnapshot:
-        """All members; sent once at first, and again when the reader fell behind. Replaces what the reader knew."""
+        """All members, in one part or more; sent once at first, and again when the reader fell behind. Replaces what the reader knew."""
 
     @_builtins.property
     def change(self) -> Global___MemberChange:
@@ -467,14 +467,17 @@ Global___WatchMembersResponse: _TypeAlias = WatchMembersResponse  # noqa: Y015
 
 @_typing.final
 class MemberSnapshot(_message.Message):
-    """MemberSnapshot is the whole list."""
+    """MemberSnapshot is the whole list, or a part of a long one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MEMBERS_FIELD_NUMBER: _builtins.int
     SETTLED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     settled: _builtins.bool
     """Whether the list can be taken as complete."""
+    more: _builtins.bool
+    """Whether the next message is another part of the same list."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]:
         """In order of name."""
@@ -484,10 +487,11 @@ class MemberSnapshot(_message.Message):
         *,
         members: _abc.Iterable[Global___Member] | None = ...,
         settled: _builtins.bool = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "settled", b"settled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "more", b"more", "settled", b"settled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

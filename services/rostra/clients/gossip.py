@@ -171,9 +171,15 @@ class GossipClient:
     async def watch_members(self, pool: str = LAN) -> AsyncIterator[MemberEvent]:
         """The whole list, then changes in order; a whole list again replaces what came before it."""
         call = self._stub.WatchMembers(gossip_pb2.WatchMembersRequest(hello=self._hello, pool=_pool(pool)))
+        parts: list[Member] = []
         try:
             async for message in call:
                 event = _member_event(message)
+                if isinstance(event, Members):
+                    parts += event.members
+                    if message.snapshot.more:
+                        continue
+                    event, parts = Members(parts, event.settled), []
                 if event is not None:
                     yield event
         except aio.AioRpcError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from rostra.errors import BadRequest, Resync, Unavailable
@@ -24,6 +24,8 @@ from rostra.version import VERSION
 
 SETTLED_POLL_S: Final = 0.25
 RELAY_FACTOR_MAX: Final = 5
+MEMBERS_IN_PART: Final = 512
+"""A member is a few hundred bytes, and at most two thousand: so a part is within what one message takes, and some milliseconds' work."""
 
 _STATUS = {
     MemberStatus.ALIVE: gossip_pb2.MEMBER_STATUS_ALIVE,
@@ -137,8 +139,9 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
             watch = pool.watch()
             with watch.changes:
                 settled = self._gossip.is_settled(name)
-                members = [member_to_proto(member) for member in sorted(watch.snapshot, key=lambda member: member.name)]
-                yield gossip_pb2.WatchMembersResponse(snapshot=gossip_pb2.MemberSnapshot(members=members, settled=settled))
+                for part in _parts(sorted(watch.snapshot, key=lambda member: member.name), settled=settled):
+                    yield gossip_pb2.WatchMembersResponse(snapshot=part)
+                    await asyncio.sleep(0)
                 try:
                     async for message in self._changes(name, watch.changes, settled=settled):
                         yield message
@@ -245,6 +248,13 @@ def _relay_factor(number: int) -> int:
     if number > RELAY_FACTOR_MAX:
         raise BadRequest(f"relay_factor: at most {RELAY_FACTOR_MAX}", field="relay_factor")
     return number
+
+
+def _parts(members: Sequence[Member], *, settled: bool) -> Iterator[gossip_pb2.MemberSnapshot]:
+    """The list in messages of bounded size; an empty one is one, too."""
+    for first in range(0, max(1, len(members)), MEMBERS_IN_PART):
+        part = [member_to_proto(member) for member in members[first : first + MEMBERS_IN_PART]]
+        yield gossip_pb2.MemberSnapshot(members=part, settled=settled, more=first + MEMBERS_IN_PART < len(members))
 
 
 def member_to_proto(member: Member) -> gossip_pb2.Member:

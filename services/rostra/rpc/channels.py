@@ -8,10 +8,10 @@ import grpc
 from grpc import aio
 
 from rostra.errors import BadRequest
-from rostra.rpc.inprocess import MAX_MESSAGE_BYTES
+from rostra.rpc.inprocess import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES
 
 OPTIONS: Final = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     # A role that was killed and started again must be found within 2 s.
     ("grpc.initial_reconnect_backoff_ms", 50),

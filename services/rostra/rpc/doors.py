@@ -22,7 +22,7 @@ from grpc_reflection.v1alpha import reflection
 
 from rostra.errors import NotFound, RostraError
 from rostra.rpc.handlers import Handlers
-from rostra.rpc.inprocess import MAX_MESSAGE_BYTES
+from rostra.rpc.inprocess import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES
 
 log = logging.getLogger("rostra.rpc")
 
@@ -33,7 +33,7 @@ _OPTIONS: Final = (
     # A second process on the same port is an error, not a silent share of the load.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_concurrent_streams", 1000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
 )

@@ -24,6 +24,9 @@ from rostra.rpc.handlers import Handlers
 from rostra.rpc.pipe import Pipe, PipeClosed
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
+"""Of a request: what strangers may make a server hold."""
+MAX_ANSWER_BYTES: Final = 4 << 20
+"""Of an answer: gRPC's usual limit, so that any client takes it. It has to hold things whole that many writes have put together."""
 STREAM_LIMIT: Final = 64
 """Messages under way in each direction of a stream before its sender waits."""
 IN_PROCESS: Final = "in-process"
@@ -67,9 +70,15 @@ class _Context:
 class InProcessChannel(aio.Channel):
     """A channel to the methods of ``handlers``, looked up at each call: roles may be added after it was made."""
 
-    def __init__(self, handlers: Handlers, *, max_message_bytes: int = MAX_MESSAGE_BYTES, verify: bool = False) -> None:
+    def __init__(
+        self,
+        handlers: Handlers,
+        *,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        verify: bool = False,
+    ) -> None:
         self._handlers = handlers
-        self._max_message_bytes = max_message_bytes
         self._verify = verify
         self._closed = False
 
@@ -134,10 +143,15 @@ class InProcessChannel(aio.Channel):
         return self._handlers.methods.get(method)
 
     def _sent(self, message: Any) -> Any:
-        if message.ByteSize() > self._max_message_bytes:
-            raise _rpc_error(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f"message of {message.ByteSize()} bytes is over the limit of {self._max_message_bytes}"
-            )
+        return self._within(message, MAX_MESSAGE_BYTES)
+
+    def _answered(self, message: Any) -> Any:
+        return self._within(message, MAX_ANSWER_BYTES)
+
+    def _within(self, message: Any, limit: int) -> Any:
+        if message.ByteSize() > limit:
+            text = f"message of {message.ByteSize()} bytes is over the limit of {limit}"
+            raise _rpc_error(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
         return (message, message.SerializeToString(deterministic=True)) if self._verify else message
 
     def _received(self, sent: Any) -> Any:
@@ -172,7 +186,7 @@ class _UnaryCallable:
             raise _rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded") from None
         except _Aborted as aborted:
             raise aborted.error from None
-        return channel._received(channel._sent(response))
+        return channel._received(channel._answered(response))
 
     def at_once(self, request: Any) -> Any:
         """The same without a task, a timer or a turn of the loop, for a method that does not wait. None where it would, or fails: the
@@ -184,7 +198,7 @@ class _UnaryCallable:
         try:
             answering.send(None)
         except StopIteration as answered:
-            return channel._received(channel._sent(answered.value))
+            return channel._received(channel._answered(answered.value))
         except RostraError:
             return None
         answering.close()
@@ -312,7 +326,7 @@ async def _serve(
         async with asyncio.timeout(timeout):
             async with contextlib.aclosing(behaviour(incoming, _Context(_deadline(timeout), metadata))) as messages:
                 async for message in messages:
-                    await responses.send(channel._sent(message))
+                    await responses.send(channel._answered(message))
     except TimeoutError:
         outcome.error = _rpc_error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
     except _Aborted as aborted:

@@ -24,7 +24,7 @@ MAX_RING_BYTES: Final = 2 * 1024 * 1024
 MAX_DELTA_BYTES: Final = 512 * 1024
 """A delta is one message, because its index is the place to resume at; a larger one is sent as a snapshot, in parts."""
 MAX_PART_BYTES: Final = 256 * 1024
-"""A snapshot's part is within a message's limit with much to spare."""
+"""A snapshot's part is within a message's limit with much to spare, unless it is a single entry that is larger."""
 MAX_PART_ENTRIES: Final = 128
 """Entries encoded in one go: about a millisecond's work."""
 
@@ -170,8 +170,11 @@ class Snapshot:
         """The next part, in order of key; an empty topic has one empty part."""
         held: list[bytes] = []
         size, end = 0, min(self._place + MAX_PART_ENTRIES, len(self._entries))
-        while self._place < end and size < MAX_PART_BYTES:
-            held.append(self._publisher.encoded(self._entries[self._place]))
-            size += len(held[-1])
+        while self._place < end:
+            data = self._publisher.encoded(self._entries[self._place])
+            if held and size + len(data) > MAX_PART_BYTES:
+                break
+            held.append(data)
+            size += len(data)
             self._place += 1
         return Part(self.index, b"".join(held), more=self._place < len(self._entries))

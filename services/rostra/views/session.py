@@ -14,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from rostra.errors import Busy, RostraError
+from rostra.errors import Busy, RostraError, Unsupported
 from rostra.model.consistency import Contact
 from rostra.views.publisher import Delta, Part, Publisher, Snapshot
 
 MAX_SUBSCRIPTIONS = 16_384
 """Topics on one stream; a further one is refused as Busy."""
+MAX_ENTRY_BYTES = 4 * 1024 * 1024 - 64 * 1024
+"""What one message can hold. An entry may grow beyond it, write by write: then its topic ends, and not the stream with all the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,12 @@ class WatchSession:
         subscription = self._subscriptions[number]
         assert subscription.snapshot is not None, "a subscription in line has its snapshot"
         part = subscription.snapshot.next_part()
+        if len(part.entries) > MAX_ENTRY_BYTES:
+            self.unsubscribe(number)
+            topic = subscription.publisher.topic
+            what = f"{topic.kind.name.lower()} {topic.name!r} holds an entry of {len(part.entries)} bytes"
+            sends.append(SendEnded(number, Unsupported(f"{what}; at most {MAX_ENTRY_BYTES} can be told")))
+            return
         sends.append(SendPart(number, part))
         if not part.more:
             subscription.cursor = part.index

@@ -19,7 +19,7 @@ from rostra.errors import BadRequest, NotLeader, RostraError, Unavailable
 from rostra.rpc.channels import connect
 from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
-from rostra.rpc.inprocess import STREAM_LIMIT, InProcessChannel
+from rostra.rpc.inprocess import MAX_ANSWER_BYTES, MAX_MESSAGE_BYTES, STREAM_LIMIT, InProcessChannel
 from rostra.rpc.status import error_from_rpc
 from rostra.tls.authority import make_authority, make_certificate
 from rostra.tls.certificates import ProcessCertificates
@@ -55,7 +55,9 @@ class Echo(dns_pb2_grpc.DnsServiceServicer):
                     self.cancelled.set()
                     raise
             case b"grow":
-                return dns_pb2.QueryResponse(message=b"x" * (1 << 20))
+                return dns_pb2.QueryResponse(message=b"x" * MAX_ANSWER_BYTES)
+            case b"grow less":
+                return dns_pb2.QueryResponse(message=b"x" * (MAX_ANSWER_BYTES - 64))
         return dns_pb2.QueryResponse(message=request.message)
 
 
@@ -233,8 +235,9 @@ async def test_within_the_process_a_method_that_does_not_wait_answers_within_the
     assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()], "and is not left behind"
 
 
-async def test_a_message_over_a_mebibyte_is_refused_both_ways(world: World) -> None:
-    for message in (b"x" * (1 << 20), b"grow"):
+async def test_a_request_over_a_mebibyte_and_an_answer_over_four_are_refused(world: World) -> None:
+    assert len((await world.dns.Query(dns_pb2.QueryRequest(message=b"grow less"), timeout=5)).message) == MAX_ANSWER_BYTES - 64
+    for message in (b"x" * MAX_MESSAGE_BYTES, b"grow"):
         with pytest.raises(aio.AioRpcError) as caught:
             await world.dns.Query(dns_pb2.QueryRequest(message=message), timeout=5)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rostra.errors import Busy, RostraError
+from rostra.errors import Busy, RostraError, Unsupported
 from rostra.model.catalog import Node
 from rostra.model.consistency import Contact
-from rostra.model.topics import NODES, Entry
-from rostra.views.publisher import MAX_DELTA_BYTES, MAX_PART_ENTRIES, Publisher
-from rostra.views.session import SendContact, SendDelta, SendEnded, SendPart, SendReached, SendResumed, WatchSession
+from rostra.model.topics import NODES, Entry, Topic, TopicKind
+from rostra.views.publisher import MAX_DELTA_BYTES, MAX_PART_BYTES, MAX_PART_ENTRIES, Publisher
+from rostra.views.session import MAX_ENTRY_BYTES, SendContact, SendDelta, SendEnded, SendPart, SendReached, SendResumed, WatchSession
 
 
 def entry(name: str, index: int, *, gone: bool = False) -> Entry:
@@ -96,6 +96,42 @@ def test_a_delta_too_large_for_a_message_makes_everyone_take_a_snapshot() -> Non
     topic = Publisher(NODES, 1, [], lambda each: b"x" * (MAX_DELTA_BYTES + 1))
     topic.publish(2, [entry("a", 2)])
     assert topic.after(1) is None
+
+
+def test_a_part_is_of_bounded_size_unless_one_entry_alone_is_larger() -> None:
+    sizes = {"a": MAX_PART_BYTES - 1, "b": 2, "c": MAX_PART_BYTES * 3, "d": 1, "e": 1}
+    snapshot = Publisher(NODES, 1, [entry(name, 1) for name in sizes], lambda each: bytes(sizes[each.key])).snapshot()
+    parts = [snapshot.next_part() for _ in range(4)]
+    assert [(len(part.entries), part.more) for part in parts] == [
+        (MAX_PART_BYTES - 1, True),
+        (2, True),
+        (MAX_PART_BYTES * 3, True),
+        (2, False),
+    ]
+
+
+def test_an_entry_that_no_message_can_hold_ends_its_topic_and_no_other_and_is_told_again_once_it_is_smaller() -> None:
+    """It may have grown by writes each of which was small."""
+    size = MAX_ENTRY_BYTES
+    large = Publisher(Topic(TopicKind.SERVICE, "web"), 1, [entry("a", 1)], lambda _: bytes(size))
+    small, watcher = publisher("b"), Watcher()
+    watcher.session.subscribe(1, large)
+    watcher.session.subscribe(2, small)
+    watcher.drain()
+    assert watcher.log == ["part", "part"]
+    size += 1
+    large.publish(2, [entry("a", 2)])
+    sends = [*watcher.session.turn(), *watcher.session.turn()]
+    assert [type(send) for send in sends] == [SendEnded]
+    assert isinstance(sends[0], SendEnded)
+    assert isinstance(sends[0].error, Unsupported)
+    small.publish(2, [entry("b", 2)])
+    watcher.session.answer_barrier(1, 2)
+    assert [type(send) for send in watcher.session.turn()] == [SendDelta, SendReached]
+    size -= 1
+    large.publish(3, [entry("a", 3)])
+    watcher.session.subscribe(3, large)
+    assert [type(send) for send in watcher.session.turn()] == [SendPart]
 
 
 def test_an_entry_is_encoded_once_whoever_watches() -> None:
