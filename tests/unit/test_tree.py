@@ -78,6 +78,7 @@ CORES = (
     "services/rostra/catalog/topic_indexes.py",
     "services/rostra/local/core.py",
     "services/rostra/views/barriers.py",
+    "services/rostra/views/near_leader.py",
     "services/rostra/views/publisher.py",
     "services/rostra/views/rebalance.py",
     "services/rostra/views/session.py",

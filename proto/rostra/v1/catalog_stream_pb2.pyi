@@ -66,6 +66,11 @@ class WriteRequest(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    WATCH_ID_FIELD_NUMBER: _builtins.int
+    watch_id: _builtins.int
+    """With Hello: the watch_id of the writer's Watch stream to this server, which is then told how far its topics have come with each write,
+    before it would ask. 0: it has none.
+    """
     @_builtins.property
     def hello(self) -> _common_pb2.Hello:
         """Opens the stream."""
@@ -79,10 +84,11 @@ class WriteRequest(_message.Message):
         *,
         hello: _common_pb2.Hello | None = ...,
         batch: Global___WriteBatch | None = ...,
+        watch_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "content", b"content", "hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "content", b"content", "hello", b"hello"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "content", b"content", "hello", b"hello", "watch_id", b"watch_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "batch"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
@@ -217,10 +223,13 @@ class WriteResult(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    WATCH_TOLD_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Of the write."""
     index: _builtins.int
     """Log index at which it was applied; views that have reached it show it."""
+    watch_told: _builtins.bool
+    """Whether the Watch stream that Hello named is told, by BarrierReached with barrier 0, when all up to index has been sent on it."""
     @_builtins.property
     def error(self) -> _common_pb2.ErrorDetail:
         """Absent on success. UnknownOutcome: it may or may not have happened."""
@@ -231,10 +240,11 @@ class WriteResult(_message.Message):
         sequence: _builtins.int = ...,
         index: _builtins.int = ...,
         error: _common_pb2.ErrorDetail | None = ...,
+        watch_told: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "index", b"index", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "index", b"index", "sequence", b"sequence", "watch_told", b"watch_told"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -336,7 +346,7 @@ class WatchRequest(_message.Message):
     BARRIER_FIELD_NUMBER: _builtins.int
     WATCH_ID_FIELD_NUMBER: _builtins.int
     watch_id: _builtins.int
-    """With Hello: chosen by the watcher at random, so that GetBarrier can name the stream. 0: it will not."""
+    """With Hello: chosen by the watcher at random, so that GetBarrier and a Write stream can name this one. 0: they will not."""
     @_builtins.property
     def hello(self) -> _common_pb2.Hello:
         """Opens the stream."""
@@ -662,7 +672,7 @@ class BarrierReached(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     barrier: _builtins.int
-    """Of the Barrier."""
+    """Of the Barrier; 0: nobody asked, a write of the watcher's was applied at index."""
     index: _builtins.int
     """Log index that the server has applied at least."""
     @_builtins.property

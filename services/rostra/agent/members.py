@@ -11,7 +11,7 @@ from rostra.clients.gossip import MemberEvent, Members, Settled
 from rostra.errors import NoServers, RostraError, Unavailable, UnknownOutcome
 from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
-from rostra.model.servers import is_server, server_address
+from rostra.model.servers import is_ours, is_server, server_address
 from rostra.rpc.channels import Connector
 from rostra.views.upstreams import Upstream
 
@@ -44,6 +44,7 @@ class ServersByGossip:
         self._connector = connector
         self._joins = joins
         self._servers: dict[str, Member] = {}
+        self._agents: set[str] = set()
         self._upstreams: dict[str, Upstream] = {}
 
     def candidates(self) -> Sequence[Upstream]:
@@ -52,6 +53,10 @@ class ServersByGossip:
     def sought(self) -> Sequence[str]:
         """The servers that have not left, failed ones too; where none was ever seen, the members to join."""
         return sorted(server_address(server) for server in self._servers.values()) or self._joins
+
+    def population(self) -> int:
+        """The agents of the datacenter that are alive, this one among them."""
+        return len(self._agents)
 
     async def run(self) -> None:
         """Follows the member list for ever."""
@@ -68,15 +73,21 @@ class ServersByGossip:
             case Members():
                 servers = {member.name: member for member in event.members if self._is_server(member)}
                 self._servers = servers or self._servers  # a gossip that has just begun knows nobody yet
+                self._agents = {member.name for member in event.members if self._is_agent(member)}
             case MemberChange(member=member) if event.kind is not MemberChangeKind.REAPED and self._is_server(member):
                 self._servers[member.name] = member
             case MemberChange(member=member):
                 self._servers.pop(member.name, None)
             case Settled():
                 return
+        if isinstance(event, MemberChange):
+            (self._agents.add if self._is_agent(event.member) else self._agents.discard)(event.member.name)
         alive = [server_address(server) for server in self._servers.values() if server.status is MemberStatus.ALIVE]
         known, connect = self._upstreams, self._connector.connect
         self._upstreams = {address: known.get(address) or Upstream(address, connect(address)) for address in alive}
+
+    def _is_agent(self, member: Member) -> bool:
+        return is_ours(member.tags, self._identity.datacenter) and member.status is MemberStatus.ALIVE
 
     def _is_server(self, member: Member) -> bool:
         return is_server(member.tags, self._identity.datacenter) and member.status is not MemberStatus.LEFT

@@ -17,7 +17,6 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from rostra.catalog import metrics
-from rostra.catalog.applied import AppliedIndex
 from rostra.catalog.handover import Handover
 from rostra.catalog.publications import Publications
 from rostra.catalog.results import Outcome
@@ -39,6 +38,7 @@ from rostra.rpc.back_off import BackOff
 from rostra.rpc.together import run_together
 from rostra.v1 import command_pb2
 from rostra.version import COMMAND_LEVEL
+from rostra.views.reached import ReachedIndex
 
 log = logging.getLogger("rostra.catalog")
 
@@ -69,7 +69,7 @@ class CatalogDriver:
     ) -> None:
         self.state = CatalogState()
         self.publications = Publications(self.state)
-        self.applied = AppliedIndex()
+        self.applied = ReachedIndex()
         self.cluster_id = ""
         self.attached = False
         self.caught_up = False

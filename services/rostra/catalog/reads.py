@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Final
 
 from rostra.catalog import metrics
-from rostra.catalog.applied import AppliedIndex
 from rostra.clients.consensus import ConsensusClient, ReadIndexStream, RoundResult
 from rostra.errors import NoLeader, RostraError
 from rostra.model.consistency import Consistency
 from rostra.rpc.back_off import BackOff
 from rostra.rpc.together import run_together
+from rostra.views.reached import ReachedIndex
 
 ASK_AGAIN_S: Final = 0.02
 """Pause after a round that could not be answered."""
@@ -42,7 +42,7 @@ class Reads:
     def __init__(
         self,
         consensus: ConsensusClient,
-        applied: AppliedIndex,
+        applied: ReachedIndex,
         patience_s: Callable[[float], float],
         *,
         hold_s: float,

@@ -31,17 +31,20 @@ class Place:
     def end(self, index: int, error: RostraError | None) -> None:
         """It has a result."""
         if error is None:
-            result = catalog_stream_pb2.WriteResult(sequence=self._sequence, index=index)
+            told = self._results.tell_watch(index)
+            result = catalog_stream_pb2.WriteResult(sequence=self._sequence, index=index, watch_told=told)
         else:
             result = catalog_stream_pb2.WriteResult(sequence=self._sequence, error=detail_from_error(error))
         self._results.end(self, result)
 
 
 class StreamResults:
-    """``leave`` is told of each write that is still on its way when the stream ends."""
+    """``leave`` is told of each write that is still on its way when the stream ends, ``tell_watch`` of each index at which one was applied:
+    before its result is sent, so that who watches here mostly has it before the result. It says whether the writer will be told there."""
 
-    def __init__(self, leave: Callable[[Waiter], None]) -> None:
+    def __init__(self, leave: Callable[[Waiter], None], tell_watch: Callable[[int], bool]) -> None:
         self._leave = leave
+        self.tell_watch = tell_watch
         self._under_way: dict[Place, None] = {}
         self._results: list[catalog_stream_pb2.WriteResult] = []
         self._changed = asyncio.Event()

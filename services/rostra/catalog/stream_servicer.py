@@ -87,7 +87,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
             return
         check_hello(opening.hello, self._driver.cluster_id)
         yield catalog_stream_pb2.WriteResponse(hello=self._hello())
-        results = StreamResults(self._writes.leave)
+        results = StreamResults(self._writes.leave, lambda index: self._tell_progress(opening.watch_id, index))
         try:
             async with Companions() as companions:
                 companions.start(self._take_writes(request_iterator, results), "catalog: write stream")
@@ -149,6 +149,13 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
                     self._start_write(write, results)
         finally:
             results.no_more()
+
+    def _tell_progress(self, watch_id: int, index: int) -> bool:
+        watch = self._watches_by_id.get(watch_id)
+        if watch is None:
+            return False
+        watch.session.tell_progress(index)
+        return True
 
     def _start_write(self, write: catalog_stream_pb2.Write, results: StreamResults) -> None:
         header, place = write.header, results.begin(write.sequence)

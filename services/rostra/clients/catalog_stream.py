@@ -78,18 +78,20 @@ class CatalogStreamClient:
 
     def __init__(self, channel: aio.Channel, identity: Identity, role: str, datacenter: str = "") -> None:
         self._stub = CatalogStreamServiceStub(channel)
-        self._is_near = isinstance(channel, InProcessChannel)
+        self.is_near = isinstance(channel, InProcessChannel)
         self._hello = make_hello(identity, role, datacenter=datacenter)
 
     def watch(self) -> WatchStream:
         """A Watch stream, opened by entering it."""
-        watch_id = secrets.randbits(63) | 1 if self._is_near else 0
+        watch_id = secrets.randbits(63) | 1
         opening = catalog_stream_pb2.WatchRequest(hello=self._hello, watch_id=watch_id)
-        return WatchStream(self._stub.Watch, opening, self._stub.GetBarrier, watch_id)
+        return WatchStream(self._stub.Watch, opening, watch_id, self._stub.GetBarrier if self.is_near else None)
 
-    def write(self) -> WriteStream:
-        """A Write stream, opened by entering it."""
-        return WriteStream(self._stub.Write, catalog_stream_pb2.WriteRequest(hello=self._hello))
+    def write(self, watch_id: int = 0) -> WriteStream:
+        """A Write stream, opened by entering it. ``watch_id``: of this process's Watch stream to the same catalog, which is told of its
+        writes; a catalog in this process is asked instead."""
+        opening = catalog_stream_pb2.WriteRequest(hello=self._hello, watch_id=0 if self.is_near else watch_id)
+        return WriteStream(self._stub.Write, opening)
 
 
 class _CatalogStream(BidiStream[Request, Response]):
@@ -102,13 +104,13 @@ class _CatalogStream(BidiStream[Request, Response]):
 class WatchStream(_CatalogStream[catalog_stream_pb2.WatchRequest, catalog_stream_pb2.WatchResponse]):
     """Subscriptions and barriers go out, what becomes of them comes in.
 
-    To a catalog in this process a barrier may go beside the stream, by ``reach``; ``watch_id`` is 0 elsewhere.
+    To a catalog in this process a barrier may go beside the stream, by ``reach``; elsewhere ``get_barrier`` is None.
     """
 
-    def __init__(self, method: Any, opening: catalog_stream_pb2.WatchRequest, get_barrier: Any, watch_id: int) -> None:
+    def __init__(self, method: Any, opening: catalog_stream_pb2.WatchRequest, watch_id: int, get_barrier: Any) -> None:
         super().__init__(method, opening)
         self._get_barrier = get_barrier
-        self._watch_id = watch_id
+        self.watch_id = watch_id
         self._barriers = {
             each: catalog_stream_pb2.GetBarrierRequest(watch_id=watch_id, consistency=common_pb2.Consistency.ValueType(each.value))
             for each in Consistency
@@ -118,7 +120,7 @@ class WatchStream(_CatalogStream[catalog_stream_pb2.WatchRequest, catalog_stream
     def reach(self, consistency: Consistency) -> int:
         """The index that a barrier would be answered with, if the catalog knows it without asking others and all it has sent was received
         before this call. 0: send one."""
-        if not self._watch_id:
+        if self._get_barrier is None:
             return 0
         found = self._get_barrier.at_once(self._barriers[consistency])
         return int(found.index) if found is not None and found.sent == self._received else 0
@@ -151,7 +153,12 @@ class WriteStream(_CatalogStream[catalog_stream_pb2.WriteRequest, catalog_stream
         """The next results, in any order."""
         message = await self.read()
         return [
-            WriteResult(result.sequence, result.index, error_from_detail(result.error) if result.HasField("error") else None)
+            WriteResult(
+                result.sequence,
+                result.index,
+                error_from_detail(result.error) if result.HasField("error") else None,
+                result.watch_told,
+            )
             for result in message.results.results
         ]
 

@@ -24,6 +24,7 @@ go (idle for ten minutes, or more than the cap of others wanted) stop changing, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -153,19 +154,25 @@ class Hub:
 
     async def write(self, command: Command, *, request_id: bytes = b"", timeout_s: float | None = None) -> int:
         prepared = prepare_write(command, request_id or os.urandom(16))
-        index = await self._writing.write(prepared, self._hold_s if timeout_s is None else timeout_s)
-        await self.caught_up(index, timeout_s=CATCH_UP_S)
-        return index
+        applied = await self._writing.write(prepared, self._hold_s if timeout_s is None else timeout_s)
+        if not applied.watch_told:
+            await self.caught_up(applied.index, timeout_s=CATCH_UP_S)
+        elif self._watching.reached.index < applied.index:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CATCH_UP_S):
+                    await self._watching.reached.reached(applied.index)
+        return applied.index
 
     async def caught_up(self, index: int, *, timeout_s: float) -> bool:
         """By a barrier, shared with everyone's: an index alone does not say which topics a write changed. A catalog in this process, which
         has mostly applied the write itself, tells at once how far the views have come."""
-        if self._watching.reached_index < index:
+        reached = self._watching.reached
+        if reached.index < index:
             self._watching.look_how_far()
-        if self._watching.reached_index < index:
+        if reached.index < index:
             try:
                 async with asyncio.timeout(timeout_s):
-                    while self._watching.reached_index < index:
+                    while reached.index < index:
                         await asyncio.shield(self.barrier(Consistency.DEFAULT))
             except (TimeoutError, RostraError):
                 return False

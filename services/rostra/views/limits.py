@@ -22,6 +22,10 @@ class HubLimits:
     rebalance_s: float = 10.0
     """When a server comes, those who move to it do so over this time."""
 
+    leader_seats: int = 32
+    """Of a fleet, about so many live on the leader beside its share: their default reads and writes take one hop less. Each may have a
+    barrier and a batch of writes under way there, a tenth of a millisecond of its processor each."""
+
     max_topics: int = 4096
     """Topics kept at once; the least recently used gives way."""
 

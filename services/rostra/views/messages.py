@@ -79,7 +79,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class BarrierAnswer:
-    """A barrier is reached, at ``index`` or beyond, unless there is an error."""
+    """A barrier is reached, at ``index`` or beyond, unless there is an error. Number 0: of no barrier, but of a write of this process's."""
 
     number: int
     index: int
@@ -91,8 +91,10 @@ WatchEvent: TypeAlias = SnapshotPart | Delta | Resumed | Ended | BarrierAnswer |
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """The fate of one write: applied at ``index``, unless there is an error."""
+    """The fate of one write: applied at ``index``, unless there is an error. ``watch_told``: the Watch stream named with the write is told,
+    by an answer to no barrier, when everything up to ``index`` has been sent on it."""
 
     sequence: int
     index: int
     error: RostraError | None = None
+    watch_told: bool = False

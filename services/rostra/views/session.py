@@ -18,6 +18,9 @@ from rostra.errors import Busy, RostraError, Unsupported
 from rostra.model.consistency import Contact
 from rostra.views.publisher import Delta, Part, Publisher, Snapshot
 
+UNASKED = 0
+"""The number of a barrier that nobody sent: what is said of the watcher's own writes."""
+
 MAX_SUBSCRIPTIONS = 16_384
 """Topics on one stream; a further one is refused as Busy."""
 MAX_ENTRY_BYTES = 4 * 1024 * 1024 - 64 * 1024
@@ -86,6 +89,7 @@ class WatchSession:
         self._recovering: dict[int, None] = {}
         self._answers: list[Send] = []
         self._reached: list[SendReached] = []
+        self._progress = 0
         self._contact: Contact | None = None
         self.sent = 0
         """How much was handed out by ``turn``."""
@@ -93,7 +97,7 @@ class WatchSession:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing is left to be sent: who has taken all that was handed out has all there is."""
-        return not (self._dirty or self._answers or self._reached or self._snapshots or self._recovering)
+        return not (self._dirty or self._answers or self._reached or self._progress or self._snapshots or self._recovering)
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -134,6 +138,12 @@ class WatchSession:
         self._reached.append(SendReached(barrier, index, error))
         self._wake()
 
+    def tell_progress(self, index: int) -> None:
+        """Says, once it is so, that everything up to ``index`` has been sent; it has been published before this call. Of several that are
+        due only the newest is said."""
+        self._progress = max(self._progress, index)
+        self._wake()
+
     def tell_contact(self, contact: Contact) -> None:
         """The next turn says how fresh the server is; only the newest word counts."""
         self._contact = contact
@@ -148,14 +158,17 @@ class WatchSession:
         """What is to be sent now, in this order; empty when there is nothing more until the next wake."""
         answers, self._answers = self._answers, []
         reached, self._reached = self._reached, []
+        progress, self._progress = self._progress, 0
         sends = answers
         dirty, self._dirty = self._dirty, {}
         for number in dirty:
             self._take_deltas(number, sends)
         if self._recovering:
-            self._reached = reached + self._reached
+            self._reached, self._progress = reached + self._reached, progress
         else:
             sends += reached
+            if progress:
+                sends.append(SendReached(UNASKED, progress, None))
         if self._contact is not None:
             sends.append(SendContact(self._contact))
             self._contact = None

@@ -33,6 +33,10 @@ class Upstreams(Protocol):
         """Where a server was looked for: what to tell a person when none is found. Empty where there is nothing to look for."""
         ...
 
+    def population(self) -> int:
+        """How many processes choose among these catalogs, about; 0 where that is not known."""
+        ...
+
 
 class FixedUpstreams:
     """A list that stays, for addresses given by a flag and for the in-process channel."""
@@ -45,6 +49,9 @@ class FixedUpstreams:
 
     def sought(self) -> Sequence[str]:
         return ()
+
+    def population(self) -> int:
+        return 0
 
 
 class Rotation:

@@ -22,6 +22,8 @@ from rostra.views import metrics
 from rostra.views.barriers import Barrier, Barriers
 from rostra.views.limits import HubLimits
 from rostra.views.messages import BarrierAnswer, Delta, Ended, Resumed, SnapshotPart, WatchEvent
+from rostra.views.near_leader import NearLeader
+from rostra.views.reached import ReachedIndex
 from rostra.views.rebalance import Rebalance
 from rostra.views.silence import Silence
 from rostra.views.subscriptions import Subscription, Subscriptions
@@ -51,13 +53,14 @@ class Watching:
         self.barriers: Barriers[asyncio.Future[Barrier]] = Barriers(positions, rng, hold_s, lambda: self._loop.create_future())
         self.upstream = ""
         self.silent = ""
-        self.reached_index = 0
+        self.reached = ReachedIndex()
         self.reconnects = 0
         self._stream: WatchStream | None = None
         self._tallies = {each: metrics.BarrierTally(each.name.lower()) for each in (Consistency.DEFAULT, Consistency.CONSISTENT)}
         self._alone = True
         self._rotation = Rotation(rng)
         self._rebalance = Rebalance(rng, limits.rebalance_s)
+        self._near_leader = NearLeader(rng, limits.leader_seats, limits.rebalance_s)
         self._move_to = ""
         self._back_off = BackOff(rng)
         self._contact = Contact()
@@ -73,9 +76,14 @@ class Watching:
         return asyncio.get_running_loop()
 
     @property
+    def watch_id(self) -> int:
+        """Of the stream that is open; 0: none is."""
+        return self._stream.watch_id if self._stream is not None else 0
+
+    @property
     def contact(self) -> Contact:
-        """As the server last said; without a server no leader is known, and the time since grows."""
-        if self.upstream:
+        """As the server last said; without a server no leader is known, and the time since grows. A move of our own is no loss."""
+        if self.upstream or self._move_to:
             return self._contact
         unheard_ms = round((self._loop.time() - self._silence.heard_at) * 1000) if self._silence else 0
         last_contact_ms = self._contact.last_contact_ms + unheard_ms
@@ -107,9 +115,9 @@ class Watching:
         return barrier
 
     def look_how_far(self) -> None:
-        """Brings ``reached_index`` up to what the server has applied, if it is in this process and all it has sent is in the views."""
+        """Brings ``reached`` up to what the server has applied, if it is in this process and all it has sent is in the views."""
         if self._stream is not None and self.subscriptions.lists_live:
-            self.reached_index = max(self.reached_index, self._stream.reach(Consistency.STALE))
+            self._come_to(self._stream.reach(Consistency.STALE))
 
     async def live(self, subscription: Subscription) -> None:
         """Returns once the topic, which the caller has pinned, is live on a stream. Raises what the server refused it with."""
@@ -141,11 +149,11 @@ class Watching:
         """Until cancelled, which refuses all who wait."""
         try:
             while True:
-                prefer, self._move_to = self._move_to, ""
-                upstream = self._rotation.choose(self._upstreams.candidates(), prefer)
+                upstream = self._rotation.choose(self._upstreams.candidates(), self._move_to)
                 if upstream is not None:
                     await self._try(upstream)
-                await asyncio.sleep(self._back_off.next_delay_s())
+                if not self._move_to:
+                    await asyncio.sleep(self._back_off.next_delay_s())
         finally:
             self._stop()
 
@@ -159,22 +167,29 @@ class Watching:
                     views_watchdog=self._watch_over(upstream),
                 )
         except RostraError as error:
-            # Only the first failure is news; attempts follow each other too fast to tell an operator of each.
-            level = logging.INFO if self.upstream else logging.DEBUG
-            log.log(
-                level, "catalog lost" if self.upstream else "catalog not reached", extra={"upstream": upstream.address, "error": str(error)}
-            )
-            metrics.RECONNECTS.labels("watch").inc()
-            self.reconnects += 1
+            self._lost(upstream, error)
         finally:
             self._lose()
+
+    def _lost(self, upstream: Upstream, error: RostraError) -> None:
+        metrics.RECONNECTS.labels("watch").inc()
+        self.reconnects += 1
+        if self.upstream and self._move_to:
+            log.info("catalog left", extra={"upstream": upstream.address, "reason": str(error)})
+            return
+        # Only the first failure is news; attempts follow each other too fast to tell an operator of each.
+        level = logging.INFO if self.upstream else logging.DEBUG
+        event = "catalog lost" if self.upstream else "catalog not reached"
+        log.log(level, event, extra={"upstream": upstream.address, "error": str(error)})
+        self._move_to = ""
+        self._near_leader.lost(upstream.address, self._loop.time())
 
     def _open(self, stream: WatchStream, upstream: Upstream) -> None:
         log.info("catalog found", extra={"upstream": upstream.address, "cluster_id": stream.cluster_id})
         if stream.cluster_id != self.subscriptions.cluster_id:
-            self.reached_index = 0
+            self.reached.restart(0)
         self._contact = self.contact
-        self._stream, self.upstream = stream, upstream.address
+        self._stream, self.upstream, self._move_to = stream, upstream.address, ""
         if self.silent == upstream.address:
             self.silent = ""
         self._opened_at = self._loop.time()
@@ -279,9 +294,13 @@ class Watching:
 
     def _fresh(self, index: int) -> None:
         """The server was as fresh as its leader, and the views have what it had at ``index``."""
-        self.reached_index = max(self.reached_index, index)
+        self._come_to(index)
         if not (self._contact.known_leader and self._contact.caught_up):
             self._contact = dataclasses.replace(self._contact, known_leader=True, last_contact_ms=0, caught_up=True)
+
+    def _come_to(self, index: int) -> None:
+        if index > self.reached.index:
+            self.reached.advance(index)
 
     def _count(self, consistency: Consistency, served: int) -> None:
         tally = self._tallies[consistency]
@@ -301,7 +320,7 @@ class Watching:
                 tally.show()
             self._move_to = self._share(now)
             if self._move_to:
-                raise Unavailable(f"{self._move_to} came, and takes a share")
+                raise Unavailable(f"{self._move_to} leads, or came and takes a share")
             if reason := silence.look(now, self._asked_at()):
                 self.silent = upstream.address
                 raise Unavailable(reason)
@@ -333,8 +352,14 @@ class Watching:
         return self._opened_at if self.barriers.depth else None
 
     def _share(self, now: float) -> str:
-        """The server that came and is to have this process; empty: it stays where it is."""
-        return self._rebalance.look([candidate.address for candidate in self._upstreams.candidates()], self.upstream, now)
+        """The server that is to have this process, as it leads or as it came; empty: it stays where it is."""
+        addresses = [candidate.address for candidate in self._upstreams.candidates()]
+        newcomer = self._rebalance.look(addresses, self.upstream, now)
+        leader = self._contact.leader_address if self._contact.known_leader else ""
+        population = self._upstreams.population()
+        if leader in addresses and self._near_leader.has_seat(population):
+            return self._near_leader.look(leader, addresses, self.upstream, population, now)
+        return newcomer
 
     def _look_around(self) -> None:
         self._alone = all(candidate.address == self.upstream for candidate in self._upstreams.candidates())

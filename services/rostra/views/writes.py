@@ -61,11 +61,12 @@ class PendingWrite(Generic[P, T]):
 
 @dataclass(frozen=True, slots=True)
 class Decided(Generic[T]):
-    """What the writer is told."""
+    """What the writer is told; ``watch_told`` as in the result."""
 
     ticket: T
     index: int
     error: RostraError | None
+    watch_told: bool = False
 
 
 class Writes(Generic[P, T]):
@@ -123,7 +124,7 @@ class Writes(Generic[P, T]):
             self._queue_again([write])
             return write
         write.state = State.FORGOTTEN
-        return Decided(write.ticket, result.index, error)
+        return Decided(write.ticket, result.index, error, result.watch_told)
 
     def lost(self) -> None:
         """The stream broke: what was in flight may have been done, and is sent again before all else."""

@@ -10,6 +10,7 @@ import logging
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, PreparedWrite, WriteStream
@@ -26,7 +27,16 @@ from rostra.views.writes import Decided, PendingWrite, Writes
 
 log = logging.getLogger("rostra.views")
 
-Ticket = asyncio.Future[int]
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Where a write was applied, and whether this process's views will be told once they have come so far."""
+
+    index: int
+    watch_told: bool
+
+
+Ticket = asyncio.Future[Applied]
 
 _DEPTH: Final = metrics.QUEUE_DEPTH.labels("writes")
 
@@ -53,10 +63,11 @@ class Writing:
         self._back_off = BackOff(rng)
         self._to_send = asyncio.Event()
         self._stream: WriteStream | None = None
+        self._watch_id = 0
         self._stopped = False
 
-    async def write(self, prepared: PreparedWrite, timeout_s: float) -> int:
-        """The log index at which it was applied."""
+    async def write(self, prepared: PreparedWrite, timeout_s: float) -> Applied:
+        """Returns once it was applied."""
         if self._stopped:
             raise NotReady("the views have stopped")
         if self._watching.barriers.leaderless:
@@ -115,7 +126,8 @@ class Writing:
 
     async def _try(self, upstream: Upstream) -> None:
         try:
-            async with self._connect(upstream).write() as stream:
+            self._watch_id = self._watching.watch_id if self._watching.upstream == upstream.address else 0
+            async with self._connect(upstream).write(self._watch_id) as stream:
                 self._stream = stream
                 await run_together(
                     views_write_receiver=self._receive(stream),
@@ -156,8 +168,8 @@ class Writing:
         while True:
             await asyncio.sleep(ASKED_LOOK_S if len(self._writes) else LOOK_S)
             _DEPTH.set(len(self._writes))
-            if self._watching.upstream not in ("", upstream.address) and not len(self._writes):
-                raise Unavailable("the views live on another catalog")
+            if self._watching.watch_id not in (0, self._watch_id) and not len(self._writes):
+                raise Unavailable("the views live on another catalog, or another stream")
             if self._watching.silent == upstream.address:
                 raise Unavailable("the views have given the server up")
             if self._writes.is_slow(loop.time()):
@@ -172,4 +184,4 @@ def _tell(decided: Decided[Ticket]) -> None:
     if decided.error is not None:
         decided.ticket.set_exception(decided.error)
     else:
-        decided.ticket.set_result(decided.index)
+        decided.ticket.set_result(Applied(decided.index, decided.watch_told))

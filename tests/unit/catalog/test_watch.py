@@ -61,6 +61,27 @@ async def test_a_topic_is_a_snapshot_and_then_deltas(world: World) -> None:
         await watch.send(Unsubscribe(7))
 
 
+async def test_a_watcher_that_writes_is_told_behind_the_deltas_how_far_it_has_come(world: World) -> None:
+    near = world.streams.is_near
+    async with world.streams.watch() as watch, world.streams.write(watch.watch_id) as writes, world.streams.write(7) as others:
+        await watch.send(Subscribe(1, NODES, 0, ""))
+        await snapshot(watch)
+        write = prepare_write(registration("a"), b"1" * 16)
+        await writes.send([NumberedWrite(1, write, 5.0)])
+        (result,) = await writes.receive()
+        assert (result.index, result.watch_told) == (1, not near)
+        delta = await next_event(watch)
+        assert isinstance(delta, Delta)
+        if not near:
+            assert await next_event(watch) == BarrierAnswer(0, 1)
+        await others.send([NumberedWrite(1, prepare_write(registration("b"), b"2" * 16), 5.0)])
+        (result,) = await others.receive()
+        assert (result.index, result.watch_told) == (2, False), "of a stream that is not there"
+        await writes.send([NumberedWrite(2, write, 5.0)])
+        (result,) = await writes.receive()
+        assert (result.index, result.watch_told) == (1, not near), "of a write that was done before"
+
+
 async def test_a_large_topic_comes_in_parts_in_order_of_key(near: World) -> None:
     names = [f"n{number:04}" for number in range(300)]
     for name in names:

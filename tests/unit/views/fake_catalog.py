@@ -43,6 +43,8 @@ class FakeCluster:
 
     cluster_id: str = "0c6a3b1e-0000-4000-8000-000000000001"
     leader: bool = True
+    leader_at: str = ""
+    """Which catalog says that it leads, by name."""
     index: int = 10
     log: list[tuple[int, Topic, tuple[Entry, ...]]] = field(default_factory=list)
     results: dict[bytes, int] = field(default_factory=dict)
@@ -118,6 +120,9 @@ class FakeCatalog(CatalogStreamServiceServicer):
         """Whether it answers barriers beside the stream, where nothing is left to be sent."""
         self.ring_floor = 0
         self.lose_results = 0
+        self.tells_watches = True
+        """Whether it says by itself how far a watcher's topics have come with its writes."""
+        self.told_gate = _open_gate()
         self.writes_begun = 0
         self.write_error: RostraError | None = None
         self.barrier_gate = _open_gate()
@@ -177,6 +182,13 @@ class FakeCatalog(CatalogStreamServiceServicer):
             for connection in self._connections:
                 connection.flush()
 
+    def tell_watch(self, watch_id: int, index: int) -> bool:
+        watch = next((each for each in self._connections if watch_id and each.watch_id == watch_id), None)
+        if watch is None or not self.tells_watches or self.applied < index:
+            return False
+        watch.start(watch.progress(index))
+        return True
+
     def thaw(self) -> None:
         self.frozen = False
         self.catch_up()
@@ -228,6 +240,7 @@ class _Connection:
         self.topics: dict[int, tuple[Topic, int]] = {}
         self.tasks: list[asyncio.Future[None]] = []
         self.watch_id = self.sent = self.snapshots = 0
+        self.names_watch = 0
 
     def flush(self) -> None:
         """Deltas of the topics that are live here."""
@@ -245,7 +258,7 @@ class _Connection:
                     self.watch_id = message.watch_id
                     hello = make_hello(IDENTITY, "catalog", self.catalog.cluster.cluster_id)
                     self.queue.put_nowait(pb.WatchResponse(hello=hello))
-                    self._start(self._contact())
+                    self.start(self._contact())
                 case "subscribe":
                     self._subscribe(message.subscribe)
                 case "unsubscribe":
@@ -253,11 +266,12 @@ class _Connection:
                     self.topics.pop(message.unsubscribe.subscription, None)
                 case "barrier":
                     self.catalog.barriers.append(message.barrier)
-                    self._start(self._barrier(message.barrier))
+                    self.start(self._barrier(message.barrier))
 
     async def write(self, requests: AsyncIterator[pb.WriteRequest]) -> None:
         async for message in requests:
             if message.HasField("hello"):
+                self.names_watch = message.watch_id
                 self.queue.put_nowait(pb.WriteResponse(hello=make_hello(IDENTITY, "catalog", self.catalog.cluster.cluster_id)))
             else:
                 self.catalog.writes_begun += len(message.batch.writes)
@@ -269,7 +283,7 @@ class _Connection:
                 else:
                     self.queue.put_nowait(pb.WriteResponse(results=pb.WriteResults(results=results)))
 
-    def _start(self, work: Any) -> None:
+    def start(self, work: Any) -> None:
         self.tasks.append(asyncio.ensure_future(work))
 
     def _write(self, write: pb.Write) -> pb.WriteResult:
@@ -284,7 +298,7 @@ class _Connection:
             index = catalog.cluster.apply(write.header.request_id, command_from_proto(write.command))
         except RostraError as error:
             return pb.WriteResult(sequence=write.sequence, error=detail_from_error(error))
-        return pb.WriteResult(sequence=write.sequence, index=index)
+        return pb.WriteResult(sequence=write.sequence, index=index, watch_told=catalog.tell_watch(self.names_watch, index))
 
     def _subscribe(self, request: pb.Subscribe) -> None:
         catalog, topic = self.catalog, topic_from_proto(request.topic)
@@ -296,7 +310,7 @@ class _Connection:
             self.topics[request.subscription] = (topic, request.resume_index)
             self.flush()
         else:
-            self._start(self._snapshot(request.subscription, topic, catalog.applied))
+            self.start(self._snapshot(request.subscription, topic, catalog.applied))
 
     async def _snapshot(self, number: int, topic: Topic, index: int) -> None:
         """As of when it was asked for, in parts; changes since then follow as deltas."""
@@ -332,10 +346,15 @@ class _Connection:
         reached = pb.BarrierReached(barrier=barrier.barrier, index=index, error=detail_from_error(error) if error else None)
         self.queue.put_nowait(pb.WatchResponse(barrier_reached=reached))
 
+    async def progress(self, index: int) -> None:
+        await self.catalog.told_gate.wait()
+        self.queue.put_nowait(pb.WatchResponse(barrier_reached=pb.BarrierReached(index=index)))
+
     async def _contact(self) -> None:
         while True:
             if not self.catalog.silent:
                 contact = pb.Contact(known_leader=self.catalog.sees_leader, applied_index=self.catalog.applied, leader="n1")
+                contact.leader_address = self.catalog.cluster.leader_at
                 self.queue.put_nowait(pb.WatchResponse(contact=contact))
             await asyncio.sleep(CONTACT_S)
 

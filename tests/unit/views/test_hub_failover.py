@@ -16,6 +16,7 @@ from rostra.model.consistency import Consistency
 from rostra.model.topics import NODES, SERVICES
 from rostra.views.hub import Hub
 from rostra.views.limits import HubLimits
+from rostra.views.silence import LOOK_S
 from rostra.views.upstreams import Upstream
 
 from .conftest import World
@@ -235,8 +236,9 @@ async def test_a_hub_that_is_stopped_at_the_moment_its_stream_breaks_does_stop(w
 class Listed:
     """Upstreams that come and go, as gossip shows them."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, population: int) -> None:
         self._world = world
+        self._population = population
 
     def candidates(self) -> Sequence[Upstream]:
         return tuple(self._world.upstreams)
@@ -244,11 +246,14 @@ class Listed:
     def sought(self) -> Sequence[str]:
         return ("10.0.0.1:8301",)
 
+    def population(self) -> int:
+        return self._population
+
 
 @asynccontextmanager
-async def hub_on(world: World, hold_s: float = 5.0) -> AsyncIterator[Hub]:
+async def hub_on(world: World, hold_s: float = 5.0, population: int = 0) -> AsyncIterator[Hub]:
     """One that follows the world's catalogs, and moves to newcomers at once."""
-    hub = Hub(Listed(world), IDENTITY, hold_s=hold_s, limits=HubLimits(rebalance_s=0.01), rng=random.Random(1))
+    hub = Hub(Listed(world, population), IDENTITY, hold_s=hold_s, limits=HubLimits(rebalance_s=0.01), rng=random.Random(1))
     running = asyncio.create_task(hub.run())
     try:
         yield hub
@@ -272,6 +277,44 @@ async def test_a_hub_moves_to_a_catalog_that_came_with_its_views_resumed_and_its
         assert all(catalog.snapshots == 0 for catalog in world.catalogs[1:]), "resumed"
         await until(lambda: hub.stats()["views"]["upstream"] != "")
         await hub.write(Deregistration("none"))
+
+
+async def test_a_hub_of_a_small_fleet_lives_on_the_catalog_that_leads_and_follows_it_without_a_gap(world: World) -> None:
+    for _ in range(3):
+        await world.add_catalog()
+    world.cluster.register("n1", "web")
+    knew: list[bool] = []
+    async with hub_on(world, population=1) as hub:
+        view = (await hub.read([WEB], DEFAULT)).views[0]
+        await until(lambda: hub.contact.known_leader)
+        for leader in (world.other(), *world.catalogs):
+            world.cluster.leader_at = leader.name
+            while not leader.watched:
+                knew.append(hub.contact.known_leader)
+                assert (await hub.read([WEB], DEFAULT)).views[0] is view
+                await asyncio.sleep(0)
+            index = world.cluster.register("n1", "web")
+            assert (await hub.read([WEB], DEFAULT)).views[0].index == index
+    assert all(knew), "a move of its own is no loss of the leader"
+    assert sum(catalog.snapshots for catalog in world.catalogs) == 3, "one of each topic, then resumed"
+
+
+async def test_a_hub_of_a_large_fleet_stays_where_it_is_and_one_whose_leader_dies_goes_on_without(world: World) -> None:
+    for _ in range(2):
+        await world.add_catalog()
+    async with hub_on(world, population=1_000_000) as hub:
+        await hub.read([NODES], DEFAULT)
+        home = world.serving()
+        world.cluster.leader_at = world.other().name
+        await until(lambda: hub.contact.leader_address != "")
+        await asyncio.sleep(2 * LOOK_S)
+        assert home.watched
+    async with hub_on(world, population=1) as hub:
+        leader = next(catalog for catalog in world.catalogs if catalog.name == world.cluster.leader_at)
+        await until(lambda: leader.watched)
+        leader.die()
+        assert (await hub.read([NODES], DEFAULT)).contact.known_leader
+        assert not leader.watched
 
 
 async def test_a_hub_that_finds_no_server_says_where_it_looked(world: World) -> None:

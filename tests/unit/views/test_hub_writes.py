@@ -35,6 +35,49 @@ async def test_a_write_that_returned_is_in_this_process_s_views(world: World) ->
     assert len((await hub.read([WEB], Consistency.DEFAULT)).views[0]) == 4
 
 
+async def test_after_a_write_no_barrier_is_asked_for_where_the_catalog_says_by_itself_how_far_the_views_have_come(world: World) -> None:
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    await hub.write(registration("n1"))  # opens the stream
+    asked = len(catalog.barriers)
+    for _ in range(3):
+        await hub.write(registration("n1"))
+    assert len(catalog.barriers) - asked == (0 if world.transport == "socket" else 3)
+    catalog.break_streams()
+    await until(lambda: not catalog.watched)
+    await until(lambda: catalog.watched)
+    await hub.read([NODES], Consistency.DEFAULT)
+    asked = -1
+    while world.transport == "socket" and len(catalog.barriers) != asked:  # until the Write stream knows the new Watch stream
+        await asyncio.sleep(0.01)
+        asked = len(catalog.barriers)
+        await hub.write(registration("n1"))
+    catalog.tells_watches = False
+    asked = len(catalog.barriers)
+    await hub.write(registration("n1"))
+    assert len(catalog.barriers) == asked + 1, "an older catalog is asked"
+
+
+async def test_a_write_waits_for_the_word_that_the_views_show_it_but_not_for_long(world: World) -> None:
+    if world.transport != "socket":
+        pytest.skip("a catalog in the process is asked")
+    catalog = await world.add_catalog()
+    hub = await world.add_hub()
+    await hub.write(registration("n1"))
+    catalog.told_gate.clear()
+    begun = catalog.writes_begun
+    write = asyncio.create_task(hub.write(registration("n2")))
+    await until(lambda: catalog.writes_begun > begun and world.cluster.index > 11)
+    await asyncio.sleep(0)
+    assert not write.done()
+    catalog.told_gate.set()
+    index = await write
+    assert await hub.caught_up(index, timeout_s=0.0)
+    catalog.told_gate.clear()
+    index = await hub.write(registration("n3"))
+    assert not await hub.caught_up(index + 1, timeout_s=0.0)
+
+
 async def test_writes_of_one_turn_go_out_together_and_in_order(world: World) -> None:
     await world.add_catalog()
     hub = await world.add_hub()

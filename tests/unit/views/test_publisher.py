@@ -193,6 +193,27 @@ def test_a_barrier_waits_for_a_live_topic_that_fell_behind_the_ring() -> None:
     assert watcher.view["x"] == "4"
 
 
+def test_progress_is_said_once_behind_all_deltas_up_to_it_and_not_while_a_live_topic_catches_up() -> None:
+    topic, watcher = publisher(*map(str, range(300)), ring_deltas=1), Watcher()
+    watcher.session.subscribe(1, topic)
+    watcher.drain()
+    watcher.log.clear()
+    topic.publish(2, [entry("x", 2)])
+    watcher.session.tell_progress(2)
+    watcher.session.tell_progress(1)
+    assert not watcher.session.is_quiet, "who asks beside the stream is not told more than the stream has said"
+    watcher.drain()
+    assert watcher.session.is_quiet
+    assert (watcher.log, watcher.reached) == (["delta", "reached"], [2])
+    watcher.log.clear()
+    for index in (3, 4, 5):
+        topic.publish(index, [entry("x", index)])
+    watcher.session.tell_progress(5)
+    watcher.drain()
+    assert watcher.log == ["part", "part", "part", "reached"]
+    assert watcher.view["x"] == "5"
+
+
 def test_a_watcher_resumes_where_it_was_or_takes_a_snapshot() -> None:
     topic = publisher("a", ring_deltas=2)
     topic.publish(2, [entry("b", 2)])

@@ -1,4 +1,4 @@
-"""Waiting until the state has reached a log index."""
+"""Waiting until a state, or the views of one, have reached a log index."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import heapq
 import itertools
 
 
-class AppliedIndex:
-    """The last entry applied, and those who wait for a later one."""
+class ReachedIndex:
+    """How far it has come, and those who wait for more."""
 
     def __init__(self) -> None:
         self.index = 0
@@ -16,7 +16,7 @@ class AppliedIndex:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
 
     def advance(self, index: int) -> None:
-        """An entry was applied, and what it changed published."""
+        """It has come so far. Where it is applied, what it changed was published before this call."""
         self.index = index
         while self._waiting and self._waiting[0][0] <= index:
             future = heapq.heappop(self._waiting)[2]
@@ -29,7 +29,7 @@ class AppliedIndex:
         self.advance(index)
 
     async def reached(self, index: int) -> None:
-        """Returns once everything up to ``index`` is applied."""
+        """Returns once everything up to ``index`` is in it."""
         if self.index < index:
             future = asyncio.get_running_loop().create_future()
             heapq.heappush(self._waiting, (index, next(self._order), future))
