@@ -21,6 +21,8 @@ from rostra.version import VERSION
 log = logging.getLogger("rostra.agent")
 
 LEAVE_LIMIT_S: Final = 30.0
+LAST_ANSWER_S: Final = 0.1
+"""For who asked to be told that the node has left."""
 
 
 class Gossip(Protocol):
@@ -108,10 +110,12 @@ class Control:
         await asyncio.shield(self._leaving)
 
     async def stop(self) -> None:
-        """Ends the process without leaving; a leader hands over first."""
-        if self._consensus is not None:
-            await hand_over(self._consensus)
-        self._end()
+        """Ends the process without leaving; a leader hands over first. Whatever goes wrong with that, it ends."""
+        try:
+            if self._consensus is not None:
+                await hand_over(self._consensus)
+        finally:
+            self._end()
 
     async def _is_alone(self) -> bool:
         """Whether nobody is there who could still want something of this node."""
@@ -123,18 +127,23 @@ class Control:
 
     async def _leave(self) -> None:
         log.info("graceful leave started", extra={"node": self.identity.name})
-        alone = await self._is_alone()
-        if self._consensus is not None and not alone:
-            await try_to_leave_raft(self._consensus, self.identity.id)
+        stay_s = LAST_ANSWER_S
+        try:
+            alone = await self._is_alone()
+            if self.identity.server and not alone:
+                stay_s = self._drain_s
+            if self._consensus is not None and not alone:
+                await try_to_leave_raft(self._consensus, self.identity.id)
+            await self._leave_gossip()
+            if stay_s != LAST_ANSWER_S:
+                log.info("draining: still answering what is under way", extra={"seconds": stay_s})
+        finally:  # whatever went wrong: who was told to leave does not stay
+            asyncio.get_running_loop().call_later(stay_s, self._end)
+
+    async def _leave_gossip(self) -> None:
         try:
             async with asyncio.timeout(LEAVE_LIMIT_S):
                 await self._gossip.leave()
             log.info("left the gossip pools", extra={"node": self.identity.name})
         except (RostraError, TimeoutError) as error:
             log.warning("the pool could not be told; others will see this node fail", extra={"reason": error})
-        loop = asyncio.get_running_loop()
-        if self.identity.server and not alone:
-            log.info("draining: still answering what is under way", extra={"seconds": self._drain_s})
-            loop.call_later(self._drain_s, self._end)
-        else:
-            loop.call_later(0.1, self._end)

@@ -11,7 +11,7 @@ import logging
 from typing import Final, Protocol
 
 from rostra.clients.consensus import Configuration, ConsensusStatus, RaftMember
-from rostra.errors import Conflict, NotFound, RostraError, Unavailable
+from rostra.errors import Conflict, NotFound, RostraError, Timeout, Unavailable
 
 log = logging.getLogger("rostra.agent")
 
@@ -54,7 +54,7 @@ async def leave_raft(consensus: Consensus, node_id: str) -> None:
                 return
             except NotFound:
                 return
-            except (Unavailable, Conflict, TimeoutError) as error:
+            except (Unavailable, Conflict, Timeout) as error:  # the one it was handed to may have been slow, or gone
                 log.debug("not removed yet", extra={"reason": error})
             await asyncio.sleep(RETRY_S)
 

@@ -125,8 +125,11 @@ def _failed(store: Store, member: Member) -> Duty | None:
 
 
 def _gone(store: Store, member: Member, kind: DutyKind) -> Duty | None:
+    """A node without ID and without health was never a member's: somebody has registered it under the name since."""
     node = _known(store, member)
-    return Duty(kind, member.name, Deregistration(node.name)) if node is not None else None
+    if node is None or (not node.id and _health(store, node.name) is None):
+        return None
+    return Duty(kind, member.name, Deregistration(node.name))
 
 
 def _known(store: Store, member: Member) -> Node | None:

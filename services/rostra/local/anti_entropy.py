@@ -7,8 +7,9 @@ that it is told again, whatever has happened since: nothing is lost by a leader 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,7 +19,8 @@ from rostra.model.catalog import NO_DEFINITION, SERF_HEALTH, Check, Deregistrati
 from rostra.model.topics import NODE_ENTRY_KEY, SEPARATOR, Value, node_check_key, node_service_key
 
 CHECKS_AT_ONCE: Final = 32
-"""Checks that go with their service in one command: each may carry 4 KiB of output, and a message takes 1 MiB."""
+OUTPUT_AT_ONCE_BYTES: Final = 512 * 1024
+"""Checks that go with their service in one command, and what they may say together: a message takes 1 MiB."""
 
 Entry = Node | Service | Check
 
@@ -136,8 +138,8 @@ class AntiEntropy:
             case Node():
                 return Step(Registration(node), "node info", {key: node})
             case Service():
-                checks = [check for check in self._state.checks_of(name) if node_check_key(check.check_id) in self._differing]
-                checks = [_told(check) for check in checks[:CHECKS_AT_ONCE]]
+                differing = (check for check in self._state.checks_of(name) if node_check_key(check.check_id) in self._differing)
+                checks = [_told(check) for check in _as_many_as_fit(differing)]
                 command = Registration(node, skip_node_update=True, service=here, checks=tuple(checks))
                 return Step(command, f"service '{name}'", {key: here, **{node_check_key(check.check_id): check for check in checks}})
             case Check():
@@ -147,6 +149,16 @@ class AntiEntropy:
             gone = {each: None for each, value in self._there.items() if isinstance(value, Check) and value.service_id == name}
             return Step(Deregistration(node.name, service_id=name), f"removal of service '{name}'", {key: None, **gone})
         return Step(Deregistration(node.name, check_id=name), f"removal of check '{name}'", {key: None})
+
+
+def _as_many_as_fit(checks: Iterable[Check]) -> Iterator[Check]:
+    """The others are told by commands of their own."""
+    room = OUTPUT_AT_ONCE_BYTES
+    for check in islice(checks, CHECKS_AT_ONCE):
+        room -= len(check.output.encode())
+        if room < 0:
+            return
+        yield check
 
 
 def _told(check: Check) -> Check:

@@ -31,6 +31,8 @@ def maintenance_check_id(service_id: str) -> str:
 
 
 MAINTENANCE: Final = "maintenance"
+MAX_OUTPUT_BYTES: Final = 64 * 1024
+"""Of a check's output, whatever is asked for: what does not fit into a message is never told, and with it that the check has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +288,7 @@ class LocalState:
     def output_max_size(self, check: Check) -> int:
         """Bytes of output that are kept: the check may have less than the agent, as in Consul."""
         own = check.definition.output_max_size
-        return min(own, self._output_max_size) if own else self._output_max_size
+        return min(own or MAX_OUTPUT_BYTES, self._output_max_size, MAX_OUTPUT_BYTES)
 
     # Within
 

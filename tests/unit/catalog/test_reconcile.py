@@ -72,6 +72,24 @@ def test_the_node_of_another_id_is_not_removed() -> None:
     assert not decide(book, member("a", MemberStatus.FAILED, id=ID_2))
 
 
+def test_an_external_node_under_the_name_of_a_member_that_is_gone_is_not_removed() -> None:
+    """The member stays on record long after its node went; what somebody registers under its name since is not that node."""
+    nobody: Mapping[str, Member] = {}
+    for left, reaped in ([member("a", MemberStatus.LEFT)], nobody), ([], {"a": member("a")}):
+        book = settled_book(member("a"))
+        (duty,) = decide(book, *left, reaped=reaped)
+        book.ok(duty.command)
+        book.register("a", node_id="", service=service("web"))
+        assert not decide(book, *left, reaped=reaped)
+
+
+def test_the_node_of_a_member_is_removed_also_where_a_registration_took_its_id_away() -> None:
+    book = settled_book(member("a"))
+    book.register("a", node_id="", service=service("web"))
+    (duty,) = decide(book, member("a", MemberStatus.LEFT))
+    assert duty.command == Deregistration("a")
+
+
 def test_nobody_removes_itself() -> None:
     book = settled_book(member("me", server=True))
     assert not decide(book, member("me", MemberStatus.LEFT, server=True))

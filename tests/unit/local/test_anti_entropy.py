@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from rostra.local.anti_entropy import AntiEntropy
+from rostra.catalog.writes import MAX_COMMAND_BYTES
+from rostra.local.anti_entropy import CHECKS_AT_ONCE, AntiEntropy
 from rostra.local.core import LocalState
 from rostra.model.catalog import NO_DEFINITION, Check, CheckDefinition, HealthStatus, Node, Registration, Service
+from rostra.model.proto import command_to_proto
 
 from .small_catalog import SmallCatalog
 
@@ -72,6 +74,25 @@ def test_a_service_with_more_checks_than_go_at_once_is_told_of_all_of_them() -> 
     pair.push(0.0)
     assert len(pair.catalog.checks) == 100
     assert pair.compare() == []
+
+
+def test_long_outputs_are_told_in_commands_that_fit_into_a_message() -> None:
+    """Else the catalog would refuse the service with all its checks, again and again."""
+    pair = Pair()
+    pair.state = LocalState(NODE, output_max_size=1 << 30)
+    pair.entropy = AntiEntropy(pair.state)
+    pair.compare()
+    pair.state.register_service(WEB, [ttl() for _ in range(CHECKS_AT_ONCE)], now=0.0)
+    for check_id in pair.state.checks():
+        pair.state.update_ttl(check_id, HealthStatus.CRITICAL, "x" * (1 << 21), 0.0)
+    pair.entropy.note(pair.state.take_changes(), 0.0)
+    steps = pair.entropy.steps(0.0)
+    for step in steps:
+        assert len(command_to_proto(step.command).SerializeToString()) < MAX_COMMAND_BYTES
+        pair.catalog.take(step.command)
+        pair.entropy.done(step, 0.0)
+    assert pair.entropy.is_even
+    assert {check.status for check in pair.catalog.checks.values()} == {HealthStatus.CRITICAL}
 
 
 def test_what_the_agent_does_not_know_is_removed_but_never_serf_health() -> None:

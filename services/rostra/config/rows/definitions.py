@@ -52,7 +52,7 @@ CHECK = (
     Key(WORKS, "check.success_before_passing", INT, 0, "Runs that must pass first.", minimum=0),
     Key(WORKS, "check.failures_before_warning", INT, 0, "Runs that must fail before warning.", minimum=0),
     Key(WORKS, "check.failures_before_critical", INT, 0, "Runs that must fail before critical.", minimum=0),
-    Key(WORKS, "check.output_max_size", INT, 4096, "Bytes of output that are kept.", minimum=1),
+    Key(WORKS, "check.output_max_size", INT, 4096, "Bytes of output that are kept; at most 65536.", minimum=1),
     Key(WORKS, "check.deregister_critical_service_after", DURATION, 0.0, "Deregister the service when critical for this long.",
         minimum=60.0),
     Key(WORKS, "check.args", STRINGS, (), "Command of a script check."),
