@@ -40,7 +40,7 @@ from rostra.telemetry.consul_names import PEER, prometheus_name
 HERE = Path(__file__).resolve().parent
 PROTO = HERE.parents[1] / "proto"
 STANDINGS = {Standing.WORKS: "", Standing.HARMLESS: "**Accepted, without effect**", Standing.REFUSED: "**Refused at start**"}
-ITSELF = "the API about itself"
+AREAS = {"/": "The API about itself", "/v1/openapi.json": "The API about itself", "/dns-query": "DNS over HTTPS"}
 SERVICE, METHOD = 6, 2  # field numbers in FileDescriptorProto and ServiceDescriptorProto, of which a comment's path is made
 
 Page = Iterator[str]
@@ -128,9 +128,9 @@ def http() -> Page:
     routes = build_table(*[nothing] * len(inspect.signature(build_table).parameters)).routes
     areas: dict[str, list[Route]] = {}
     for route in routes:
-        areas.setdefault(route.path.split("/")[2] if route.path.count("/") > 2 else ITSELF, []).append(route)
+        areas.setdefault(AREAS.get(route.path) or route.path.split("/")[2].capitalize(), []).append(route)
     for area, found in areas.items():
-        yield f"## {area.capitalize()}"
+        yield f"## {area}"
         yield table(("request", "what it does", "parameters", "body"), map(_route, sorted(found, key=lambda route: route.path)))
     yield "## Parameters"
     yield f"Where the tables say *reading*, a request takes {', '.join(map(code, READ_PARAMETERS))}."

@@ -139,7 +139,7 @@ def build_table(
         Route("GET", "/v1/health/state/{state}", "Lists the checks in a state.", *both(catalog, "health_state"), parameters=meta + near),
     ]  # fmt: skip
     others = [
-        Route("GET", "/", "Shows this page.", pages.front),
+        Route("GET", "/", "Shows what is served, as a page.", pages.front),
         Route("GET", "/v1/openapi.json", "Describes the API.", pages.openapi),
         Route("GET", dns_over_https.PATH, "Answers a DNS message, as RFC 8484 has it.", dns.get, parameters=("dns",),
               media_type=dns_over_https.MEDIA_TYPE),

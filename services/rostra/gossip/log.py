@@ -63,7 +63,7 @@ class PoolLog:
                 _log.log(level, _CHANGES[kind], extra={"pool": pool, "member": member.name, "address": f"{member.address}:{member.port}"})
                 self._warn_of_consul(member)
             case LeaveProgress(step=step):
-                _log.info("leaving: %s", step.value, extra={"pool": pool, "member": self._own_name})
+                _log.debug("leaving: %s", step.value, extra={"pool": pool, "member": self._own_name})
             case NodeSuspected(node=node, accuser=accuser):
                 _log.info("member suspected", extra={"pool": pool, "member": node.name, "accuser": accuser})
             case Refuted(incarnation=incarnation):

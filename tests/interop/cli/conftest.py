@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,28 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from ...process.harness.ports import free_port
+
 START_TIME_MAX_S = 30.0
 FLAGS = ("http-port", "dns-port", "grpc-port", "serf-lan-port", "serf-wan-port", "server-port")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free for TCP and UDP a moment ago."""
-    ports: list[int] = []
-    held: list[socket.socket] = []
-    while len(ports) < count:
-        tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
-        held += [tcp, udp]
-        tcp.bind(("127.0.0.1", 0))
-        try:
-            udp.bind(tcp.getsockname())
-        except OSError:
-            continue
-        ports.append(tcp.getsockname()[1])
-    for one in held:
-        one.close()
-    return ports
 
 
 def has_leader(address: str) -> bool:
@@ -56,7 +39,7 @@ def consul_path(require: Callable[..., None]) -> str:
 @pytest.fixture(scope="session")
 def consul_agent(consul_path: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the HTTP API of ``consul agent -dev``, once its catalog knows its own node."""
-    ports = free_ports(len(FLAGS))
+    ports = [free_port() for _ in FLAGS]
     flags = [f"-{name}={port}" for name, port in zip(FLAGS, ports, strict=True)]
     log = tmp_path_factory.mktemp("consul") / "log"
     command = [consul_path, "agent", "-dev", "-node=Alpha", "-bind=127.0.0.1", "-client=127.0.0.1", "-node-meta=rack:r1", *flags]

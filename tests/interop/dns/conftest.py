@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 
 from rostra.dns.settings import Compatibility
 
+from ...process.harness.ports import free_port
 from .catalog import CATALOG
 
 HOST = "127.0.0.1"
@@ -66,28 +66,10 @@ class Agents:
     """Ours as it comes."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that were free for TCP and UDP a moment ago."""
-    ports: list[int] = []
-    held: list[socket.socket] = []
-    while len(ports) < count:
-        tcp, udp = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
-        held += [tcp, udp]
-        tcp.bind((HOST, 0))
-        try:
-            udp.bind(tcp.getsockname())
-        except OSError:
-            continue
-        ports.append(tcp.getsockname()[1])
-    for one in held:
-        one.close()
-    return ports
-
-
 @contextmanager
 def running(program: str, folder: Path, dns_config: Mapping[str, Any], *, grpc: bool) -> Iterator[Agent]:
     """An agent for development with the same configuration as the others."""
-    ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+    ports = {name: free_port(HOST) for name in PORTS}
     configuration = {
         "node_name": "main",
         "alt_domain": "alt",

@@ -9,7 +9,6 @@ import asyncio
 import http.client
 import importlib.util
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +23,8 @@ import pytest
 
 from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings
+
+from ...process.harness.ports import free_port
 
 HOST = "127.0.0.61"
 START_S = 20.0
@@ -67,22 +68,11 @@ class Server:
             connection.close()
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
 @pytest.fixture(scope="module")
 def consul() -> Iterator[Server]:
     """``consul agent -dev``, every port explicit."""
     names = ("http", "dns", "grpc", "server", "serf-lan", "serf-wan")
-    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    ports = {name: free_port(HOST) for name in names}
     flags = [flag for name, port in ports.items() for flag in (f"-{name}-port", str(port))]
     settings = ["-node", "n1", "-bind", HOST, "-client", HOST, "-log-level", "err", "-hcl", "disable_update_check = true"]
     process = subprocess.Popen(["consul", "agent", "-dev", *settings, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

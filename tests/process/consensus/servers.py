@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -162,3 +163,16 @@ class Servers:
 
     def output(self) -> str:
         return "\n".join(f"--- {server.name}\n{server.running().output}" for server in self.all if server.process is not None)
+
+
+@contextmanager
+def started(servers: Servers) -> Iterator[Servers]:
+    """They run, with a leader, until the end; what they said is added to whatever goes wrong meanwhile."""
+    try:
+        servers.start()
+        yield servers
+    except BaseException as error:
+        error.add_note(servers.output())
+        raise
+    finally:
+        servers.stop()

@@ -16,7 +16,7 @@ from rostra.clients.consensus import ConsensusClient, RaftMember
 from rostra.rpc.channels import connect
 
 from ..harness.waiting import eventually
-from .servers import Server, Servers
+from .servers import Server, Servers, started
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -26,15 +26,10 @@ COPY_HOST = "127.0.0.179"
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Three that have agreed on a leader."""
-    found = Servers(tmp_path_factory.mktemp("servers"), 3, ['-hcl=autopilot { server_stabilization_time = "1s" }'], first_host=171)
-    try:
-        found.start()
+    with started(
+        Servers(tmp_path_factory.mktemp("servers"), 3, ['-hcl=autopilot { server_stabilization_time = "1s" }'], first_host=171)
+    ) as found:
         yield found
-    except BaseException as error:
-        error.add_note(found.output())
-        raise
-    finally:
-        found.stop()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from ..harness.waiting import eventually
-from .servers import Server, Servers
+from .servers import Server, Servers, started
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -22,15 +22,8 @@ QUICK = ('-hcl=performance { leave_drain_time = "1s" }', '-hcl=autopilot { serve
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Servers]:
     """Three that have agreed on a leader."""
-    found = Servers(tmp_path, 3, QUICK, first_host=51)
-    try:
-        found.start()
+    with started(Servers(tmp_path, 3, QUICK, first_host=51)) as found:
         yield found
-    except BaseException as error:
-        error.add_note(found.output())
-        raise
-    finally:
-        found.stop()
 
 
 def write(server: Server, name: str) -> str:

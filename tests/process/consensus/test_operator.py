@@ -12,7 +12,7 @@ import pytest
 from ..harness.program import this_rostra
 from ..harness.running import Running
 from ..harness.waiting import eventually
-from .servers import Server, Servers
+from .servers import Server, Servers, started
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
 
@@ -24,15 +24,8 @@ FAILED = 4
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Servers]:
     """Three that have agreed on a leader."""
-    found = Servers(tmp_path, 3, QUICK, first_host=61)
-    try:
-        found.start()
+    with started(Servers(tmp_path, 3, QUICK, first_host=61)) as found:
         yield found
-    except BaseException as error:
-        error.add_note(found.output())
-        raise
-    finally:
-        found.stop()
 
 
 @pytest.fixture

@@ -16,22 +16,15 @@ from rostra.rpc.channels import connect
 from ..harness.program import Program, this_rostra
 from ..harness.waiting import eventually
 from . import newer
-from .servers import Server, Servers
+from .servers import Server, Servers, started
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 
 
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Servers]:
-    found = Servers(tmp_path, 3, first_host=71)
-    try:
-        found.start()
+    with started(Servers(tmp_path, 3, first_host=71)) as found:
         yield found
-    except BaseException as error:
-        error.add_note(found.output())
-        raise
-    finally:
-        found.stop()
 
 
 def roll(servers: Servers, server: Server, program: Program) -> None:

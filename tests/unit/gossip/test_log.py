@@ -39,6 +39,7 @@ def test_each_change_of_a_member_is_one_line(caplog: pytest.LogCaptureFixture, k
 
 
 def test_leaving_is_told_step_by_step(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="rostra.gossip")
     log = PoolLog("lan", "me")
     for step in LeaveStep:
         log.write(LeaveProgress(step), 1.0)
