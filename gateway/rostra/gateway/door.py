@@ -28,6 +28,7 @@ from rostra.gateway.protocol import HttpProtocol
 from rostra.gateway.reads import Read, Reads
 from rostra.gateway.routes import Table
 from rostra.gateway.settings import GatewaySettings
+from rostra.model.addresses import host_port
 from rostra.model.consistency import Consistency
 from rostra.views.barriers import Barrier
 
@@ -180,7 +181,7 @@ class Door:
             try:
                 self._servers.append(await loop.create_unix_server(lambda: HttpProtocol(self), path, backlog=BACKLOG))
             except OSError as error:
-                raise Unavailable(f"HTTP socket {path}: {error.strerror or error}") from error
+                raise Unavailable(f"HTTP socket: cannot listen on {path}: {error.strerror or error}") from error
             self._paths.append(path)
             self.addresses.append(address)
         elif self._settings.http_port >= 0:
@@ -193,10 +194,11 @@ class Door:
                 lambda: HttpProtocol(self), sock=_listen(address, port), ssl=tls, ssl_handshake_timeout=limit_s
             )
         except OSError as error:
-            raise Unavailable(f"{kind} port {port} on {address}: {os.strerror(error.errno) if error.errno else error}") from error
+            reason = os.strerror(error.errno) if error.errno else error
+            raise Unavailable(f"{kind} port: cannot listen on {host_port(address, port)}: {reason}") from error
         self._servers.append(server)
         host, bound = server.sockets[0].getsockname()[:2]
-        return f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+        return host_port(host, bound)
 
     async def stop(self) -> None:
         """Takes no more connections, lets answers under way finish, then ends what is left."""

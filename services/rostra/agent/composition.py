@@ -14,7 +14,7 @@ from typing import Final
 from rostra.agent.any_catalog import AnyCatalog
 from rostra.agent.assembly import Assembly
 from rostra.agent.datacenters import Datacenters
-from rostra.agent.doors import bracketed, build_doors
+from rostra.agent.doors import build_doors
 from rostra.agent.members import RaftByConsensus, RaftByGossip, ServersByGossip
 from rostra.agent.parts import FollowServers, ViewsPart
 from rostra.agent.process import Door as ProcessDoor
@@ -25,6 +25,7 @@ from rostra.clients.consensus import ConsensusClient
 from rostra.clients.dns import DnsClient
 from rostra.config import Settings
 from rostra.errors import ConfigError
+from rostra.model.addresses import host_port
 from rostra.model.autopilot import AutopilotConfiguration
 from rostra.model.catalog import Node
 from rostra.model.servers import consul_service, tagged_addresses
@@ -83,7 +84,7 @@ def _build_consensus(assembly: Assembly) -> None:
             timing=DEVELOPMENT_TIMING if settings.dev else scaled_timing(settings.server.raft_multiplier),
             folder=assembly.path / "consensus" if assembly.path is not None else None,
             expect=settings.server.voters_expected,
-            server_address=f"{bracketed(identity.address)}:{settings.ports.server}",
+            server_address=host_port(identity.address, settings.ports.server),
             snapshot_threshold=settings.server.raft_snapshot_threshold,
             snapshot_interval_s=settings.server.raft_snapshot_interval_s,
             trailing_logs=settings.server.raft_trailing_logs,

@@ -12,6 +12,7 @@ from rostra.agent.parts import MetricsPart
 from rostra.agent.process import Door as ProcessDoor
 from rostra.agent.process import Role
 from rostra.agent.wiring import Wiring
+from rostra.model.addresses import host_port
 from rostra.rpc.doors import Door, Readiness
 from rostra.rpc.forward import forward, readiness
 from rostra.rpc.handlers import Handlers
@@ -50,11 +51,11 @@ def build_doors(assembly: Assembly) -> list[ProcessDoor]:
     here = {f"rostra.v1.{service}": _asking(part) for part in assembly.parts for service in SERVICES_OF.get(part.name, ())}
     doors: list[ProcessDoor] = []
     if wiring.is_here("gateway") and settings.ports.grpc > 0:
-        addresses = [f"{bracketed(host)}:{settings.ports.grpc}" for host in settings.addresses.grpc]
+        addresses = [host_port(host, settings.ports.grpc) for host in settings.addresses.grpc]
         doors.append(Door("gRPC port", addresses, *_public(wiring, here), _credentials(wiring.certificates.grpc)))
     if wiring.is_here("consensus") and settings.ports.server > 0:
         served = _between_agents(wiring)
-        address = f"{bracketed(settings.addresses.bind)}:{settings.ports.server}"
+        address = host_port(settings.addresses.bind, settings.ports.server)
         doors.append(Door("server port", [address], served, here, _credentials(wiring.certificates.internal_rpc)))
     role_doors = [assembly.folder.socket(role) for role in settings.roles.run] if assembly.folder is not None else []
     if settings.roles.grpc_addr:
@@ -74,11 +75,6 @@ def _credentials(certificates: Certificates | None) -> grpc.ServerCredentials | 
 
 def _asking(part: Role) -> Callable[[], bool]:
     return lambda: part.ready
-
-
-def bracketed(host: str) -> str:
-    """An IPv6 address as it stands before a port."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _between_agents(wiring: Wiring) -> Handlers:

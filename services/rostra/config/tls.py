@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from rostra.config.given import Findings
-from rostra.config.key import Value
 from rostra.config.keys import SETTINGS
 from rostra.config.machine import is_local, is_unspecified
 from rostra.config.merged import Merged
+from rostra.model.addresses import host_port
 
 SECTIONS: Final = ("https", "grpc", "internal_rpc")
 OLDER: Final[Mapping[tuple[str, str], str]] = {
@@ -109,14 +109,10 @@ def _plaintext_doors(merged: Merged) -> Iterator[tuple[str, str, str, str]]:
     if values["grpc_addr"] and not has_agents_tls:
         yield "role door", "grpc_addr", values["grpc_addr"], "whoever reaches it can do everything with this node"
     if "consensus" in values["roles"] and not has_agents_tls:
-        address = _joined(values["bind_addr"], values["ports.server"])
+        address = host_port(values["bind_addr"], values["ports.server"])
         yield "server port", "bind_addr", address, "whoever reaches it can write to the catalog and take part in Raft"
     if "gateway" in values["roles"]:
         for door, name, is_secure in (("HTTP port", "http", False), ("gRPC port", "grpc", bool(values["tls.grpc.cert_file"]))):
             for host in values[f"addresses.{name}"] if values[f"ports.{name}"] > 0 and not is_secure else ():
                 path = f"addresses.{name}" if f"addresses.{name}" in merged.given else "client_addr"
-                yield door, path, _joined(host, values[f"ports.{name}"]), "whoever reaches it can read and write the catalog"
-
-
-def _joined(host: Value, port: Value) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+                yield door, path, host_port(host, values[f"ports.{name}"]), "whoever reaches it can read and write the catalog"

@@ -12,6 +12,7 @@ from rostra.dns.datagram import DatagramDoor
 from rostra.dns.desk import Desk
 from rostra.dns.stream import Connection, Connections
 from rostra.errors import RostraError
+from rostra.model.addresses import host_port
 
 _BACKLOG: Final = 512
 _HANDSHAKE_TIMEOUT_S: Final = 5.0
@@ -56,7 +57,7 @@ class Driver:
         self.endpoints += ((address, udp.getsockname()[1]),)
         await self._serve(tcp)
         if settings.tls is not None:
-            secure = _bind(socket.SOCK_STREAM, address, settings.tls_port, reuse_port=settings.reuse_port, name="dns over TLS port")
+            secure = _bind(socket.SOCK_STREAM, address, settings.tls_port, reuse_port=settings.reuse_port, name="DNS over TLS port")
             self.tls_endpoints += ((address, secure.getsockname()[1]),)
             await self._serve(secure, settings.tls)
 
@@ -85,10 +86,10 @@ def bind_both(address: str, port: int, *, reuse_port: bool = False) -> tuple[soc
             udp.close()
             if port:
                 raise
-    raise RostraError(f"dns on {address}: no port is free for both UDP and TCP")
+    raise RostraError(f"DNS port: cannot listen on {address}: no port is free for both UDP and TCP")
 
 
-def _bind(kind: socket.SocketKind, address: str, port: int, *, reuse_port: bool, name: str = "dns port") -> socket.socket:
+def _bind(kind: socket.SocketKind, address: str, port: int, *, reuse_port: bool, name: str = "DNS port") -> socket.socket:
     made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     try:
         if kind is socket.SOCK_STREAM:
@@ -101,5 +102,5 @@ def _bind(kind: socket.SocketKind, address: str, port: int, *, reuse_port: bool,
     except OSError as error:
         made.close()
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise RostraError(f"{name} {port} on {address}: {reason}") from None
+        raise RostraError(f"{name}: cannot listen on {host_port(address, port)}: {reason}") from None
     return made

@@ -17,6 +17,7 @@ from rostra.dns.recursion import make_recursion
 from rostra.dns.servicer import DnsServicer
 from rostra.dns.settings import DnsSettings
 from rostra.errors import RostraError
+from rostra.model.addresses import host_port
 from rostra.model.catalog import CONSUL_SERVICE
 from rostra.model.topics import NODES, SERVICES, Topic, TopicKind
 from rostra.views.reader import Reader
@@ -83,7 +84,7 @@ class DnsRole:
         """Binds; raises ``RostraError`` that names the port that is taken. Questions before ``run`` get SERVFAIL or no answer."""
         await self._driver.start()
         for address, port in self.endpoints:
-            _log.info("DNS listening", extra={"address": f"[{address}]:{port}" if ":" in address else f"{address}:{port}"})
+            _log.info("DNS listening", extra={"address": host_port(address, port)})
 
     async def run(self) -> None:
         """Answers what needs waiting for, until cancelled."""

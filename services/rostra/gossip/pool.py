@@ -38,6 +38,7 @@ from rostra.gossip.versions import OURS, Versions
 from rostra.gossip.wire.envelope import Envelope
 from rostra.gossip.wire.errors import Reason
 from rostra.gossip.wire.serf_messages import KeyRequest, UserEvent, encode_serf
+from rostra.model.addresses import host_port
 from rostra.model.coordinates import Coordinate
 from rostra.model.members import Member, MemberChange, MemberStatus
 
@@ -337,7 +338,7 @@ class Pool:
     def _known_peers(self) -> KnownPeers:
         members = self._core.serf.members
         own = self.config.name
-        alive = [f"{_bracketed(m.address)}:{m.port}" for m in self.members() if m.status is MemberStatus.ALIVE and m.name != own]
+        alive = [host_port(m.address, m.port) for m in self.members() if m.status is MemberStatus.ALIVE and m.name != own]
         return KnownPeers(
             addresses=tuple(alive) if self.is_settled else tuple(dict.fromkeys((*alive, *self._known.addresses))),
             member_time=members.clock.time,
@@ -402,7 +403,3 @@ class Pool:
         if self._running is None:
             raise NotReady(f"the {self.config.pool.upper()} pool is not running")
         return self._running[1]
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -28,7 +28,7 @@ def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
             udp = _socket(host, socket.SOCK_DGRAM)
         except OSError as error:
             tcp.close()
-            raise Unavailable(f"cannot listen for gossip on {host}:{port} (TCP): {error.strerror}") from error
+            raise Unavailable(f"gossip port: cannot listen on {host}:{port} (TCP): {error.strerror}") from error
         try:
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_BUFFER_BYTES)
             udp.bind((host, tcp.getsockname()[1]))
@@ -37,7 +37,7 @@ def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
             udp.close()
             if port == 0 and attempt + 1 < _BIND_ATTEMPTS:
                 continue
-            raise Unavailable(f"cannot listen for gossip on {host}:{port} (UDP): {error.strerror}") from error
+            raise Unavailable(f"gossip port: cannot listen on {host}:{port} (UDP): {error.strerror}") from error
         return udp, tcp
     raise AssertionError("the last attempt returns or raises")
 
@@ -46,7 +46,7 @@ def _socket(host: str, kind: socket.SocketKind) -> socket.socket:
     try:
         family, _, protocol, _, _ = socket.getaddrinfo(host, 0, type=kind, flags=socket.AI_NUMERICHOST | socket.AI_PASSIVE)[0]
     except socket.gaierror:
-        raise Unavailable(f"cannot listen for gossip on {host}: not an IP address") from None
+        raise Unavailable(f"gossip port: cannot listen on {host}: not an IP address") from None
     created = socket.socket(family, kind, protocol)
     created.setblocking(False)
     return created

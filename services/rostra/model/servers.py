@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rostra.model.addresses import host_port
 from rostra.model.catalog import CONSUL_SERVICE, Service
 from rostra.model.members import Member, MemberStatus
 
@@ -27,8 +28,7 @@ class Datacenter:
 
 def server_address(member: Member) -> str:
     """HOST:PORT of a server's port 8300."""
-    host = f"[{member.address}]" if ":" in member.address else member.address
-    return f"{host}:{member.tags['port']}"
+    return host_port(member.address, member.tags["port"])
 
 
 def is_server(tags: Mapping[str, str], datacenter: str) -> bool:

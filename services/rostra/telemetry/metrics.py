@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -86,7 +87,8 @@ class MetricsDoor:
         try:
             self._server = await asyncio.start_server(self._serve, host.strip("[]") or "127.0.0.1", int(port), limit=MAX_HEAD_BYTES)
         except (OSError, ValueError) as error:
-            raise RostraError(f"metrics port: cannot listen on {self._address}: {error}") from None
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+            raise RostraError(f"metrics port: cannot listen on {self._address}: {reason}") from None
 
     async def stop(self) -> None:
         if self._server is not None:

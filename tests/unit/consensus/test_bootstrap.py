@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,6 @@ from rostra.rpc.channels import PlainConnector
 from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
 from rostra.v1 import common_pb2, consensus_pb2_grpc, raft_pb2, raft_pb2_grpc
-
-from ...process.harness.ports import free_port
 
 TIMING = scaled_timing(1)
 
@@ -145,7 +144,11 @@ async def serving(folder: Path, number: int, members: list[GossipMember], addres
 
 
 def free_addresses(count: int) -> list[str]:
-    return [f"127.0.0.1:{free_port()}" for _ in range(count)]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
 
 
 def store_of(folder: Path) -> str:

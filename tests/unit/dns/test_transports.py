@@ -156,11 +156,11 @@ async def test_a_taken_port_is_named_and_nothing_stays_open(start: Start) -> Non
             holder.bind(("127.0.0.2", 0))
             port = holder.getsockname()[1]
             role = DnsRole(Catalog(), DnsSettings(addresses=("127.0.0.3", "127.0.0.2"), port=port))
-            with pytest.raises(RostraError, match=f"dns port {port} on 127.0.0.2: Address already in use"):
+            with pytest.raises(RostraError, match=f"DNS port: cannot listen on 127.0.0.2:{port}: Address already in use"):
                 await role.start()
         for opened in bind_both("127.0.0.3", port):
             opened.close()
-    with pytest.raises(RostraError, match=f"dns port {running.port} on {HOST}"):
+    with pytest.raises(RostraError, match=f"DNS port: cannot listen on {HOST}:{running.port}"):
         await DnsRole(Catalog(), DnsSettings(port=running.port)).start()
 
 
@@ -381,7 +381,7 @@ async def test_several_processes_may_share_the_port_when_told_to(start: Start) -
     assert other.port == one.port
     for _ in range(10):
         assert (await ask(one, "n1.node.consul")).answer
-    with pytest.raises(RostraError, match="dns port"):
+    with pytest.raises(RostraError, match="DNS port"):
         await DnsRole(Catalog(), DnsSettings(port=one.port)).start()
 
 

@@ -272,7 +272,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
         world = World()
         settings = GatewaySettings(http_port=port)
         role = GatewayRole(world.hub, world.hub, world.agent, world.gossip, SmallRaft(world.hub), SmallDns(), settings)
-        with pytest.raises(Unavailable, match=rf"HTTP port {port} on 127\.0\.0\.1: {os.strerror(errno.EADDRINUSE)}"):
+        with pytest.raises(Unavailable, match=rf"HTTP port: cannot listen on 127\.0\.0\.1:{port}: {os.strerror(errno.EADDRINUSE)}"):
             await role.start()
         assert role.addresses == []
 

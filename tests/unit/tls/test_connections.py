@@ -21,7 +21,6 @@ from rostra.tls.certificates import ProcessCertificates
 from rostra.tls.connector import Names, SecureConnector
 from rostra.tls.credentials import server_credentials
 
-from ...process.harness.ports import free_port
 from .pki import NOTHING, Pki, only
 
 NAMES = Names.of("dc1", "consul.")
@@ -37,6 +36,14 @@ class Server:
         credentials = None if own is None else server_credentials(own, ask_clients=own.settings.verify_incoming)
         self.address = f"127.0.0.1:{free_port()}"
         self.door = Door("server port", [self.address], Handlers(), {}, credentials)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 Serve = Callable[[Tls], Any]

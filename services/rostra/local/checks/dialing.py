@@ -12,6 +12,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
+from rostra.model.addresses import host_port
+
 NEXT_ADDRESS_S: Final = 0.3
 MAX_LOOKUPS: Final = 64
 """Threads that wait for name servers; more names than that hang only when all do."""
@@ -82,7 +84,7 @@ class Dialer:
         except ssl.SSLError as error:
             raise DialError(reason(error)) from None
         except (OSError, EOFError) as error:
-            raise DialError(f"dial tcp {joined(address, port)}: {reason(error)}") from None
+            raise DialError(f"dial tcp {host_port(address, port)}: {reason(error)}") from None
 
     def context(self, tls: Tls) -> ssl.SSLContext:
         """A TLS context for ``tls``, made once."""
@@ -163,10 +165,6 @@ def split_address(address: str) -> tuple[str, int]:
     if not port.isdecimal() or int(port) > 65535:
         raise DialError(f"dial tcp: address {address}: invalid port")
     return host.strip("[]") or "localhost", int(port)
-
-
-def joined(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def reason(error: Exception) -> str:

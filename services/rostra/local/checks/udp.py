@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from rostra.local.checks.dialing import Dialer, DialError, joined, reason, split_address
+from rostra.local.checks.dialing import Dialer, DialError, reason, split_address
 from rostra.local.checks.outcome import DEFAULT_TIMEOUT_S, Outcome, critical, passing
+from rostra.model.addresses import host_port
 from rostra.model.catalog import CheckDefinition
 
 PROBE: Final = b"rostra health check"
@@ -32,7 +33,7 @@ class UdpCheck:
         except TimeoutError:
             pass
         except OSError as error:
-            return critical(f"read udp {joined(address, port)}: {reason(error)}")
+            return critical(f"read udp {host_port(address, port)}: {reason(error)}")
         return passing(f"UDP connect {self._address}: Success")
 
 
