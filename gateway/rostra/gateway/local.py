@@ -72,7 +72,7 @@ class LocalEndpoints:
         known = ask.parameters.get("hash")
         settings = self._settings
         options = read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
-        service = next((each for each in await self._agent.list_services() if each.id == ask.tail), None)
+        service = next(iter(await self._agent.list_services(service_id=ask.tail) if ask.tail else ()), None)
         if service is None:
             raise _unknown(ask.tail)
         record = _shown(service)
@@ -97,7 +97,7 @@ class LocalEndpoints:
         """Status 200, 429 or 503 says how it is; ``format=text`` says it in a word."""
         if not ask.tail:
             raise HttpError(400, "Bad request: Missing serviceID")
-        found = [health for health in await self._health() if health.service is not None and health.service.id == ask.tail]
+        found = await self._health(await self._agent.list_services(service_id=ask.tail))
         if not found:
             return self._health_answer(ask, HealthRecord("critical", None, None), 404, f"ServiceId {ask.tail} not found")
         status = found[0].aggregated_status
@@ -107,18 +107,21 @@ class LocalEndpoints:
         """All services of that name; the worst counts."""
         if not ask.tail:
             raise HttpError(400, "Bad request: Missing service Name")
-        found = [health for health in await self._health() if health.service is not None and health.service.service == ask.tail]
+        found = await self._health(await self._agent.list_services(name=ask.tail))
         if not found:
             return self._health_answer(ask, [], 404, f"ServiceName {ask.tail} Not Found")
         worst = max((health.aggregated_status for health in found), key=list(HEALTH_CODES).index)
         return self._health_answer(ask, found, HEALTH_CODES[worst], worst)
 
-    async def _health(self) -> list[HealthRecord]:
-        """Every service of this node with the checks that concern it: its own, and the node's."""
-        services, checks = await self._agent.list_services(), await self._agent.list_checks()
+    async def _health(self, services: Sequence[Service]) -> list[HealthRecord]:
+        """These services with the checks that concern each: its own, and the node's."""
+        checks = await self._agent.list_checks(concerning=[service.id for service in services]) if services else ()
+        by_service: dict[str, list[Check]] = {}
+        for check in checks:
+            by_service.setdefault(check.service_id, []).append(check)
         found = []
         for service in services:
-            concerned = [check for check in checks if check.service_id in (service.id, "")]
+            concerned = sorted(by_service.get(service.id, []) + by_service.get("", []), key=lambda check: check.check_id)
             checks_shown = [agent_health_check_record(check) for check in concerned]
             found.append(HealthRecord(aggregated(concerned), agent_service_record(service), checks_shown))
         return found
@@ -133,7 +136,8 @@ class LocalEndpoints:
     async def register_service(self, ask: Ask) -> Answer:
         body = decode_body(ask.body, AgentServiceBody)
         service, checks = agent_service(body)
-        replace = "replace-existing-checks" in ask.parameters
+        # Only these two remove checks, as in 1.8.7: any other word must not cost any.
+        replace = ask.parameters.get("replace-existing-checks", "false") in ("", "true")
         await self._agent.register_service(service, checks, replace_existing_checks=replace, token=body.token)
         return DONE
 

@@ -261,7 +261,8 @@ def agent_service(body: AgentServiceBody) -> tuple[Service, tuple[LocalCheck, ..
         weights=_weights(body.weights),
         enable_tag_override=body.enable_tag_override,
     )
-    checks = ([body.check] if body.check else []) + body.checks
+    # Clients send an empty ``Check`` where they have none; an empty one of ``Checks`` is a mistake.
+    checks = ([body.check] if body.check not in (None, AgentCheckBody()) else []) + body.checks
     return service, tuple(local_check(check) for check in checks)
 
 

@@ -52,13 +52,17 @@ class AgentDoor(Protocol):
 
     async def get_self(self) -> AgentDescription: ...
 
-    async def list_services(self) -> Sequence[Service]: ...
+    async def list_services(self, *, service_id: str = "", name: str = "") -> Sequence[Service]:
+        """All of this node, or those of that ID or name."""
+        ...
 
     async def wait_for_service(self, known: Service, wait_s: float) -> Service:
         """The service of that ID once it is another, or as it is after ``wait_s``. Raises ``NotFound``."""
         ...
 
-    async def list_checks(self) -> Sequence[Check]: ...
+    async def list_checks(self, *, concerning: Sequence[str] = ()) -> Sequence[Check]:
+        """All of this node, or the node's own and those of the services of these IDs."""
+        ...
 
     async def register_service(
         self, service: Service, checks: Sequence[LocalCheck] = (), *, replace_existing_checks: bool = False, token: str = ""

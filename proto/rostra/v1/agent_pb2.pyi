@@ -319,16 +319,32 @@ class ListLocalServicesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FILTER_FIELD_NUMBER: _builtins.int
+    PAGED_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
     """Filter expression in Consul's grammar, with the fields of /v1/agent/services; empty: all."""
+    paged: _builtins.bool
+    """Only what fits a message well; what comes after it is asked for with "after". Unset: all, which fails where it does not fit."""
+    after: _builtins.str
+    """Only those whose ID sorts after this; empty: from the first."""
+    service_id: _builtins.str
+    """Only the service of this ID; empty: all."""
+    service_name: _builtins.str
+    """Only services of this name; empty: all."""
     def __init__(
         self,
         *,
         filter: _builtins.str = ...,
+        paged: _builtins.bool = ...,
+        after: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        service_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "filter", b"filter", "paged", b"paged", "service_id", b"service_id", "service_name", b"service_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -341,6 +357,9 @@ class ListLocalServicesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """With "paged": whether there are more after the last of these."""
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[_catalog_pb2.Service]:
         """In order of ID."""
@@ -349,10 +368,11 @@ class ListLocalServicesResponse(_message.Message):
         self,
         *,
         services: _abc.Iterable[_catalog_pb2.Service] | None = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["more", b"more", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -518,16 +538,30 @@ class ListLocalChecksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FILTER_FIELD_NUMBER: _builtins.int
+    PAGED_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    CONCERNING_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
     """Filter expression in Consul's grammar, with the fields of /v1/agent/checks; empty: all."""
+    paged: _builtins.bool
+    """Only what fits a message well; what comes after it is asked for with "after". Unset: all, which fails where it does not fit."""
+    after: _builtins.str
+    """Only those whose ID sorts after this; empty: from the first."""
+    @_builtins.property
+    def concerning(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only the checks of services of these IDs, and of the node itself; empty: all."""
+
     def __init__(
         self,
         *,
         filter: _builtins.str = ...,
+        paged: _builtins.bool = ...,
+        after: _builtins.str = ...,
+        concerning: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "concerning", b"concerning", "filter", b"filter", "paged", b"paged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -540,6 +574,9 @@ class ListLocalChecksResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHECKS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """With "paged": whether there are more after the last of these."""
     @_builtins.property
     def checks(self) -> _containers.RepeatedCompositeFieldContainer[_catalog_pb2.Check]:
         """In order of ID."""
@@ -548,10 +585,11 @@ class ListLocalChecksResponse(_message.Message):
         self,
         *,
         checks: _abc.Iterable[_catalog_pb2.Check] | None = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "more", b"more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

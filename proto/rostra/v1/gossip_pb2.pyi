@@ -347,19 +347,27 @@ class ListMembersRequest(_message.Message):
 
     POOL_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    PAGED_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     pool: Global___Pool.ValueType
     """Which pool; default LAN."""
     status: Global___MemberStatus.ValueType
     """Only members with this status; default: all."""
+    paged: _builtins.bool
+    """Only what fits a message well; what comes after it is asked for with "after". Unset: all, which fails where it does not fit."""
+    after: _builtins.str
+    """Only those whose name sorts after this; empty: from the first."""
     def __init__(
         self,
         *,
         pool: Global___Pool.ValueType = ...,
         status: Global___MemberStatus.ValueType = ...,
+        paged: _builtins.bool = ...,
+        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool", b"pool", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "paged", b"paged", "pool", b"pool", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -373,8 +381,11 @@ class ListMembersResponse(_message.Message):
 
     MEMBERS_FIELD_NUMBER: _builtins.int
     SETTLED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     settled: _builtins.bool
     """Whether the list can be taken as complete."""
+    more: _builtins.bool
+    """With "paged": whether there are more after the last of these."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]:
         """In order of name."""
@@ -384,10 +395,11 @@ class ListMembersResponse(_message.Message):
         *,
         members: _abc.Iterable[Global___Member] | None = ...,
         settled: _builtins.bool = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "settled", b"settled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members", "more", b"more", "settled", b"settled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1226,16 +1238,24 @@ class ListCoordinatesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POOL_FIELD_NUMBER: _builtins.int
+    PAGED_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     pool: Global___Pool.ValueType
     """Which pool; default LAN."""
+    paged: _builtins.bool
+    """Only what fits a message well; what comes after it is asked for with "after". Unset: all, which fails where it does not fit."""
+    after: _builtins.str
+    """Only those whose name sorts after this; empty: from the first."""
     def __init__(
         self,
         *,
         pool: Global___Pool.ValueType = ...,
+        paged: _builtins.bool = ...,
+        after: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool", b"pool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "paged", b"paged", "pool", b"pool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1248,6 +1268,9 @@ class ListCoordinatesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COORDINATES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """With "paged": whether there are more after the last of these."""
     @_builtins.property
     def coordinates(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberCoordinate]:
         """In order of member name; members without a coordinate are left out."""
@@ -1256,10 +1279,11 @@ class ListCoordinatesResponse(_message.Message):
         self,
         *,
         coordinates: _abc.Iterable[Global___MemberCoordinate] | None = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinates", b"coordinates", "more", b"more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,8 @@ from rostra.v1 import command_pb2
 PIECE_SIZE: Final = 16 * 1024
 FRAMES_PER_PIECE: Final = 64
 """A piece ends at whichever comes first: about a millisecond's work."""
-MAX_FRAME_SIZE: Final = 1024 * 1024
+MAX_FRAME_SIZE: Final = 4 * 1024 * 1024
+"""A record is what one command brought, at most 1 MiB, and a check has its service's tags besides."""
 RECORDS: Final = ("node", "service", "check")
 """The kinds of records, in their order."""
 CONTENT: Final = (*RECORDS, "autopilot")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -11,6 +11,7 @@ from grpc import aio
 from rostra.model.catalog import NO_DEFINITION, Check, CheckDefinition, HealthStatus, Service
 from rostra.model.identity import Identity
 from rostra.model.proto import check_from_proto, definition_to_proto, service_from_proto, service_to_proto, status_to_proto
+from rostra.rpc.pages import all_pages
 from rostra.rpc.status import error_from_rpc
 from rostra.v1 import agent_pb2
 from rostra.v1.agent_pb2_grpc import AgentServiceStub
@@ -63,10 +64,15 @@ class AgentClient:
             stats={name: dict(group.values) for name, group in answer.stats.items()},
         )
 
-    async def list_services(self, timeout_s: float = TIMEOUT_S) -> Sequence[Service]:
-        """This node's services, in order of ID."""
-        answer = await _call(self._stub.ListLocalServices, agent_pb2.ListLocalServicesRequest(), timeout_s)
-        return [service_from_proto(service) for service in answer.services]
+    async def list_services(self, *, service_id: str = "", name: str = "", timeout_s: float = TIMEOUT_S) -> Sequence[Service]:
+        """This node's services, or those of that ID or name, in order of ID."""
+
+        def ask(after: str) -> Awaitable[agent_pb2.ListLocalServicesResponse]:
+            request = agent_pb2.ListLocalServicesRequest(paged=True, after=after, service_id=service_id, service_name=name)
+            return _call(self._stub.ListLocalServices, request, timeout_s)
+
+        pages = all_pages(ask, lambda answer: str(answer.services[-1].id))
+        return [service_from_proto(service) async for answer in pages for service in answer.services]
 
     async def wait_for_service(self, known: Service, wait_s: float) -> Service:
         """The service of that ID once it is another than ``known``, or as it is after ``wait_s``. Raises ``NotFound``."""
@@ -74,10 +80,15 @@ class AgentClient:
         answer = await _call(self._stub.WaitForLocalService, request, wait_s + TIMEOUT_S)
         return service_from_proto(answer.service)
 
-    async def list_checks(self, timeout_s: float = TIMEOUT_S) -> Sequence[Check]:
-        """This node's checks, in order of ID."""
-        answer = await _call(self._stub.ListLocalChecks, agent_pb2.ListLocalChecksRequest(), timeout_s)
-        return [check_from_proto(check) for check in answer.checks]
+    async def list_checks(self, *, concerning: Sequence[str] = (), timeout_s: float = TIMEOUT_S) -> Sequence[Check]:
+        """This node's checks in order of ID; ``concerning`` services of these IDs: theirs, and those of the node itself."""
+
+        def ask(after: str) -> Awaitable[agent_pb2.ListLocalChecksResponse]:
+            request = agent_pb2.ListLocalChecksRequest(paged=True, after=after, concerning=concerning)
+            return _call(self._stub.ListLocalChecks, request, timeout_s)
+
+        pages = all_pages(ask, lambda answer: str(answer.checks[-1].check_id))
+        return [check_from_proto(check) async for answer in pages for check in answer.checks]
 
     async def register_service(
         self, service: Service, checks: Sequence[LocalCheck] = (), *, replace_existing_checks: bool = False, token: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +15,7 @@ from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
 from rostra.model.proto import coordinates_from_proto
 from rostra.rpc.hello import check_hello, make_hello
+from rostra.rpc.pages import all_pages
 from rostra.rpc.status import error_from_rpc
 from rostra.v1 import gossip_pb2
 from rostra.v1.gossip_pb2_grpc import GossipServiceStub
@@ -164,9 +165,17 @@ class GossipClient:
     ) -> tuple[Sequence[Member], bool]:
         """The members by name, and whether the list can be taken as complete."""
         wanted = _STATUS_NUMBERS[status] if status is not None else gossip_pb2.MEMBER_STATUS_UNSPECIFIED
-        request = gossip_pb2.ListMembersRequest(pool=_pool(pool), status=wanted)
-        answer = await _call(self._stub.ListMembers(request, timeout=timeout_s or TIMEOUT_S))
-        return [member_from_proto(member) for member in answer.members], answer.settled
+        members: list[Member] = []
+        settled = False
+
+        def ask(after: str) -> Awaitable[gossip_pb2.ListMembersResponse]:
+            request = gossip_pb2.ListMembersRequest(pool=_pool(pool), status=wanted, paged=True, after=after)
+            return _call(self._stub.ListMembers(request, timeout=timeout_s or TIMEOUT_S))
+
+        async for answer in all_pages(ask, lambda answer: str(answer.members[-1].name)):
+            members += map(member_from_proto, answer.members)
+            settled = answer.settled
+        return members, settled
 
     async def watch_members(self, pool: str = LAN) -> AsyncIterator[MemberEvent]:
         """The whole list, then changes in order; a whole list again replaces what came before it."""
@@ -264,8 +273,15 @@ class GossipClient:
 
     async def list_coordinates(self, pool: str = LAN, timeout_s: float = TIMEOUT_S) -> Mapping[str, Coordinate]:
         """Network coordinates by member name."""
-        answer = await _call(self._stub.ListCoordinates(gossip_pb2.ListCoordinatesRequest(pool=_pool(pool)), timeout=timeout_s))
-        return coordinates_from_proto(answer.coordinates)
+        found: dict[str, Coordinate] = {}
+
+        def ask(after: str) -> Awaitable[gossip_pb2.ListCoordinatesResponse]:
+            request = gossip_pb2.ListCoordinatesRequest(pool=_pool(pool), paged=True, after=after)
+            return _call(self._stub.ListCoordinates(request, timeout=timeout_s))
+
+        async for answer in all_pages(ask, lambda answer: str(answer.coordinates[-1].name)):
+            found |= coordinates_from_proto(answer.coordinates)
+        return found
 
 
 def member_from_proto(message: gossip_pb2.Member) -> Member:

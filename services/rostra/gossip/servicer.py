@@ -19,6 +19,7 @@ from rostra.model.identity import Identity
 from rostra.model.members import Member, MemberChange, MemberChangeKind, MemberStatus
 from rostra.model.proto import coordinates_to_proto
 from rostra.rpc.hello import make_hello
+from rostra.rpc.pages import first_page
 from rostra.v1 import common_pb2, gossip_pb2, gossip_pb2_grpc
 from rostra.version import VERSION
 
@@ -128,9 +129,10 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
 
     async def ListMembers(self, request: gossip_pb2.ListMembersRequest, context: Any) -> gossip_pb2.ListMembersResponse:
         name, pool = self._pool(request.pool)
-        members = sorted(pool.members(), key=lambda member: member.name)
-        found = [member_to_proto(member) for member in members if request.status in (0, _STATUS[member.status])]
-        return gossip_pb2.ListMembersResponse(members=found, settled=self._gossip.is_settled(name))
+        members = sorted((member for member in pool.members() if member.name > request.after), key=lambda member: member.name)
+        found = (member_to_proto(member) for member in members if request.status in (0, _STATUS[member.status]))
+        page, more = first_page(found, paged=request.paged)
+        return gossip_pb2.ListMembersResponse(members=page, settled=self._gossip.is_settled(name), more=more)
 
     async def WatchMembers(self, request: gossip_pb2.WatchMembersRequest, context: Any) -> AsyncIterator[gossip_pb2.WatchMembersResponse]:
         name, pool = self._pool(request.pool)
@@ -233,7 +235,9 @@ class GossipServicer(gossip_pb2_grpc.GossipServiceServicer):
 
     async def ListCoordinates(self, request: gossip_pb2.ListCoordinatesRequest, context: Any) -> gossip_pb2.ListCoordinatesResponse:
         _, pool = self._pool(request.pool)
-        return gossip_pb2.ListCoordinatesResponse(coordinates=coordinates_to_proto(pool.coordinates()))
+        wanted = {name: each for name, each in pool.coordinates().items() if name > request.after}
+        page, more = first_page(coordinates_to_proto(wanted), paged=request.paged)
+        return gossip_pb2.ListCoordinatesResponse(coordinates=page, more=more)
 
     def _pool(self, number: gossip_pb2.Pool.ValueType) -> tuple[str, GossipPool]:
         name = _POOL_NAMES.get(number)

@@ -162,8 +162,9 @@ def _as_many_as_fit(checks: Iterable[Check]) -> Iterator[Check]:
 
 
 def _told(check: Check) -> Check:
-    """How it is run stays here, as with Consul: it is of no use to others, and its headers may be secret."""
-    return replace(check, definition=NO_DEFINITION)
+    """How it is run stays here, as with Consul: it is of no use to others, and its headers may be secret. The tags of its service the
+    catalog has from the service: once for each of many checks they would make a command too large."""
+    return replace(check, definition=NO_DEFINITION, service_tags=())
 
 
 def same(there: Entry, here: Entry) -> bool:

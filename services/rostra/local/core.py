@@ -19,6 +19,7 @@ from rostra.local.checks.alias import alias_outcome
 from rostra.local.held import HeldCheck, HeldService, after_run, fares
 from rostra.local.rules import name_checks, validated, with_tagged_addresses
 from rostra.model.catalog import Check, HealthStatus, Node, Service
+from rostra.model.rules import check_what_is_on
 from rostra.model.topics import SEPARATOR, node_check_key, node_service_key
 
 NODE_MAINTENANCE: Final = "_node_maintenance"
@@ -102,6 +103,11 @@ class LocalState:
         """The service's, or the node's where it is empty."""
         return [self._checks[check_id].check for check_id in self._of_service.get(service_id, ())]
 
+    def checks_concerning(self, service_ids: Iterable[str]) -> list[Check]:
+        """Those of these services, or the node's where one is empty, by ID in order."""
+        found = [check for service_id in set(service_ids) for check in self.checks_of(service_id)]
+        return sorted(found, key=lambda check: check.check_id)
+
     def registered(self) -> dict[str, Service | Check]:
         """By key, what must be there again after a restart: all but what configuration files define."""
         kept: dict[str, Service | Check] = {
@@ -149,6 +155,7 @@ class LocalState:
             raise BadRequest(f"service ID {service.id!r} belongs to the agent itself", field="ID")
         named = [validated(check) for check in name_checks(service, checks)]
         service = with_tagged_addresses(service)
+        check_what_is_on(self.node.name, service, named)
         if replace_checks:
             kept = {check.check_id for check in named}
             for check_id in self._of_service.get(service.id, ()):
@@ -174,6 +181,7 @@ class LocalState:
         check = validated(replace(check, check_id=check.check_id or check.name))
         if not check.name:
             raise BadRequest("Missing check name", field="Name")
+        check_what_is_on(self.node.name, None, [check])
         if check.service_id and check.service_id not in self._services:
             raise BadRequest(f'ServiceID "{check.service_id}" does not exist', field="ServiceID")
         self._hold(check, now)
@@ -195,7 +203,9 @@ class LocalState:
             what = "service" if service_id else "node"
             default = f"Maintenance mode is enabled for this {what}, but no reason was provided. This is a default message."
             name = f"{what.capitalize()} Maintenance Mode"
-            self._hold(Check("", check_id, name, notes=reason or default, service_id=service_id, type=MAINTENANCE), now)
+            check = Check("", check_id, name, notes=reason or default, service_id=service_id, type=MAINTENANCE)
+            check_what_is_on(self.node.name, None, [check])
+            self._hold(check, now)
         elif check_id in self._checks:
             self._drop_check(check_id)
         self._follow_aliases(now)
@@ -207,16 +217,26 @@ class LocalState:
         rehearsal._define(definitions, now)
         self._define(definitions, now)
 
-    def restore(self, services: Iterable[Service], checks: Iterable[Check], now: float) -> None:
-        """Takes back what was registered before the restart, as far as no file defines it. Checks are critical until they have run."""
+    def restore(self, services: Iterable[Service], checks: Iterable[Check], now: float) -> list[BadRequest]:
+        """Takes back what was registered before the restart, as far as no file defines it. Checks are critical until they have run.
+        Returns why something is left out: an earlier version took what this one does not."""
+        refused = []
         for service in services:
             if service.id not in self._defined_services and service.id not in self._own:
-                self.register_service(service, now=now)
+                try:
+                    self.register_service(service, now=now)
+                except BadRequest as error:
+                    refused.append(error)
         for check in checks:
             if check.check_id not in self._defined_checks and (not check.service_id or check.service_id in self._services):
                 check = replace(check, status=HealthStatus.CRITICAL, output="")
-                self._hold(check if check.type == MAINTENANCE else validated(check), now)
+                try:
+                    check_what_is_on(self.node.name, None, [check])
+                    self._hold(check if check.type == MAINTENANCE else validated(check), now)
+                except BadRequest as error:
+                    refused.append(error)
         self._follow_aliases(now)
+        return refused
 
     # How it fares
 

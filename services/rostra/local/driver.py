@@ -77,7 +77,8 @@ class LocalDriver:
                 if is_script(check) and not with_scripts:
                     log.warning("check is not taken back: scripts are disabled on this agent", extra={"check": check.check_id})
             wanted = [check for check in checks if with_scripts or not is_script(check)]
-            state.restore([record for record in kept.values() if isinstance(record, Service)], wanted, now)
+            for error in state.restore([record for record in kept.values() if isinstance(record, Service)], wanted, now):
+                log.warning("registration is not taken back", extra={"reason": error})
             for check_id, status, output, left_s in self._ttl_states.load(self._wall()):
                 state.restore_ttl(check_id, status, output, left_s, now)
 

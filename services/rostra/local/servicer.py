@@ -17,7 +17,7 @@ from rostra.local.rules import SCRIPTS_OFF, is_script, name_checks
 from rostra.model.catalog import NO_DEFINITION, Check
 from rostra.model.identity import Identity
 from rostra.model.proto import check_to_proto, definition_from_proto, service_from_proto, service_to_proto, status_from_proto
-from rostra.model.rules import check_what_is_on
+from rostra.rpc.pages import first_page
 from rostra.telemetry.logs import LEVELS, tapped
 from rostra.v1 import agent_pb2, agent_pb2_grpc, catalog_pb2, common_pb2
 
@@ -78,7 +78,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
     async def RegisterService(self, request: agent_pb2.RegisterServiceRequest, context: Any) -> agent_pb2.RegisterServiceResponse:
         service = service_from_proto(request.service)
         checks = [self._check(each) for each in request.checks]
-        check_what_is_on(self._agent.identity.name, service, name_checks(service, checks))
         await self._driver.change(
             lambda state, now: state.register_service(service, checks, replace_checks=request.replace_existing_checks, now=now)
         )
@@ -93,8 +92,16 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     async def ListLocalServices(self, request: agent_pb2.ListLocalServicesRequest, context: Any) -> agent_pb2.ListLocalServicesResponse:
         wanted = compile_filter(request.filter, SERVICE) if request.filter else None
-        services = [service for service in self._driver.state.services().values() if wanted is None or wanted(service)]
-        return agent_pb2.ListLocalServicesResponse(services=[service_to_proto(service) for service in services])
+        services = (
+            service_to_proto(service)
+            for service in self._driver.state.services().values()
+            if service.id > request.after
+            and request.service_id in ("", service.id)
+            and request.service_name in ("", service.name)
+            and (wanted is None or wanted(service))
+        )
+        page, more = first_page(services, paged=request.paged)
+        return agent_pb2.ListLocalServicesResponse(services=page, more=more)
 
     async def WaitForLocalService(
         self, request: agent_pb2.WaitForLocalServiceRequest, context: Any
@@ -116,7 +123,6 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     async def RegisterCheck(self, request: agent_pb2.RegisterCheckRequest, context: Any) -> agent_pb2.RegisterCheckResponse:
         check = self._check(request.check)
-        check_what_is_on(self._agent.identity.name, None, [check])
         await self._driver.change(lambda state, now: state.register_check(check, now))
         return agent_pb2.RegisterCheckResponse(check_id=check.check_id or check.name)
 
@@ -126,10 +132,16 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
 
     async def ListLocalChecks(self, request: agent_pb2.ListLocalChecksRequest, context: Any) -> agent_pb2.ListLocalChecksResponse:
         wanted = compile_filter(request.filter, CHECK) if request.filter else None
-        # Without how they are run, as Consul lists them: headers and arguments may be secret.
-        found = [check for check in self._driver.state.checks().values() if wanted is None or wanted(check)]
-        checks = [replace(check, definition=NO_DEFINITION) for check in found]
-        return agent_pb2.ListLocalChecksResponse(checks=[check_to_proto(check) for check in checks])
+        state = self._driver.state
+        concerning = ("", *request.concerning) if request.concerning else None
+        checks = (
+            # Without how they are run, as Consul lists them: headers and arguments may be secret.
+            check_to_proto(replace(check, definition=NO_DEFINITION))
+            for check in (state.checks().values() if concerning is None else state.checks_concerning(concerning))
+            if check.check_id > request.after and (wanted is None or wanted(check))
+        )
+        page, more = first_page(checks, paged=request.paged)
+        return agent_pb2.ListLocalChecksResponse(checks=page, more=more)
 
     async def UpdateTtl(self, request: agent_pb2.UpdateTtlRequest, context: Any) -> agent_pb2.UpdateTtlResponse:
         if request.status == catalog_pb2.HEALTH_STATUS_UNSPECIFIED:

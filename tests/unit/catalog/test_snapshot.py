@@ -149,3 +149,10 @@ def test_a_frame_that_is_missing_is_noticed() -> None:
     node = 4 + int.from_bytes(data[preamble : preamble + 4], "big")
     with pytest.raises(Conflict):
         load(data[:preamble] + data[preamble + node :])
+
+
+def test_a_check_that_is_larger_than_its_command_is_loaded_again() -> None:
+    book = Book()
+    book.register("n1", service=service(tags=("t" * 900_000,)))
+    book.register("n1", checks=(check("c1", service_id="web", output="o" * 900_000),))
+    assert save(load(save(book.state))) == save(book.state)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 
 import dns.message
 import pytest
+from msgspec.structs import replace
 
 from rostra.clients.agent import LocalCheck
 from rostra.clients.catalog import ReadOptions
@@ -14,9 +16,12 @@ from rostra.clients.catalog_stream import CatalogStreamClient, NumberedWrite, pr
 from rostra.clients.consensus import Entries, Proposal
 from rostra.clients.gossip import Members
 from rostra.errors import BadRequest, NotFound
-from rostra.model.catalog import CheckDefinition, Deregistration, HealthStatus, Node, Registration, Service
+from rostra.gossip.feed import Feed
+from rostra.gossip.pool import MemberWatch
+from rostra.model.catalog import Check, CheckDefinition, Deregistration, HealthStatus, Node, Registration, Service, ServiceInstance
 from rostra.model.consistency import Consistency
-from rostra.model.members import MemberStatus
+from rostra.model.coordinates import Coordinate
+from rostra.model.members import MemberChange, MemberStatus
 from rostra.model.topics import NODES, Topic, TopicKind
 from rostra.rpc.inprocess import InProcessChannel
 from rostra.views.messages import BarrierAnswer, BarrierRequest, SnapshotPart, Subscribe
@@ -185,3 +190,51 @@ async def test_dns_answers_over_grpc(world: World) -> None:
     assert [str(record) for rrset in answer.answer for record in rrset] == ["127.0.0.1"]
     with pytest.raises(BadRequest):
         await world.dns.query(b"no")
+
+
+async def test_an_entry_that_is_larger_than_a_message_is_watched_like_any_other(world: World) -> None:
+    large = replace(WEB, service=Service("web", "web", tags=("t" * 400_000,)))
+    await world.catalog.register(large)
+    for number in range(4):  # each has the tags of its service
+        check = Check("", f"c{number}", "c", service_id="web")
+        await world.catalog.register(replace(large, skip_node_update=True, service=None, checks=(check,)))
+    reading = await world.hub.read((Topic(TopicKind.SERVICE, "web"), NODES), Consistency.DEFAULT)
+    (instance,) = reading.views[0].values()
+    assert isinstance(instance, ServiceInstance)
+    assert [(check.check_id, check.service_tags) for check in instance.checks] == [(f"c{number}", ("t" * 400_000,)) for number in range(4)]
+    await world.catalog.register(replace(large, service=Service("web", "web", port=1)))
+    reading = await world.hub.read((Topic(TopicKind.SERVICE, "web"),), Consistency.DEFAULT)
+    (instance,) = reading.views[0].values()
+    assert isinstance(instance, ServiceInstance)
+    assert instance.service.port == 1
+    await world.catalog.deregister(Deregistration("db1"))
+
+
+async def test_lists_of_the_agent_may_be_larger_than_a_message(world: World) -> None:
+    names = [f"s{number:02}" for number in range(20)]
+    for name in names:
+        check = LocalCheck(notes="n" * 100_000, definition=CheckDefinition(ttl_s=30.0))
+        await world.agent.register_service(Service(name, name, meta={"m" * 100: "v" * 500}, tags=("t" * 100_000,)), [check])
+    assert [service.id for service in await world.agent.list_services()] == names
+    assert [check.check_id for check in await world.agent.list_checks()] == [f"service:{name}" for name in names]
+    await world.agent.register_check(LocalCheck("disk", definition=CheckDefinition(ttl_s=30.0)))
+    assert [service.id for service in await world.agent.list_services(service_id="s07")] == ["s07"]
+    assert [service.id for service in await world.agent.list_services(name="s08")] == ["s08"]
+    assert [check.check_id for check in await world.agent.list_checks(concerning=["s07"])] == ["disk", "service:s07"]
+
+
+async def test_lists_of_members_may_be_larger_than_a_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = world.gossip_role.pools["lan"]
+    tags = {"id": "i" * 1000}
+    many = tuple(dataclasses.replace(pool.local_member(), name=f"m{number:05}", tags=tags) for number in range(2000))
+    names = [member.name for member in many]
+    monkeypatch.setattr(pool, "members", lambda: many)
+    monkeypatch.setattr(pool, "watch", lambda: MemberWatch(many, Feed[MemberChange]().subscribe()))
+    monkeypatch.setattr(pool, "coordinates", lambda: dict.fromkeys([f"{name}{'x' * 500}" for name in names], Coordinate()))
+    members, _ = await world.gossip.list_members()
+    assert [member.name for member in members] == names
+    async with contextlib.aclosing(world.gossip.watch_members()) as events:  # type: ignore[type-var]
+        first = await anext(events)
+    assert isinstance(first, Members)
+    assert [member.name for member in first.members] == names
+    assert [name[:6] for name in await world.gossip.list_coordinates()] == names

@@ -219,8 +219,9 @@ class SmallAgent:
         identity = Identity("n1", NODE_ID, "dc1", server=True)
         return AgentDescription(identity, "0.1.0", '{"node_name":"n1","node_meta":{"rack":"7"}}', {"agent": {"checks": "0"}})
 
-    async def list_services(self) -> Sequence[Service]:
-        return [self.services[key] for key in sorted(self.services)]
+    async def list_services(self, *, service_id: str = "", name: str = "") -> Sequence[Service]:
+        found = [self.services[key] for key in sorted(self.services)]
+        return [each for each in found if service_id in ("", each.id) and name in ("", each.name)]
 
     async def wait_for_service(self, known: Service, wait_s: float) -> Service:
         with contextlib.suppress(TimeoutError):
@@ -232,8 +233,9 @@ class SmallAgent:
             raise NotFound("no service")
         return self.services[known.id]
 
-    async def list_checks(self) -> Sequence[Check]:
-        return [self.checks[key] for key in sorted(self.checks)]
+    async def list_checks(self, *, concerning: Sequence[str] = ()) -> Sequence[Check]:
+        found = [self.checks[key] for key in sorted(self.checks)]
+        return [each for each in found if not concerning or each.service_id in ("", *concerning)]
 
     async def register_service(
         self, service: Service, checks: Sequence[LocalCheck] = (), *, replace_existing_checks: bool = False, token: str = ""

@@ -77,6 +77,21 @@ async def test_a_service_is_registered_with_its_checks_in_either_spelling(world:
 
 
 @pytest.mark.parametrize(
+    ("query", "replaces"),
+    [("", False), ("?replace-existing-checks", True), ("?replace-existing-checks=true", True), ("?replace-existing-checks=false", False),
+     ("?replace-existing-checks=no", False)],
+)  # fmt: skip
+async def test_checks_are_replaced_only_where_that_is_wanted(world: World, query: str, replaces: bool) -> None:
+    assert (await world.put(f"/v1/agent/service/register{query}", '{"Name":"web"}')).status == 200
+    assert world.agent.calls[-1][3] is replaces
+
+
+async def test_an_empty_check_is_none(world: World) -> None:
+    assert (await world.put("/v1/agent/service/register", '{"Name":"web","Check":{}}')).status == 200
+    assert world.agent.calls[-1][2] == ()
+
+
+@pytest.mark.parametrize(
     ("body", "text"),
     [
         ("", "Request decode failed: EOF"),

@@ -161,6 +161,15 @@ def test_how_a_check_is_run_stays_with_the_agent() -> None:
     assert pair.catalog.checks["service:web"].type == "http"
 
 
+def test_tags_of_a_service_are_told_once_and_not_with_each_check() -> None:
+    pair = Pair()
+    pair.state.register_service(WEB, [Check("", name, name, definition=CheckDefinition(ttl_s=1.0)) for name in "ab"], now=0.0)
+    pair.entropy.compare([], 0.0)
+    commands = [step.command for step in pair.entropy.steps(0.0)]
+    told = [check for command in commands if isinstance(command, Registration) for check in command.checks]
+    assert [(check.check_id, check.service_tags) for check in told] == [("a", ()), ("b", ())]
+
+
 def test_tags_that_others_may_override_are_taken_from_them_and_not_told_back() -> None:
     pair = Pair()
     pair.state.register_service(replace(WEB, enable_tag_override=True), now=0.0)

@@ -11,7 +11,9 @@ from msgspec.structs import replace
 
 from rostra.errors import BadRequest, NotFound, RostraError
 from rostra.local.core import Definitions, LocalState
-from rostra.model.catalog import Check, CheckDefinition, HealthStatus, Node, Service, ServiceAddress
+from rostra.local.rules import name_checks
+from rostra.model.catalog import NO_DEFINITION, Check, CheckDefinition, HealthStatus, Node, Registration, Service, ServiceAddress
+from rostra.model.rules import MAX_NAME_LENGTH, check_command
 
 NODE = Node("n1", "127.0.0.1", id="3f8d9e54-2a43-4f0c-9a5e-0d8f3c1b7a11")
 WEB = Service("web", "web", tags=("a",), port=80)
@@ -132,6 +134,45 @@ def test_a_service_without_a_name_or_with_the_agents_own_id_is_refused() -> None
         local.register_service(Service("x", ""), now=0.0)
     with pytest.raises(BadRequest, match="belongs to the agent"):
         local.register_service(Service("consul", "mine"), now=0.0)
+
+
+LONG = "x" * (MAX_NAME_LENGTH + 1)
+
+
+@pytest.mark.parametrize(
+    ("service", "checks", "text"),
+    [
+        (replace(WEB, name=LONG), [], "^Service.Service is too long"),
+        (replace(WEB, id=LONG), [], "^Service.ID is too long"),
+        (replace(WEB, id="a\0b"), [], "^Service.ID contains a NUL"),
+        (replace(WEB, port=65536), [], "^Service.Port 65536 is not a port"),
+        (replace(WEB, tagged_addresses={"lan": ServiceAddress("a", 65536)}), [], r"^Service.TaggedAddresses\[lan\].Port 65536"),
+        (replace(WEB, meta={"a b": "v"}), [], r"Couldn't load metadata pair \('a b', 'v'\): Key contains invalid"),
+        (replace(WEB, meta={"": "v"}), [], "Key cannot be blank"),
+        (replace(WEB, meta={"k": "v" * 513}), [], "Value is too long"),
+        (replace(WEB, meta={"consul-x": "v"}), [], "reserved"),
+        (replace(WEB, meta=dict.fromkeys(map(str, range(65)), "")), [], "more than 64 key/value pairs"),
+        (WEB, [ttl(check_id=LONG)], "Check.CheckID is too long"),
+        (WEB, [ttl("a\0b")], r"Check.Name contains a NUL"),
+        (replace(WEB, id=LONG[1:]), [ttl()], "Check.CheckID is too long"),
+    ],
+)
+def test_what_the_catalog_would_not_take_is_refused_and_changes_nothing(service: Service, checks: list[Check], text: str) -> None:
+    local = state()
+    with pytest.raises(BadRequest, match=text):
+        local.register_service(service, checks, now=0.0)
+    assert (local.services(), local.take_changes()) == ({}, set())
+    named = tuple(replace(check, node="", definition=NO_DEFINITION) for check in name_checks(service, checks))
+    with pytest.raises(BadRequest):
+        check_command(Registration(NODE, service=service, checks=named))
+    assert len(local.restore([service] if not checks else [], [replace(each, check_id=each.check_id or LONG) for each in checks], 0.0)) == 1
+
+
+def test_maintenance_of_a_service_whose_check_would_have_too_long_an_id_is_refused() -> None:
+    local = state()
+    local.register_service(replace(WEB, id=LONG[1:]), now=0.0)
+    with pytest.raises(BadRequest, match=r"Check.CheckID is too long"):
+        local.set_maintenance(LONG[1:], enable=True, reason="", now=0.0)
 
 
 def test_a_check_of_a_service_that_is_not_there_is_refused() -> None:
