@@ -113,6 +113,7 @@ class RegisterBody(Struct, rename="pascal", forbid_unknown_fields=True):
     check: CatalogCheckBody | None = None
     checks: list[CatalogCheckBody] = []
     skip_node_update: bool = False
+    token: str = ""
     create_index: int = 0
     modify_index: int = 0
 
@@ -125,6 +126,7 @@ class DeregisterBody(Struct, rename="pascal", forbid_unknown_fields=True):
     datacenter: str = ""
     service_id: str = field(name="ServiceID", default="")
     check_id: str = field(name="CheckID", default="")
+    token: str = ""
 
 
 class AgentCheckBody(Struct, rename="pascal", forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """From the topic that a reader asks for to the view that answers, by the lists of nodes and services.
 
 A name is subscribed only if its list knows it, so that questions for random names cost nothing upstream. Absence is
-answered by an empty view whose index is the list's. Nodes are found by name, whatever the case, or by ID.
+answered by an empty view whose index is the list's. Services are found by name, whatever the case, nodes so or by ID.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Lookup:
         """Raises ``Busy`` when there is no place for one more topic."""
         known: Topic | None = topic
         if topic.kind is TopicKind.SERVICE:
-            known = topic if topic.name in self._subscriptions.services.view else None
+            known = self._known_service(topic)
         elif topic.kind is TopicKind.NODE:
             known = self._known_node(topic)
         if known is None:
@@ -42,6 +42,16 @@ class Lookup:
             return absent.view(topic), absent.list
         subscription = self._subscriptions.want(known, now)
         return subscription.view, subscription
+
+    def _known_service(self, topic: Topic) -> Topic | None:
+        """The topic as the list spells it; of several spellings, which are one topic, that which is asked for, or any."""
+        services = self._subscriptions.services.view
+        if topic.name in services:
+            return topic
+        name = services.memo("names by lower case", lambda: {entry.key.lower(): entry.key for entry in services.entries()}).get(
+            topic.name.lower()
+        )
+        return Topic(TopicKind.SERVICE, name) if name is not None else None
 
     def _known_node(self, topic: Topic) -> Topic | None:
         """The topic as the list spells it."""

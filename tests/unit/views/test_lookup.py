@@ -55,6 +55,16 @@ def test_absence_follows_the_list(subscriptions: Subscriptions) -> None:
     assert lookup.find(topic, 0.0)[1].topic == topic
 
 
+def test_a_service_is_found_in_any_case_and_subscribed_as_the_list_spells_it(subscriptions: Subscriptions) -> None:
+    spelled = Topic(TopicKind.SERVICE, "WebApp")
+    assert Lookup(subscriptions).find(Topic(TopicKind.SERVICE, "webapp"), 0.0)[1].topic != spelled
+    subscriptions.delta(Delta(subscriptions.services.number, 9, (Entry("WebApp", 9, ServiceSummary("WebApp", (), 1)),)))
+    for asked in ("WebApp", "webapp", "WEBAPP"):
+        assert Lookup(subscriptions).find(Topic(TopicKind.SERVICE, asked), 0.0)[1].topic == spelled
+    subscriptions.delta(Delta(subscriptions.services.number, 10, (Entry("webapp", 10, ServiceSummary("webapp", (), 1)),)))
+    assert Lookup(subscriptions).find(Topic(TopicKind.SERVICE, "webapp"), 0.0)[1].topic.name == "webapp"
+
+
 @pytest.mark.parametrize("asked", ["Foo", "FOO", "foo", NODE_ID, NODE_ID.upper()])
 def test_a_node_is_found_by_name_in_any_case_or_by_id_and_subscribed_as_the_list_spells_it(
     subscriptions: Subscriptions, asked: str
