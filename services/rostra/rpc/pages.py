@@ -6,7 +6,7 @@ was there when its page was made.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
@@ -14,30 +14,19 @@ from google.protobuf.message import Message
 PAGE_BYTES: Final = 256 * 1024
 """An answer is at most 4 MiB: this leaves room for a last entry that is large itself, and is some milliseconds' work."""
 
-
 M = TypeVar("M", bound=Message)
 
 
 def first_page(messages: Iterable[M], *, paged: bool) -> tuple[list[M], bool]:
     """What goes into an answer, and whether more follow; without ``paged`` everything goes."""
-    if not paged:
-        return list(messages), False
-    pages = _pages(messages)
-    page, more = next(pages)
-    return page, more
-
-
-def _pages(messages: Iterable[M]) -> Iterator[tuple[list[M], bool]]:
-    """All of them, page by page, each with whether more follow; an empty list has one empty page."""
     page: list[M] = []
     size = 0
     for message in messages:
-        if size >= PAGE_BYTES:
-            yield page, True
-            page, size = [], 0
+        if paged and size >= PAGE_BYTES:
+            return page, True
         page.append(message)
         size += message.ByteSize()
-    yield page, False
+    return page, False
 
 
 async def all_pages(ask: Callable[[str], Awaitable[Any]], last: Callable[[Any], str]) -> AsyncIterator[Any]:
