@@ -237,10 +237,10 @@ class _Agent:
         of_dns = [path for path in found.reloadable if path.startswith(OF_DNS) and self._reload_dns is not None]
         of_gateway = [path for path in found.reloadable if path.startswith(OF_GATEWAY) and self._reload_gateway is not None]
         applied = [path for path in found.reloadable if path == "log_level" or path in (*of_local, *of_dns, *of_gateway)]
+        if self._reload_local is not None:  # even where the files are the same: what was changed by API is theirs again
+            await self._reload_local(new.settings)
         if self._reload_dns is not None and of_dns:
             self._reload_dns(new.settings)
-        if self._reload_local is not None and of_local:
-            await self._reload_local(new.settings)
         if self._reload_gateway is not None and of_gateway:
             self._reload_gateway(new.settings)
         if "log_level" in applied:

@@ -78,13 +78,21 @@ def test_a_reload_takes_over_the_files(start_dev: Start, tmp_path: Path, reload:
     reload(node)
     eventually(lambda: in_catalog(node) == {"consul", "web", "new", "api"}, 5.0)
     assert (services(node), statuses(node)["w"]) == ({"web": 2, "new": 0, "api": 0}, "passing")
+    assert node.api.put("/v1/agent/service/deregister/new").status_code == 200
+    assert node.api.put("/v1/agent/service/register", {"Name": "web", "Port": 3}).status_code == 200
+    reload(node)
+    eventually(lambda: services(node) == {"web": 2, "new": 0, "api": 0}, 5.0, "the files have the last word, changed or not")
 
 
 def test_files_that_are_wrong_change_nothing(start_dev: Start, tmp_path: Path) -> None:
     file = tmp_path / "services.hcl"
     file.write_text('service { name = "web" }')
     node = start_dev(f"-config-file={file}")
-    for text in ('service { name = "web" port = "x" }', 'service { name = "new" }\ncheck { name = "s" args = ["true"] interval = "9s" }'):
+    for text in (
+        'service { name = "web" port = "x" }',
+        'service { name = "new" }\ncheck { name = "s" args = ["true"] interval = "9s" }',
+        'service { name = "new" meta = { "a b" = "c" } }',
+    ):
         file.write_text(text)
         answer = node.api.put("/v1/agent/reload")
         assert answer.status_code == 400, answer.text
