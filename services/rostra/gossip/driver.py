@@ -70,7 +70,7 @@ class Driver:
         async with asyncio.TaskGroup() as self._tasks:
             try:
                 server = await asyncio.start_server(self._on_connection, sock=tcp, limit=_READ_BYTES, start_serving=False)
-                self._packets = await PacketSocket.open(udp, self._on_packet)
+                self._packets = await PacketSocket.open(udp, self._on_packet, self.counters)
                 await server.start_serving()
                 self._flush()
                 ready.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -53,16 +54,16 @@ def _socket(host: str, kind: socket.SocketKind) -> socket.socket:
 
 
 class PacketSocket(asyncio.DatagramProtocol):
-    """Datagrams of one pool. A full system buffer on the way out loses the datagram, as a network may."""
+    """Datagrams of one pool. A full system buffer on the way out loses the datagram, as a network may: ``send_errors`` in ``counters``."""
 
-    def __init__(self, on_packet: OnPacket) -> None:
+    def __init__(self, on_packet: OnPacket, counters: Counter[str]) -> None:
         self._on_packet = on_packet
+        self._counters = counters
         self._transport: asyncio.DatagramTransport | None = None
-        self.send_errors = 0
 
     @classmethod
-    async def open(cls, udp: socket.socket, on_packet: OnPacket) -> PacketSocket:
-        _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(lambda: cls(on_packet), sock=udp)
+    async def open(cls, udp: socket.socket, on_packet: OnPacket, counters: Counter[str]) -> PacketSocket:
+        _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(lambda: cls(on_packet, counters), sock=udp)
         return protocol
 
     def send(self, address: Address, data: bytes) -> None:
@@ -71,7 +72,7 @@ class PacketSocket(asyncio.DatagramProtocol):
         try:
             self._transport.sendto(data, (address.host, address.port))
         except OSError:  # no route, or an address family that this socket does not speak
-            self.send_errors += 1
+            self._counters["send_errors"] += 1
 
     def close(self) -> None:
         if self._transport is not None:
@@ -85,4 +86,4 @@ class PacketSocket(asyncio.DatagramProtocol):
 
     def error_received(self, error: Exception) -> None:
         """An ICMP error of an earlier datagram: the failure detector will find out by itself."""
-        self.send_errors += 1
+        self._counters["send_errors"] += 1

@@ -45,7 +45,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
+    """A value of a field; ``true``, ``false`` and ``none`` are spelled as in ``rostra info``."""
+    text = str(value).lower() if value is None or isinstance(value, bool) else str(value)
     return f'"{text}"' if not text or " " in text or '"' in text else text
 
 

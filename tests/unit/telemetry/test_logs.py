@@ -26,10 +26,12 @@ def _root() -> Iterator[None]:
 
 def test_text_has_time_level_module_event_and_fields(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info")
-    logging.getLogger("rostra.raft").warning("became leader", extra={"term": 4, "reason": "no one else", "leader": ""})
+    logging.getLogger("rostra.raft").warning(
+        "became leader", extra={"term": 4, "reason": "no one else", "leader": "", "known": None, "sole": True}
+    )
     line = capsys.readouterr().out
     assert line[10] == "T"
-    assert line[23:] == 'Z [WARN]  raft: became leader: term=4 reason="no one else" leader=""\n'
+    assert line[23:] == 'Z [WARN]  raft: became leader: term=4 reason="no one else" leader="" known=none sole=true\n'
 
 
 def test_json_has_the_fields_beside_consuls_keys(capsys: pytest.CaptureFixture[str]) -> None:
