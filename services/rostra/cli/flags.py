@@ -163,7 +163,7 @@ def _described(action: argparse.Action) -> str:
     if action.choices is not None:
         text += f" One of {', '.join(action.choices)}."
     if action.default:
-        text += f" Default: {action.default}."
+        text += f" Default: {'true' if action.default is True else action.default}."
     return f"  {name}\n{textwrap.fill(text, WIDTH, initial_indent='     ', subsequent_indent='     ')}"
 
 

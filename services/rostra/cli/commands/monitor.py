@@ -14,7 +14,7 @@ from rostra.cli.output import complain
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("monitor", "Shows the agent's log as it is written, at whatever level, until Ctrl-C.")
     add_http_flags(parser)
-    parser.value("log-level", "From which level on: trace, debug, info, warn or err.", default="INFO", metavar="level")
+    parser.value("log-level", "From which level on: trace, debug, info, warn or error.", default="INFO", metavar="level")
     parser.switch("log-json", "Show each entry as JSON.")
     options = parser.parse(arguments)
     query = {"loglevel": options.log_level, **({"logjson": "true"} if options.log_json else {})}

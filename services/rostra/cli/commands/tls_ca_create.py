@@ -25,7 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     parser.number("days", "Days for which the authority is valid, from now on.", default=DAYS)
     parser.value("domain", "Domain of the cluster, in the names of the files.", default="consul", metavar="name")
     parser.switch("name-constraint", "The authority can vouch for names in the domain, for localhost and for the additional ones only.")
-    parser.values("additional-name-constraint", "Another domain for -name-constraint; repeatable.", metavar="name")
+    parser.values("additional-name-constraint", "Another domain for -name-constraint; may be repeated.", metavar="name")
     options = parser.parse(arguments)
     certificate_file, key_file = f"{options.domain}-agent-ca.pem", f"{options.domain}-agent-ca-key.pem"
     for path in (certificate_file, key_file):

@@ -60,8 +60,8 @@ def _parser() -> Parser:
     parser.value("domain", "The domain of the cluster.", default="consul", metavar="name")
     parser.value("node", "With -server: also the name NODE.server.DC.DOMAIN.", metavar="name")
     parser.number("days", "Days for which the certificate is valid, from now on.", default=365)
-    parser.values("additional-dnsname", "Another name; localhost is always one. Repeatable.", metavar="name")
-    parser.values("additional-ipaddress", "Another IP address; 127.0.0.1 is always one for agents. Repeatable.", metavar="address")
+    parser.values("additional-dnsname", "Another name; localhost is always one; may be repeated.", metavar="name")
+    parser.values("additional-ipaddress", "Another IP address; 127.0.0.1 is always one for agents; may be repeated.", metavar="address")
     parser.value("ca", "File of the authority's certificate.", default=f"{DOMAIN}-agent-ca.pem", metavar="path")
     parser.value("key", "File of the authority's key.", default=f"{DOMAIN}-agent-ca-key.pem", metavar="path")
     return parser
