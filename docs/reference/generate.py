@@ -207,8 +207,8 @@ def metrics() -> Page:
             rows.append((code(prometheus_name(name)), kind.value, code(PEER) if name in metrics_.by_peer else "", cell(what)))
     yield table(("metric", "type", "labels", "what it measures"), sorted(rows))
     yield (
-        "Beside these, every whole number that `rostra info` shows of gossip and consensus is a gauge with the label `group`: "
-        '`rostra_gossip_members{group="serf_lan"}`, `rostra_consensus_commit_index{group="raft"}`.'
+        "Beside these, every number that `rostra info` shows of gossip and consensus is a gauge with the label `group`: "
+        '`rostra_gossip_members{group="serf_lan"}`, `rostra_consensus_commit_index{group="raft"}`. Those with a unit are in milliseconds.'
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -21,6 +22,7 @@ from rostra.errors import RostraError
 LAG_PERIOD_S: Final = 0.5
 REQUEST_TIMEOUT_S: Final = 5.0
 MAX_HEAD_BYTES: Final = 8192
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(ms)?")
 
 _LAG = Histogram(
     "rostra_loop_lag_seconds",
@@ -55,7 +57,7 @@ async def watch_loop(readiness: Mapping[str, Callable[[], bool]]) -> None:
 
 
 class StatsCollector(Collector):
-    """A role's numbers, read when somebody looks: ``rostra_<role>_<number>{group="…"}``."""
+    """A role's numbers, read when somebody looks: ``rostra_<role>_<number>{group="…"}``. Those with a unit are milliseconds: ``1.5ms``."""
 
     def __init__(self, role: str, stats: Callable[[], Mapping[str, Mapping[str, str]]]) -> None:
         self._role = role
@@ -65,12 +67,12 @@ class StatsCollector(Collector):
         families: dict[str, GaugeMetricFamily] = {}
         for group, numbers in self._stats().items():
             for name, value in numbers.items():
-                if not value.lstrip("-").isdecimal():
+                if not _NUMBER.fullmatch(value):
                     continue
                 family = families.setdefault(
                     name, GaugeMetricFamily(f"rostra_{self._role}_{name}", f"{name} of the role {self._role}", labels=["group"])
                 )
-                family.add_metric([group], float(value))
+                family.add_metric([group], float(value.removesuffix("ms")))
         return families.values()
 
 
