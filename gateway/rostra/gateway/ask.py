@@ -123,6 +123,12 @@ def is_passing_only(parameters: Parameters) -> bool:
     return not text or text in _TRUE
 
 
+def check_namespace(parameters: Parameters) -> None:
+    """There is one namespace: what is meant for another must not end up in it, nor be answered from it. Consul's text."""
+    if parameters.get("ns"):
+        raise HttpError(400, 'Bad request: Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature')
+
+
 def required_flag(parameters: Parameters, name: str) -> bool:
     """A flag that must be given (``enable`` of maintenance)."""
     if name not in parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rostra.filters import CHECK, SERVICE, SUMMARY, Schema, compile_filter, schemas_of
 from rostra.gateway import lookups
 from rostra.gateway.answer import Answer, HttpError, json_answer
-from rostra.gateway.ask import Ask, ReadOptions, is_passing_only, node_meta, read_options
+from rostra.gateway.ask import Ask, ReadOptions, check_namespace, is_passing_only, node_meta, read_options
 from rostra.gateway.compression import accepts_gzip
 from rostra.gateway.encoding import encode_json, indent_json
 from rostra.gateway.fragments import Fragments
@@ -26,7 +26,7 @@ class CatalogReads:
         self._schemas = schemas_of(settings.datacenter)
 
     def nodes(self, ask: Ask) -> Read:
-        options = self._options(ask)
+        options = self._options(ask, namespaced=False)
         return self._prepare(ask, options, lookups.nodes(self._fragments, node_meta(ask.parameters)), self._schemas.node)
 
     async def services(self, ask: Ask) -> Answer:
@@ -77,8 +77,10 @@ class CatalogReads:
         options, state = self._options(ask), required(ask.tail, "check state")
         return self._prepare(ask, options, lookups.state_checks(state, node_meta(ask.parameters)), CHECK)
 
-    def _options(self, ask: Ask) -> ReadOptions:
+    def _options(self, ask: Ask, *, namespaced: bool = True) -> ReadOptions:
         settings = self._settings
+        if namespaced:
+            check_namespace(ask.parameters)
         return read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
 
     def _prepare(self, ask: Ask, options: ReadOptions, lookup: Lookup, schema: Schema, *, cacheable: bool = False) -> Read:

@@ -6,7 +6,7 @@ https://developer.hashicorp.com/consul/api-docs lists the endpoints; a path that
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Protocol, TypeAlias
 
@@ -16,7 +16,7 @@ from rostra.gateway import dns_over_https
 from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.answer import Answer, StreamedAnswer
-from rostra.gateway.ask import READ_PARAMETERS, Ask
+from rostra.gateway.ask import READ_PARAMETERS, Ask, check_namespace
 from rostra.gateway.autopilot import AutopilotEndpoints, ConfigurationBody
 from rostra.gateway.coordinates import CoordinateReads
 from rostra.gateway.datacenters import DatacenterReads
@@ -30,6 +30,12 @@ from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, Dereg
 from rostra.gateway.snapshot import FILE_TYPE, SnapshotEndpoints
 from rostra.gateway.status import StatusReads
 from rostra.gateway.writes import CatalogWrites
+
+NAMESPACED: Final = (
+    *("/v1/agent/service", "/v1/agent/check", "/v1/agent/health/service/"),
+    *("/v1/catalog/register", "/v1/catalog/deregister"),
+)
+"""Beginnings of the paths whose things are in a namespace, beside the reads of the catalog."""
 
 JSON_TYPE: Final = "application/json"
 
@@ -202,12 +208,24 @@ def build_table(
         Route("PUT", "/v1/agent/check/fail/{check}", "Sets a TTL check to critical.", local.check_fail, parameters=("note",)),
         Route("PUT", "/v1/agent/check/update/{check}", "Sets a TTL check and its output.", local.check_update, body=TtlBody),
     ]  # fmt: skip
-    return Table([*(_with_read_parameters(route) for route in reads), *others])
+    return Table([*(_with_read_parameters(route) for route in reads), *map(_in_the_namespace, others)])
 
 
 def both(catalog: Everywhere, name: str) -> tuple[Handler, Reading]:
     """A read of the own datacenter, and the way to others."""
     return lambda ask: catalog.handle(name, ask), lambda ask: catalog.read(name, ask)
+
+
+def _in_the_namespace(route: Route) -> Route:
+    handle = route.handle
+    if handle is None or not route.path.startswith(NAMESPACED):
+        return route
+
+    async def checked(ask: Ask) -> Answer | StreamedAnswer:
+        check_namespace(ask.parameters)
+        return await handle(ask)
+
+    return replace(route, handle=checked)
 
 
 def _with_read_parameters(route: Route) -> Route:
