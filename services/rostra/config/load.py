@@ -91,7 +91,7 @@ def _settle(merged: Merged, role: str | None, machine: Machine, findings: Findin
     settle_domains(merged, findings)
     settle_addresses(merged, machine, findings)
     settle_tls(merged, findings)
-    _check_service_ids(merged, findings)
+    _check_ids(merged, findings)
     multiplier = merged.values["performance.raft_multiplier"]
     heartbeat, election = (DEV_HEARTBEAT_TIMEOUT_S, DEV_ELECTION_TIMEOUT_S) if is_dev else (HEARTBEAT_TIMEOUT_S, ELECTION_TIMEOUT_S)
     return {
@@ -103,14 +103,23 @@ def _settle(merged: Merged, role: str | None, machine: Machine, findings: Findin
     }
 
 
-def _check_service_ids(merged: Merged, findings: Findings) -> None:
-    seen = set()
+def _check_ids(merged: Merged, findings: Findings) -> None:
+    """Of two with one ID the last would take the place of the first, and a service be left without its check."""
+    seen: set[tuple[str, object]] = set()
+
+    def see(what: str, name: object, path: str) -> None:
+        if name and (what, name) in seen:
+            findings.problem(merged.origins[path], f"the {what} ID {shown(name)} is defined twice")
+        seen.add((what, name))
+
     for path in ("service", "services"):
         for service in merged.values[path]:
-            name = service.get("id") or service.get("name")
-            if name in seen:
-                findings.problem(merged.origins[path], f"the service ID {shown(name)} is defined twice")
-            seen.add(name)
+            see("service", service.get("id") or service.get("name"), path)
+            for check in service.get("checks", ()):
+                see("check", check.get("id"), path)
+    for path in ("check", "checks"):
+        for check in merged.values[path]:
+            see("check", check.get("id") or check.get("name"), path)
 
 
 def _nested(merged: Merged, extra: Mapping[str, Value]) -> dict[str, Any]:
