@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from rostra.filters import CHECK, SERVICE, compile_filter
 from rostra.local.core import maintenance_check_id
 from rostra.local.driver import LocalDriver
 from rostra.local.rules import SCRIPTS_OFF, is_script, name_checks
-from rostra.model.catalog import NO_DEFINITION, Check
+from rostra.model.catalog import NO_DEFINITION, Check, Service
 from rostra.model.identity import Identity
 from rostra.model.proto import check_to_proto, definition_from_proto, service_from_proto, service_to_proto, status_from_proto
 from rostra.rpc.pages import first_page
@@ -94,14 +94,19 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         wanted = compile_filter(request.filter, SERVICE) if request.filter else None
         services = (
             service_to_proto(service)
-            for service in self._driver.state.services().values()
-            if service.id > request.after
-            and request.service_id in ("", service.id)
-            and request.service_name in ("", service.name)
-            and (wanted is None or wanted(service))
+            for service in self._asked(request.service_id)
+            if service.id > request.after and request.service_name in ("", service.name) and (wanted is None or wanted(service))
         )
         page, more = first_page(services, paged=request.paged)
         return agent_pb2.ListLocalServicesResponse(services=page, more=more)
+
+    def _asked(self, service_id: str) -> Iterable[Service]:
+        """One of the node's services, or all: a balancer that asks for one, again and again, must not cost what all cost."""
+        state = self._driver.state
+        if not service_id:
+            return state.services().values()
+        service = None if service_id in state.own_services() else state.service(service_id)
+        return () if service is None else (service,)
 
     async def WaitForLocalService(
         self, request: agent_pb2.WaitForLocalServiceRequest, context: Any
@@ -116,7 +121,7 @@ class AgentServicer(agent_pb2_grpc.AgentServiceServicer):
         return agent_pb2.WaitForLocalServiceResponse(service=self._service(service_id))
 
     def _service(self, service_id: str) -> catalog_pb2.Service:
-        service = self._driver.state.services().get(service_id)
+        service = next(iter(self._asked(service_id)), None)
         if service is None:
             raise NotFound(f"unknown service ID: {service_id}")
         return service_to_proto(service)
