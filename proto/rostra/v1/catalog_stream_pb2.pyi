@@ -491,6 +491,7 @@ class WatchResponse(_message.Message):
     ENDED_FIELD_NUMBER: _builtins.int
     CONTACT_FIELD_NUMBER: _builtins.int
     RESUMED_FIELD_NUMBER: _builtins.int
+    FRAGMENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> _common_pb2.Hello:
         """Accepts the stream; names the cluster."""
@@ -519,6 +520,10 @@ class WatchResponse(_message.Message):
     def resumed(self) -> Global___TopicResumed:
         """A resumed subscription is live: nothing was missed since its index."""
 
+    @_builtins.property
+    def fragment(self) -> Global___WatchFragment:
+        """A piece of one of the above that is too large for a message, as one entry of a topic may be."""
+
     def __init__(
         self,
         *,
@@ -529,16 +534,43 @@ class WatchResponse(_message.Message):
         ended: Global___SubscriptionEnded | None = ...,
         contact: Global___Contact | None = ...,
         resumed: Global___TopicResumed | None = ...,
+        fragment: Global___WatchFragment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["barrier_reached", b"barrier_reached", "contact", b"contact", "content", b"content", "delta", b"delta", "ended", b"ended", "hello", b"hello", "resumed", b"resumed", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["barrier_reached", b"barrier_reached", "contact", b"contact", "content", b"content", "delta", b"delta", "ended", b"ended", "fragment", b"fragment", "hello", b"hello", "resumed", b"resumed", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier_reached", b"barrier_reached", "contact", b"contact", "content", b"content", "delta", b"delta", "ended", b"ended", "hello", b"hello", "resumed", b"resumed", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier_reached", b"barrier_reached", "contact", b"contact", "content", b"content", "delta", b"delta", "ended", b"ended", "fragment", b"fragment", "hello", b"hello", "resumed", b"resumed", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "snapshot", "delta", "barrier_reached", "ended", "contact", "resumed"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["hello", "snapshot", "delta", "barrier_reached", "ended", "contact", "resumed", "fragment"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class WatchFragment(_message.Message):
+    """WatchFragment is a piece of an encoded WatchResponse. The pieces come one after the other, with nothing between them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next bytes."""
+    more: _builtins.bool
+    """Further pieces follow; with the last the message is whole."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "more", b"more"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchFragment: _TypeAlias = WatchFragment  # noqa: Y015
 
 @_typing.final
 class TopicSnapshot(_message.Message):
@@ -731,7 +763,7 @@ class GetBarrierResponse(_message.Message):
     index: _builtins.int
     """Log index that the server has applied at least; 0: not known at once."""
     sent: _builtins.int
-    """How many messages, after Hello, have been put on the stream."""
+    """How many messages, after Hello, have been put on the stream; one that goes in fragments counts once."""
     def __init__(
         self,
         *,

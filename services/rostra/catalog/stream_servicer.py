@@ -4,7 +4,7 @@ decided by ``rostra.views.session``; how fresh a barrier is, by ``reads``."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
@@ -30,7 +30,9 @@ from rostra.views.session import Send, SendContact, SendDelta, SendEnded, SendPa
 
 MAX_BARRIERS: Final = 64
 """Barriers of one stream under way; a further one is answered Busy."""
-
+MAX_WHOLE_BYTES: Final = 2 * 1024 * 1024
+"""Of entries in one message, which is at most 4 MiB. A delta has fewer (``views.publisher``)."""
+FRAGMENT_BYTES: Final = 512 * 1024
 
 _CONSISTENCIES: Final = {0: Consistency.DEFAULT, **{each.value: each for each in Consistency}}
 
@@ -120,7 +122,8 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
                     watch.changed.clear()
                     while sends := watch.session.turn():
                         for send in sends:
-                            yield _response(send)
+                            for message in _messages(send):
+                                yield message
                     await watch.changed.wait()
             if watch.error is not None:
                 raise watch.error
@@ -280,6 +283,21 @@ def _topic(message: catalog_stream_pb2.Topic) -> Topic:
     if named != bool(topic.name):
         raise BadRequest("topic.name is required" if named else "topic.name must be empty for a list", field="topic.name")
     return topic
+
+
+def _messages(send: Send) -> Iterable[catalog_stream_pb2.WatchResponse]:
+    """What is sent, in pieces where it is too large for a message: one entry may be, since a service has any number of checks and a
+    summary the tags of any number of instances."""
+    response = _response(send)
+    if not isinstance(send, SendPart) or len(send.part.entries) <= MAX_WHOLE_BYTES:
+        return (response,)
+    data = response.SerializeToString()
+    return (
+        catalog_stream_pb2.WatchResponse(
+            fragment=catalog_stream_pb2.WatchFragment(data=data[start : start + FRAGMENT_BYTES], more=start + FRAGMENT_BYTES < len(data))
+        )
+        for start in range(0, len(data), FRAGMENT_BYTES)
+    )
 
 
 def _response(send: Send) -> catalog_stream_pb2.WatchResponse:

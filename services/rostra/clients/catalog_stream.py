@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError
 from grpc import aio
 
 from rostra.clients.streams import BidiStream, Request, Response, milliseconds
@@ -132,10 +133,26 @@ class WatchStream(_CatalogStream[catalog_stream_pb2.WatchRequest, catalog_stream
     async def receive(self) -> WatchEvent:
         """The next event; content that this version does not know is passed over."""
         while True:
-            event = await _watch_event(await self.read())
+            event = await _watch_event(await self._read_whole())
             self._received += 1  # only now: what is still being decoded is in nobody's view
             if event is not None:
                 return event
+
+    async def _read_whole(self) -> catalog_stream_pb2.WatchResponse:
+        """The next message, put together where it comes in pieces."""
+        message = await self.read()
+        if not message.HasField("fragment"):
+            return message
+        pieces = [message.fragment.data]
+        while message.fragment.more:
+            message = await self.read()
+            if not message.HasField("fragment"):
+                raise Unavailable(f"{self.peer} left a message unfinished")
+            pieces.append(message.fragment.data)
+        try:
+            return catalog_stream_pb2.WatchResponse.FromString(b"".join(pieces))
+        except DecodeError:
+            raise Unavailable(f"{self.peer} sent pieces that make no message") from None
 
 
 class WriteStream(_CatalogStream[catalog_stream_pb2.WriteRequest, catalog_stream_pb2.WriteResponse]):

@@ -23,8 +23,9 @@ UNASKED = 0
 
 MAX_SUBSCRIPTIONS = 16_384
 """Topics on one stream; a further one is refused as Busy."""
-MAX_ENTRY_BYTES = 4 * 1024 * 1024 - 64 * 1024
-"""What one message can hold. An entry may grow beyond it, write by write: then its topic ends, and not the stream with all the others."""
+MAX_ENTRY_BYTES = 64 * 1024 * 1024
+"""More than a message holds, which is why such an entry goes in fragments. It may grow beyond even that, write by write: then its topic
+ends, and not the stream with all the others."""
 
 
 @dataclass(frozen=True, slots=True)

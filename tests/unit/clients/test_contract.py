@@ -18,11 +18,21 @@ from rostra.clients.gossip import Members
 from rostra.errors import BadRequest, NotFound
 from rostra.gossip.feed import Feed
 from rostra.gossip.pool import MemberWatch
-from rostra.model.catalog import Check, CheckDefinition, Deregistration, HealthStatus, Node, Registration, Service, ServiceInstance
+from rostra.model.catalog import (
+    Check,
+    CheckDefinition,
+    Deregistration,
+    HealthStatus,
+    Node,
+    Registration,
+    Service,
+    ServiceInstance,
+    ServiceSummary,
+)
 from rostra.model.consistency import Consistency
 from rostra.model.coordinates import Coordinate
 from rostra.model.members import MemberChange, MemberStatus
-from rostra.model.topics import NODES, Topic, TopicKind
+from rostra.model.topics import NODES, SERVICES, Topic, TopicKind
 from rostra.rpc.inprocess import InProcessChannel
 from rostra.views.messages import BarrierAnswer, BarrierRequest, SnapshotPart, Subscribe
 from tests.unit.clients.conftest import IDENTITY, World, until
@@ -208,6 +218,15 @@ async def test_an_entry_that_is_larger_than_a_message_is_watched_like_any_other(
     assert isinstance(instance, ServiceInstance)
     assert instance.service.port == 1
     await world.catalog.deregister(Deregistration("db1"))
+
+
+async def test_a_summary_that_is_larger_than_a_message_takes_no_other_service_away(world: World) -> None:
+    for number in range(12):
+        tags = tuple(f"{number} {each} {'t' * 1000}" for each in range(450))
+        await world.catalog.register(Registration(Node(f"db{number}", "127.0.0.9"), service=Service("web", "web", tags=tags)))
+    reading = await world.hub.read((SERVICES, Topic(TopicKind.SERVICE, "consul")), Consistency.DEFAULT)
+    summary = next(value for value in reading.views[0].values() if isinstance(value, ServiceSummary) and value.name == "web")
+    assert (len(summary.tags), len(reading.views[1])) == (5400, 1)
 
 
 async def test_lists_of_the_agent_may_be_larger_than_a_message(world: World) -> None:
