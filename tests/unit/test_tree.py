@@ -15,7 +15,7 @@ SOURCE_ROOTS = ("services", "gateway", "proto")
 ROLES = ("gossip", "consensus", "catalog", "dns", "local", "gateway")
 SHARED = {
     "rostra.v1", "rostra.model", "rostra.filters", "rostra.backup", "rostra.clients", "rostra.views", "rostra.errors", "rostra.rpc",
-    "rostra.telemetry", "rostra.version", "rostra.config.durations",
+    "rostra.telemetry", "rostra.version", "rostra.durable", "rostra.config.durations",
 }  # fmt: skip
 """What a role may lean on: contracts, values, clients, views, and the plumbing. Not the agent, nor its configuration but for the
 spelling of durations: a role is given settings of its own."""

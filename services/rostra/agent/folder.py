@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from rostra.durable import make_folder, replace_file
 from rostra.errors import RostraError
 
 
@@ -19,7 +20,7 @@ class DataFolder:
         self.path = path
         self._locks: list[int] = []
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path)
             path.chmod(0o700)
         except FileExistsError:
             raise RostraError(f"data folder {path}: it is a file, not a folder") from None
@@ -45,13 +46,7 @@ class DataFolder:
 
     def keep_node_id(self, node_id: str) -> None:
         """Writes it down, durable when this returns."""
-        file = self.path / "node-id"
-        scratch = self.path / "node-id.new"
-        with open(scratch, "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-            out.write(node_id + "\n")
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(scratch, file)
+        replace_file(self.path / "node-id", f"{node_id}\n".encode())
 
     def socket(self, role: str) -> str:
         """Address of the role's door in this folder."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import uuid
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from rostra.consensus.driver import Consensus
 from rostra.consensus.model import Member, PeerId, Suffrage
 from rostra.consensus.peers import Peers
 from rostra.consensus.servers import Servers
+from rostra.durable import replace_file
 from rostra.errors import Conflict, RostraError
 from rostra.rpc.status import error_from_rpc
 from rostra.v1 import raft_pb2
@@ -82,19 +82,8 @@ class Promises:
         return decode_configuration(self._path.read_bytes())
 
     def _save(self, configuration: Configuration) -> None:
-        if self._path is None:
-            return
-        scratch = self._path.with_suffix(".new")
-        with open(scratch, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-            file.write(configuration.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if self._path is not None:
+            replace_file(self._path, configuration.encode())
 
 
 class Proposer:

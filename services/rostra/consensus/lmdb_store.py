@@ -28,6 +28,7 @@ import msgspec
 
 from rostra.consensus.model import Entry, EntryKind, HardState, Recovered, SnapshotMeta, Write
 from rostra.consensus.storage import StorageDamaged, StorageFailed, StorageFull
+from rostra.durable import make_folder, sync_folder
 from rostra.errors import Conflict, Unsupported
 
 FORMAT_VERSION = 1
@@ -89,7 +90,7 @@ class LmdbStore:
             else:
                 store_id = self._get(transaction, b"store_id").decode()
         if not read_only:
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         return store_id
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -269,7 +270,7 @@ def _checked(key: bytes, value: bytes, what: str) -> bytes:
 
 
 def _lock_folder(folder: Path) -> int:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -277,12 +278,3 @@ def _lock_folder(folder: Path) -> int:
         os.close(lock)
         raise Conflict(f"{folder} is in use by another process") from error
     return lock
-
-
-def _sync_folder(folder: Path) -> None:
-    """A file that was just made is only there after a power cut if its folder was synced."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

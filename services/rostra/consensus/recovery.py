@@ -18,6 +18,7 @@ from rostra.consensus.configuration import Configuration, decode_configuration
 from rostra.consensus.lmdb_store import LmdbStore
 from rostra.consensus.model import Member, PeerId, Recovered, SnapshotMeta, Suffrage
 from rostra.consensus.snapshots import SnapshotStore
+from rostra.durable import sync_folder
 from rostra.errors import BadRequest, Conflict
 
 log = logging.getLogger("rostra.consensus")
@@ -46,6 +47,7 @@ def recover_from_file(path: Path, store: LmdbStore, snapshots: SnapshotStore, no
     snapshot = None if found.snapshot is None else _copy(found.snapshot, data, snapshots)
     store.replace_configurations(data, snapshot)
     path.unlink()
+    sync_folder(path.parent)  # else a power cut might bring it back, and with it servers that were taken in or out since
     log.warning("recovered the raft configuration by hand", extra={"file": path, "servers": len(configuration.members)})
 
 

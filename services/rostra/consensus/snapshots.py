@@ -22,6 +22,7 @@ import msgspec
 
 from rostra.consensus.model import SnapshotMeta
 from rostra.consensus.storage import StorageDamaged
+from rostra.durable import make_folder, sync_folder
 
 MAGIC = b"ROSTRASNAP\x00\x01"
 CHUNK_BYTES = 256 * 1024
@@ -87,7 +88,7 @@ class FileSnapshots:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
 
     def path(self, meta: SnapshotMeta) -> Path:
         """Where a finished snapshot is."""
@@ -173,11 +174,7 @@ class _FileWriter:
         os.fsync(self._file.fileno())
         self._file.close()
         self._partial.replace(self._path)
-        descriptor = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(self._path.parent)
 
     def pause(self) -> None:
         self._file.close()

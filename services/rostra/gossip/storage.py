@@ -7,7 +7,6 @@ for without it this member would speak in clear or not at all.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from rostra.durable import make_folder, replace_file
 from rostra.errors import BadRequest, ConfigError
 from rostra.gossip.keyring import decode_key, encode_key
 
@@ -58,7 +58,7 @@ class PoolStorage:
 
     def save_peers(self, peers: KnownPeers) -> None:
         with self._writing:
-            _replace(self._peers_file, msgspec.json.encode(_PeersFile(_FORMAT, peers)), durable=False)
+            _replace(self._peers_file, msgspec.json.encode(_PeersFile(_FORMAT, peers)))
 
     def load_keys(self) -> tuple[bytes, ...]:
         """The keys, primary first; none when there is no file. The file is Serf's: a JSON array of base64."""
@@ -78,21 +78,9 @@ class PoolStorage:
     def save_keys(self, keys: Sequence[bytes]) -> None:
         """Durable when this returns."""
         if self._keeps_keys:
-            _replace(self._keyring_file, json.dumps([encode_key(key) for key in keys]).encode(), durable=True)
+            _replace(self._keyring_file, json.dumps([encode_key(key) for key in keys]).encode())
 
 
-def _replace(path: Path, content: bytes, *, durable: bool) -> None:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    temporary = path.with_suffix(path.suffix + ".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
-    if durable:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+def _replace(path: Path, content: bytes) -> None:
+    make_folder(path.parent)
+    replace_file(path, content)

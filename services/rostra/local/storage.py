@@ -21,6 +21,7 @@ from typing import Final
 import lmdb
 from google.protobuf.message import DecodeError
 
+from rostra.durable import make_folder, sync_folder
 from rostra.errors import RostraError
 from rostra.model.catalog import Check, Service
 from rostra.model.proto import check_from_proto, check_to_proto, service_from_proto, service_to_proto
@@ -56,8 +57,9 @@ class LocalStore:
         if self._path is None:
             return {}
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             self._environment = lmdb.open(str(self._path), subdir=False, map_size=MAP_SIZE, mode=0o600)
+            sync_folder(self._path.parent)
             with self._environment.begin(write=True) as transaction:
                 version = transaction.get(b"version")
                 if version is None:
