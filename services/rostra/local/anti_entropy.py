@@ -15,12 +15,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from rostra.local.core import LocalState
+from rostra.local.rules import MAX_TOLD_BYTES, told_bytes
 from rostra.model.catalog import NO_DEFINITION, SERF_HEALTH, Check, Deregistration, Node, Registration, Service
 from rostra.model.topics import NODE_ENTRY_KEY, SEPARATOR, Value, node_check_key, node_service_key
 
 CHECKS_AT_ONCE: Final = 32
-OUTPUT_AT_ONCE_BYTES: Final = 512 * 1024
-"""Checks that go with their service in one command, and what they may say together: a message takes 1 MiB."""
+"""Checks that go with their service in one command, at most."""
 
 Entry = Node | Service | Check
 
@@ -139,7 +139,7 @@ class AntiEntropy:
                 return Step(Registration(node), "node info", {key: node})
             case Service():
                 differing = (check for check in self._state.checks_of(name) if node_check_key(check.check_id) in self._differing)
-                checks = [_told(check) for check in _as_many_as_fit(differing)]
+                checks = [_told(check) for check in _as_many_as_fit(differing, MAX_TOLD_BYTES - told_bytes(here))]
                 command = Registration(node, skip_node_update=True, service=here, checks=tuple(checks))
                 return Step(command, f"service '{name}'", {key: here, **{node_check_key(check.check_id): check for check in checks}})
             case Check():
@@ -151,11 +151,10 @@ class AntiEntropy:
         return Step(Deregistration(node.name, check_id=name), f"removal of check '{name}'", {key: None})
 
 
-def _as_many_as_fit(checks: Iterable[Check]) -> Iterator[Check]:
+def _as_many_as_fit(checks: Iterable[Check], room: int) -> Iterator[Check]:
     """The others are told by commands of their own."""
-    room = OUTPUT_AT_ONCE_BYTES
     for check in islice(checks, CHECKS_AT_ONCE):
-        room -= len(check.output.encode())
+        room -= told_bytes(check)
         if room < 0:
             return
         yield check

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from rostra.errors import BadRequest, NotFound
 from rostra.local.checks.alias import alias_outcome
 from rostra.local.held import HeldCheck, HeldService, after_run, fares
-from rostra.local.rules import name_checks, validated, with_tagged_addresses
+from rostra.local.rules import check_size, name_checks, validated, with_tagged_addresses
 from rostra.model.catalog import Check, HealthStatus, Node, Service
 from rostra.model.rules import check_what_is_on
 from rostra.model.topics import SEPARATOR, node_check_key, node_service_key
@@ -156,6 +156,7 @@ class LocalState:
         named = [validated(check) for check in name_checks(service, checks)]
         service = with_tagged_addresses(service)
         check_what_is_on(self.node.name, service, named)
+        check_size(service, named, MAX_OUTPUT_BYTES)
         if replace_checks:
             kept = {check.check_id for check in named}
             for check_id in self._of_service.get(service.id, ()):
@@ -182,6 +183,7 @@ class LocalState:
         if not check.name:
             raise BadRequest("Missing check name", field="Name")
         check_what_is_on(self.node.name, None, [check])
+        check_size(None, [check], MAX_OUTPUT_BYTES)
         if check.service_id and check.service_id not in self._services:
             raise BadRequest(f'ServiceID "{check.service_id}" does not exist', field="ServiceID")
         self._hold(check, now)

@@ -19,6 +19,8 @@ INTERVAL_MIN_S: Final = 1.0
 """A shorter interval is taken as this, as by Consul."""
 DEREGISTER_MIN_S: Final = 60.0
 """Likewise the time after which a critical service is deregistered."""
+MAX_TOLD_BYTES: Final = 448 * 1024
+"""Of what the catalog is told at once: a command may have 512 KiB, and the node with its metadata goes along."""
 SCRIPTS_OFF: Final = "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
 
 
@@ -30,6 +32,26 @@ def name_checks(service: Service, checks: Sequence[Check]) -> list[Check]:
         name = check.name or f"Service '{service.name}' check"
         named.append(replace(check, check_id=check.check_id or default, name=name, service_id=service.id))
     return named
+
+
+def told_bytes(value: Service | Check) -> int:
+    """What it takes of a command, rather too much than too little."""
+    match value:
+        case Service():
+            parts = [value.id, value.name, value.kind, value.address, value.socket_path, *value.tags, *value.meta, *value.meta.values()]
+            parts += [text for tag, place in value.tagged_addresses.items() for text in (tag, place.address)]
+        case Check():
+            parts = [value.node, value.check_id, value.name, value.notes, value.output, value.service_id, value.service_name, value.type]
+    return 64 + sum(len(part.encode()) + 16 for part in parts)
+
+
+def check_size(service: Service | None, checks: Sequence[Check], output_bytes: int) -> None:
+    """Raises ``BadRequest`` for what is too large for the catalog ever to be told, with that much output for each check."""
+    if service is not None and (size := told_bytes(service)) > MAX_TOLD_BYTES:
+        raise BadRequest(f"the service takes {size} bytes; at most {MAX_TOLD_BYTES} are allowed", field="Service")
+    for check in checks:
+        if (size := told_bytes(check) + output_bytes) > MAX_TOLD_BYTES:
+            raise BadRequest(f"the check with its output takes {size} bytes; at most {MAX_TOLD_BYTES} are allowed", field="Check.Notes")
 
 
 def with_tagged_addresses(service: Service) -> Service:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from rostra.catalog.writes import MAX_COMMAND_BYTES
+from rostra.consensus.limits import Limits
 from rostra.local.anti_entropy import CHECKS_AT_ONCE, AntiEntropy
 from rostra.local.core import LocalState
 from rostra.model.catalog import NO_DEFINITION, Check, CheckDefinition, HealthStatus, Node, Registration, Service
@@ -76,19 +77,22 @@ def test_a_service_with_more_checks_than_go_at_once_is_told_of_all_of_them() -> 
     assert pair.compare() == []
 
 
-def test_long_outputs_are_told_in_commands_that_fit_into_a_message() -> None:
+@pytest.mark.parametrize(
+    "service", [WEB, replace(WEB, tags=tuple(f"{number} {'t' * 1000}" for number in range(400)))], ids=["small", "large"]
+)
+def test_long_outputs_are_told_in_commands_that_consensus_takes(service: Service) -> None:
     """Else the catalog would refuse the service with all its checks, again and again."""
     pair = Pair()
     pair.state = LocalState(NODE, output_max_size=1 << 30)
     pair.entropy = AntiEntropy(pair.state)
     pair.compare()
-    pair.state.register_service(WEB, [ttl() for _ in range(CHECKS_AT_ONCE)], now=0.0)
+    pair.state.register_service(service, [replace(ttl(), notes="n" * 5000) for _ in range(CHECKS_AT_ONCE)], now=0.0)
     for check_id in pair.state.checks():
         pair.state.update_ttl(check_id, HealthStatus.CRITICAL, "x" * (1 << 21), 0.0)
     pair.entropy.note(pair.state.take_changes(), 0.0)
     steps = pair.entropy.steps(0.0)
     for step in steps:
-        assert len(command_to_proto(step.command).SerializeToString()) < MAX_COMMAND_BYTES
+        assert len(command_to_proto(step.command).SerializeToString()) < Limits().max_command_bytes
         pair.catalog.take(step.command)
         pair.entropy.done(step, 0.0)
     assert pair.entropy.is_even

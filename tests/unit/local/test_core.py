@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from rostra.consensus.limits import Limits
 from rostra.errors import BadRequest, NotFound, RostraError
 from rostra.local.core import Definitions, LocalState
-from rostra.local.rules import name_checks
+from rostra.local.rules import MAX_TOLD_BYTES, name_checks
 from rostra.model.catalog import NO_DEFINITION, Check, CheckDefinition, HealthStatus, Node, Registration, Service, ServiceAddress
+from rostra.model.proto import command_to_proto
 from rostra.model.rules import MAX_NAME_LENGTH, check_command
 
 NODE = Node("n1", "127.0.0.1", id="3f8d9e54-2a43-4f0c-9a5e-0d8f3c1b7a11")
@@ -166,6 +168,22 @@ def test_what_the_catalog_would_not_take_is_refused_and_changes_nothing(service:
     with pytest.raises(BadRequest):
         check_command(Registration(NODE, service=service, checks=named))
     assert len(local.restore([service] if not checks else [], [replace(each, check_id=each.check_id or LONG) for each in checks], 0.0)) == 1
+
+
+def test_what_is_too_large_for_a_command_is_refused_and_what_fits_is_told() -> None:
+    local = state()
+    with pytest.raises(BadRequest, match="the service takes"):
+        local.register_service(replace(WEB, tags=("t" * MAX_TOLD_BYTES,)), now=0.0)
+    with pytest.raises(BadRequest, match="the check with its output takes"):
+        local.register_service(WEB, [replace(ttl(), notes="n" * MAX_TOLD_BYTES)], now=0.0)
+    with pytest.raises(BadRequest, match="the check with its output takes"):
+        local.register_check(replace(ttl("c"), notes="n" * MAX_TOLD_BYTES), 0.0)
+    assert (local.services(), local.checks()) == ({}, {})
+    node = replace(NODE, meta={f"{number:0128}": "v" * 512 for number in range(64)})
+    largest = replace(WEB, tags=tuple("t" * 100 for _ in range(MAX_TOLD_BYTES // 116 - 10)), meta={"k": "v"})
+    local.register_service(largest, now=0.0)
+    command = command_to_proto(Registration(node, skip_node_update=True, service=largest))
+    assert command.ByteSize() < Limits().max_command_bytes
 
 
 def test_maintenance_of_a_service_whose_check_would_have_too_long_an_id_is_refused() -> None:
