@@ -92,6 +92,8 @@ def servers_by_id(servers: Collection[Member], configuration: Configuration) -> 
 def decide(seen: Situation, settings: AutopilotConfiguration) -> Change | None:
     """The next change, if one is due."""
     members = seen.configuration.members
+    if len(members) > 1 and all(member.last_contact_ms is None for member in members):
+        return None  # the server that said so has just lost its office: a leader hears of each
     learners = [member for member in members if not member.voter]
     for learner in learners:
         if _is_ready_to_vote(learner, seen, settings):

@@ -60,20 +60,16 @@ class Forwarder:
         self._stream: ForwardStream | None = None
         self._opened = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._hoping = 0
         self._sending = asyncio.Lock()
         self._next = 1
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
 
     async def propose(self, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
         """Raises before anything is sent; says ``UnknownOutcome`` of what was sent and not answered."""
-        self._wanted.set()
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
-        try:
-            async with asyncio.timeout(min(timeout_s, 1.0)):
-                await self._opened.wait()
-        except TimeoutError:
-            raise NotLeader(self._leader.node_id) from None
+        await self._open(min(timeout_s, 1.0))
         first, self._next = self._next, self._next + len(commands)
         futures: list[asyncio.Future[Outcome]] = [loop.create_future() for _ in commands]
         self._waiting.update(enumerate(futures, first))
@@ -95,6 +91,17 @@ class Forwarder:
             for number in range(first, first + len(commands)):
                 self._waiting.pop(number, None)
 
+    async def _open(self, limit_s: float) -> None:
+        self._wanted.set()
+        self._hoping += 1
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._opened.wait()
+        except TimeoutError:
+            raise NotLeader(self._leader.node_id) from None
+        finally:
+            self._hoping -= 1
+
     async def run(self) -> None:
         """Keeps a stream open while somebody wants one."""
         failures = 0
@@ -110,7 +117,8 @@ class Forwarder:
                         await self._receive(self._stream)
             self._stream = None
             self._opened.clear()
-            self._wanted.clear()
+            if not self._hoping:
+                self._wanted.clear()
             for future in self._waiting.values():
                 if not future.done():
                     future.set_result(UnknownOutcome("the connection to the leader broke"))

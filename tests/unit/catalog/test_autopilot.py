@@ -119,6 +119,14 @@ def test_the_leader_is_never_removed() -> None:
     assert decided([raft("1", contact_ms=LOST), raft("2")], [server("1", MemberStatus.LEFT), server("2")]) is None
 
 
+def test_who_does_not_lead_any_more_decides_nothing() -> None:
+    """It hears nobody, as Raft has it, and its gossip may have been cut off. What it asked for, the next leader would do."""
+    unheard = [raft(node_id, contact_ms=None) for node_id in "12345"]
+    servers = [*ALL, server("4"), server("5", MemberStatus.FAILED)]
+    assert decided(unheard, servers) is None
+    assert decided([*(raft(node_id) for node_id in "1234"), raft("5", contact_ms=LOST)], servers) is not None
+
+
 def test_a_new_address_is_followed_and_the_vote_stays() -> None:
     change = decided(THREE, [server("1"), server("2"), server("3", address="10.9.9.9")])
     assert change is not None

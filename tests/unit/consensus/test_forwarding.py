@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import Any
 
 import pytest
 
 from rostra.consensus.core import Core
-from rostra.consensus.forwarding import ForwardStream
-from rostra.consensus.model import ReadMode
+from rostra.consensus.forwarding import Forwarder, ForwardStream
+from rostra.consensus.model import PeerId, ReadMode
+from rostra.consensus.peers import AddressBook, Peers
+from rostra.consensus.proposals import Committed
 from rostra.consensus.reads import ReadBatches
-from rostra.consensus.servicer import MAX_GROUP, _groups
+from rostra.consensus.servicer import MAX_GROUP, ConsensusServicer, _groups
+from rostra.consensus.snapshots import MemorySnapshots
+from rostra.consensus.storage import MemoryStore
 from rostra.errors import Busy, NotLeader
-from rostra.rpc.inprocess import MAX_MESSAGE_BYTES
+from rostra.rpc.channels import PlainConnector
+from rostra.rpc.handlers import Handlers
+from rostra.rpc.hello import make_hello
+from rostra.rpc.inprocess import MAX_MESSAGE_BYTES, InProcessChannel
 from rostra.rpc.status import detail_from_error
-from rostra.v1 import consensus_pb2
+from rostra.v1 import common_pb2, consensus_pb2, consensus_pb2_grpc
 
 from .helpers import Cluster
+from .test_attach import IDENTITY
+from .test_driver import leading
 
 
 class Recorded(ForwardStream):
@@ -57,3 +68,38 @@ async def test_a_reader_too_many_is_told_that_it_is() -> None:
     reads.ask(core, lambda: 0.0)
     with pytest.raises(Busy, match="too many reads"):
         reads.join(ReadMode.LEASE)
+
+
+class LateWay:
+    """Leads nowhere at first, and then to the leader."""
+
+    def __init__(self, failures: int, channel: InProcessChannel) -> None:
+        self.attempts = 0
+        self._failures = failures
+        self._channel = channel
+
+    def channel(self, peer: PeerId) -> Any:
+        self.attempts += 1
+        return None if self.attempts <= self._failures else self._channel
+
+    def hello(self) -> common_pb2.Hello:
+        return make_hello(IDENTITY, "consensus", "")
+
+    def pause_s(self, failures: int) -> float:
+        return 0.01
+
+
+async def test_who_waits_for_the_leader_is_not_forgotten_when_the_first_connection_fails() -> None:
+    async with leading(lambda: (MemoryStore(), MemorySnapshots())) as consensus, asyncio.timeout(30):
+        core = consensus.core
+        peers = Peers(IDENTITY, AddressBook(lambda: core.configuration), lambda: core.id, PlainConnector(), random.Random(1))
+        handlers = Handlers()
+        handlers.add(consensus_pb2_grpc.add_ConsensusServiceServicer_to_server, ConsensusServicer(consensus, IDENTITY, peers))
+        way: Any = LateWay(3, InProcessChannel(handlers))
+        forwarder = Forwarder(way, core.id)
+        running = asyncio.create_task(forwarder.run())
+        (outcome,) = await forwarder.propose([b"a"], 0, 1, 5.0)
+        assert isinstance(outcome, Committed)
+        assert way.attempts == 4
+        running.cancel()
+        await asyncio.wait([running])
