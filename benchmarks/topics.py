@@ -126,7 +126,8 @@ TOPICS: Final = (
 )
 
 CAUSES: Final = {
-    r"client agent: nodes, default": "a client asks its server over gRPC once for all reads that wait; few share what that costs",
+    r"client agent: nodes, default": "a client asks the leader over gRPC once for all reads that wait; few share what that costs",
+    r"client agent: nodes, consistent": "a client asks the leader and that a quorum, one after the other; few share what that costs",
     r"^dev: nodes, \w+, 1$": "one caller at a time shares nothing: each request pays for waking up, and finds the caches cold",
     r"(nodes|health).*: p99$": "one loop serves everything; what waits behind a batch shows in the last percent",
     r"three servers|development agent": "each write passes gateway, catalog and log in Python: processor time, of which Consul needs less",

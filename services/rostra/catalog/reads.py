@@ -57,9 +57,9 @@ class Reads:
         self._asked = asyncio.Event()
         self._last_number = 0
 
-    async def be_fresh(self, consistency: Consistency, timeout_s: float | None = None) -> int:
+    async def be_fresh(self, consistency: Consistency, timeout_s: float | None = None, near: int | None = None) -> int:
         """Returns once the state is as fresh as asked, with the index that it has reached at least. A stale read is
-        fresh enough at once. Raises ``NoLeader`` when that takes too long."""
+        fresh enough at once. Raises ``NoLeader`` when that takes too long. ``near``: what ``near`` has just said."""
         if consistency is Consistency.STALE:
             return self._applied.index
         limit_s = self._hold_s if timeout_s is None else min(timeout_s, self._hold_s)
@@ -68,7 +68,7 @@ class Reads:
             raise NoLeader
         try:
             async with asyncio.timeout(limit_s):
-                index = self._near(consistency) or await self._round(consistency)
+                index = (self.near(consistency) if near is None else near) or await self._round(consistency)
                 await self._applied.reached(index)
         except TimeoutError:
             raise NoLeader from None
@@ -79,10 +79,10 @@ class Reads:
         another server; else 0."""
         if consistency is Consistency.STALE:
             return self._applied.index
-        index = self._near(consistency)
+        index = self.near(consistency)
         return index if index <= self._applied.index else 0
 
-    def _near(self, consistency: Consistency) -> int:
+    def near(self, consistency: Consistency) -> int:
         """The answer of a consensus in this process that need not ask either (the leader, by its lease); else 0. A round would come
         to the same by way of half a dozen tasks."""
         if consistency not in self._batches:

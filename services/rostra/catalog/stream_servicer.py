@@ -209,18 +209,20 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
         except BadRequest as error:
             watch.session.answer_barrier(request.barrier, 0, error)
             return
-        if index := self._reads.at_once(consistency):
-            watch.session.answer_barrier(request.barrier, index)
+        near = self._driver.applied.index if consistency is Consistency.STALE else self._reads.near(consistency)
+        if 0 < near <= self._driver.applied.index:
+            watch.session.answer_barrier(request.barrier, near)
             return
         if watch.barriers >= MAX_BARRIERS:
             watch.session.answer_barrier(request.barrier, 0, Busy(f"{MAX_BARRIERS} barriers are under way on this stream"))
             return
         watch.barriers += 1
-        companions.start(self._reach(watch, request, consistency), "catalog: barrier")
+        companions.start(self._reach(watch, request, consistency, near), "catalog: barrier")
 
-    async def _reach(self, watch: _Watch, request: catalog_stream_pb2.Barrier, consistency: Consistency) -> None:
+    async def _reach(self, watch: _Watch, request: catalog_stream_pb2.Barrier, consistency: Consistency, near: int) -> None:
+        """``near``: the index that is to be applied, if it is known already; else 0."""
         try:
-            index = await self._reads.be_fresh(consistency, request.timeout_ms / 1000 or None)
+            index = await self._reads.be_fresh(consistency, request.timeout_ms / 1000 or None, near)
         except RostraError as error:
             watch.session.answer_barrier(request.barrier, self._driver.applied.index, error)
         else:

@@ -363,20 +363,36 @@ class Consensus:
         for a leader, up to ``timeout_s``; then ``NoLeader``. Asked again when an answer is lost: a later one is as good."""
         clock = asyncio.get_running_loop().time
         until = clock() + timeout_s
-        attempt_s = self.core.timing.heartbeat_timeout_s * 2
         while (left := until - clock()) > 0 and not self._stopped:
-            batch = self._reads.join(mode)
-            self._rouse()
+            batch = self.join_read(mode)
             try:
-                async with asyncio.timeout(min(left, attempt_s)):
+                async with asyncio.timeout(min(left, self.read_attempt_s)):
                     index = await asyncio.shield(batch)
             except TimeoutError:
-                self._reads.forget(self.core, batch)
+                self.forget_read(batch)
                 index = 0
             if index:
                 return index
             await self._leadership.wait_for_change(min(until - clock(), self.core.timing.heartbeat_interval_s))
         raise NoLeader()
+
+    def join_read(self, mode: ReadMode) -> asyncio.Future[int]:
+        """One attempt of ``read_index``, for who keeps the time and needs no task: the index, or 0 where another attempt is due. Shared:
+        do not cancel it, but ``forget_read`` after ``read_attempt_s``."""
+        if self._stopped:
+            raise NoLeader()
+        batch = self._reads.join(mode)
+        self._rouse()
+        return batch
+
+    def forget_read(self, batch: asyncio.Future[int]) -> None:
+        """Its answer may be lost: whoever waits for it has 0 now."""
+        self._reads.forget(self.core, batch)
+
+    @property
+    def read_attempt_s(self) -> float:
+        """After so long without an answer to an attempt it is taken for lost."""
+        return self.core.timing.heartbeat_timeout_s * 2
 
     # -- leadership and membership -----------------------------------------------------------------------------------
 

@@ -21,9 +21,10 @@ from rostra.consensus.convert import (
     snapshot_header,
 )
 from rostra.consensus.driver import Consensus, Leadership
-from rostra.consensus.model import ChangeAction, Member, PeerId, ReadMode
+from rostra.consensus.model import ChangeAction, Member, PeerId
 from rostra.consensus.peers import Peers
 from rostra.consensus.proposals import Committed, Outcome
+from rostra.consensus.read_rounds import HOLD_S, ReadRounds, mode_of
 from rostra.consensus.report import state_of
 from rostra.errors import BadRequest, Conflict, NoLeader, NotFound, NotReady, RostraError, UnknownOutcome
 from rostra.model.identity import Identity
@@ -33,7 +34,6 @@ from rostra.rpc.hello import check_hello, make_hello
 from rostra.rpc.status import detail_from_error
 from rostra.v1 import common_pb2, consensus_pb2, consensus_pb2_grpc, raft_pb2
 
-HOLD_S: Final = 7.0
 CONTACT_S: Final = 1.0
 MAX_BATCHES: Final = 256
 """Batches of one stream that wait for their outcome; more are not read, which the sender feels as a full stream."""
@@ -129,25 +129,22 @@ class ConsensusServicer(consensus_pb2_grpc.ConsensusServiceServicer):
         await self._welcome(request_iterator)
         yield consensus_pb2.ReadIndexResponse(hello=self._hello())
         answers = Answers[consensus_pb2.ReadIndexResponse](MAX_BATCHES)
+        rounds = ReadRounds(self._consensus, answers)
 
         async def take() -> None:
             async for request in request_iterator:
-                await answers.work(self._read(request.round))
+                await answers.begin()
+                rounds.start(request.round)
 
-        async with contextlib.aclosing(answers.of(take())) as stream:
-            async for answer in stream:
-                yield answer
+        try:
+            async with contextlib.aclosing(answers.of(take())) as stream:
+                async for answer in stream:
+                    yield answer
+        finally:
+            rounds.close()
 
     async def GetReadIndex(self, request: consensus_pb2.GetReadIndexRequest, context: Any) -> consensus_pb2.GetReadIndexResponse:
-        return consensus_pb2.GetReadIndexResponse(index=self._consensus.read_at_once(_mode(request)))
-
-    async def _read(self, request: consensus_pb2.ReadRound) -> consensus_pb2.ReadIndexResponse:
-        try:
-            index = await self._consensus.read_index(_mode(request), timeout_s=request.timeout_ms / 1000 or HOLD_S)
-            result = consensus_pb2.ReadRoundResult(round=request.round, index=index)
-        except RostraError as error:
-            result = consensus_pb2.ReadRoundResult(round=request.round, error=detail_from_error(error))
-        return consensus_pb2.ReadIndexResponse(result=result)
+        return consensus_pb2.GetReadIndexResponse(index=self._consensus.read_at_once(mode_of(request)))
 
     async def Attach(self, request_iterator: Any, context: Any) -> AsyncIterator[consensus_pb2.AttachResponse]:
         await self._welcome(request_iterator)
@@ -347,10 +344,6 @@ async def _next(requests: AsyncIterator[Any]) -> Any:
         return await anext(requests)
     except StopAsyncIteration:
         raise BadRequest("the stream ended before it began", field="hello") from None
-
-
-def _mode(request: consensus_pb2.ReadRound | consensus_pb2.GetReadIndexRequest) -> ReadMode:
-    return ReadMode.QUORUM if request.consistency == common_pb2.CONSISTENCY_CONSISTENT else ReadMode.LEASE
 
 
 def _groups(proposals: Any) -> list[list[consensus_pb2.Proposal]]:

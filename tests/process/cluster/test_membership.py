@@ -111,6 +111,10 @@ def upstream_of(client: Node) -> str:
     return lines[-1].partition("upstream=")[2].split()[0]
 
 
+def test_a_client_of_a_small_fleet_lives_on_the_leader(fleet: Fleet, client: Node) -> None:
+    eventually(lambda: upstream_of(client) == fleet.leader().server_address, SOON_S, "the client lives on the leader")
+
+
 def test_a_client_whose_server_dies_is_on_another_within_a_second(fleet: Fleet, client: Node) -> None:
     """Where its server was the leader too, reads wait for the next one to be elected."""
     victim = next(server for server in fleet.servers if server.server_address == upstream_of(client))
