@@ -166,6 +166,12 @@ class FakeCatalog(CatalogStreamServiceServicer):
         for connection in self._connections:
             connection.queue.put_nowait(Unavailable("broken"))
 
+    def break_watches(self) -> None:
+        """As ``break_streams``, but writes go on where they were."""
+        for connection in self._connections:
+            if connection.topics:
+                connection.queue.put_nowait(Unavailable("broken"))
+
     @property
     def watched(self) -> bool:
         """Whether a hub lives on this catalog."""
