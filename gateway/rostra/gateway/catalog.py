@@ -106,5 +106,9 @@ def is_pretty(ask: Ask, settings: GatewaySettings) -> bool:
 
 def render_json(ask: Ask, value: object, settings: GatewaySettings, *, status: int = 200) -> Answer:
     """A value that is not a catalog read."""
-    body = encode_json(value)
+    return render_encoded(ask, encode_json(value), settings, status=status)
+
+
+def render_encoded(ask: Ask, body: bytes, settings: GatewaySettings, *, status: int = 200) -> Answer:
+    """The same, of JSON on one line."""
     return json_answer(indent_json(body) if is_pretty(ask, settings) else body, status=status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +15,7 @@ from rostra.filters import CHECK, SERVICE, compile_filter
 from rostra.gateway.answer import DONE, VARY, Answer, HttpError
 from rostra.gateway.ask import Ask, read_options, required_flag
 from rostra.gateway.bodies import decode_body
-from rostra.gateway.catalog import render_json
+from rostra.gateway.catalog import render_encoded, render_json
 from rostra.gateway.encoding import encode_json
 from rostra.gateway.reads import JITTER_FRACTION, Places
 from rostra.gateway.records import (
@@ -27,6 +27,7 @@ from rostra.gateway.records import (
 )
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, TtlBody, agent_service, check_status, local_check
 from rostra.gateway.settings import GatewaySettings
+from rostra.gateway.slices import in_turns
 from rostra.gateway.upstreams import AgentDoor
 from rostra.model.catalog import Check, HealthStatus, Service
 
@@ -56,15 +57,20 @@ class LocalEndpoints:
         text = ask.parameters.get("filter")
         wanted = compile_filter(text, SERVICE) if text else None
         services = await self._agent.list_services()
-        shown = {service.id: agent_service_record(service) for service in services if wanted is None or wanted(service)}
-        return render_json(ask, shown, self._settings)
+        shown = (agent_service_record(service) for service in services if wanted is None or wanted(service))
+        return await self._by_id(ask, ((record.id, record) for record in shown))
 
     async def checks(self, ask: Ask) -> Answer:
         text = ask.parameters.get("filter")
         wanted = compile_filter(text, CHECK) if text else None
         checks = await self._agent.list_checks()
-        shown = {check.check_id: check_record(check) for check in checks if wanted is None or wanted(check)}
-        return render_json(ask, shown, self._settings)
+        shown = (check_record(check) for check in checks if wanted is None or wanted(check))
+        return await self._by_id(ask, ((record.check_id, record) for record in shown))
+
+    async def _by_id(self, ask: Ask, records: Iterable[tuple[str, msgspec.Struct]]) -> Answer:
+        """An object of records in order of their IDs; an agent may have thousands."""
+        encoded = [encode_json(name) + b":" + encode_json(record) async for name, record in in_turns(records)]
+        return render_encoded(ask, b"{" + b",".join(encoded) + b"}", self._settings)
 
     async def service(self, ask: Ask) -> Answer:
         """Blocks by hash (https://developer.hashicorp.com/consul/api-docs/features/blocking#hash-based-blocking-queries): until the

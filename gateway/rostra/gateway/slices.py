@@ -7,8 +7,8 @@ serves who had come by then; who comes later waits for the next. Few are under w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from rostra.gateway.resultsets import as_seen
 from rostra.views.view import View
@@ -16,6 +16,8 @@ from rostra.views.view import View
 if TYPE_CHECKING:
     from rostra.gateway.lookups import Row
     from rostra.gateway.reads import Read
+
+T = TypeVar("T")
 
 SLICE_S: Final = 0.001
 LOOK_EVERY: Final = 16
@@ -34,6 +36,17 @@ def is_quick(read: Read, views: Sequence[View]) -> bool:
 def can_park(read: Read, views: Sequence[View]) -> bool:
     """Whether its answer is made in one go after each change."""
     return read.match is None or sum(map(len, views)) <= LARGE
+
+
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """``items``, for work that takes some microseconds each: the loop has its turn in between."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + SLICE_S
+    for number, item in enumerate(items):
+        yield item
+        if number % LOOK_EVERY == 0 and clock() >= end:
+            await asyncio.sleep(0)
+            end = clock() + SLICE_S
 
 
 class Slices:
@@ -57,17 +70,8 @@ class Slices:
 
     async def rows(self, read: Read, views: Sequence[View]) -> list[Row]:
         """What the read lists of these views, which are frozen."""
-        clock = asyncio.get_running_loop().time
-        rows: list[Row] = []
         async with self._places:
-            end = clock() + SLICE_S
-            for number, row in enumerate(read.lookup.steps(views, read.match)):
-                if row is not None:
-                    rows.append(row)
-                if number % LOOK_EVERY == 0 and clock() >= end:
-                    await asyncio.sleep(0)
-                    end = clock() + SLICE_S
-        return rows
+            return [row async for row in in_turns(read.lookup.steps(views, read.match)) if row is not None]
 
     async def _make(self, read: Read, views: Sequence[View]) -> None:
         results = read.results

@@ -6,12 +6,13 @@ was there when its page was made.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
-PAGE_BYTES: Final = 256 * 1024
+PAGE_BYTES: Final = 128 * 1024
 """An answer is at most 4 MiB: this leaves room for a last entry that is large itself, and is some milliseconds' work."""
 
 M = TypeVar("M", bound=Message)
@@ -38,3 +39,4 @@ async def all_pages(ask: Callable[[str], Awaitable[Any]], last: Callable[[Any], 
         if not answer.more:
             return
         after = last(answer)
+        await asyncio.sleep(0)  # a page is some milliseconds' work

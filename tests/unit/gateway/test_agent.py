@@ -9,6 +9,10 @@ import msgspec
 import pytest
 
 from rostra.clients.agent import LocalCheck
+from rostra.gateway.ask import Ask
+from rostra.gateway.local import LocalEndpoints
+from rostra.gateway.reads import Places
+from rostra.gateway.settings import GatewaySettings
 from rostra.model.catalog import Check, CheckDefinition, HealthStatus, Service, ServiceAddress
 from rostra.model.coordinates import Coordinate
 from rostra.model.members import Member, MemberStatus
@@ -120,6 +124,18 @@ async def test_services_and_checks_are_shown_by_id(world: World) -> None:
         '{"c":{"Node":"n1","CheckID":"c","Name":"c","Status":"critical","Notes":"","Output":"","ServiceID":"","ServiceName":"",'
         '"ServiceTags":[],"Type":"","Definition":{},"CreateIndex":0,"ModifyIndex":0}}'
     )
+
+
+async def test_thousands_of_services_are_shown_a_slice_at_a_time(world: World) -> None:
+    world.agent.services = {f"s{number:05}": Service(f"s{number:05}", "<web>", tags=("a",)) for number in range(5000)}
+    turns = 0
+
+    showing = asyncio.ensure_future(LocalEndpoints(world.agent, Places(1), GatewaySettings()).services(Ask()))
+    while not showing.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert [*msgspec.json.decode(showing.result().body)] == [*world.agent.services]
+    assert turns > 3
 
 
 async def test_removing_what_is_not_there_is_done_already(world: World) -> None:
