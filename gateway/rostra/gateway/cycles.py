@@ -55,6 +55,8 @@ class RouteCycle(RequestResponseCycle):
         """Whether the answer has no end of its own."""
         return self._chunked
 
+    is_parked = False
+
     def cancel(self) -> None:
         """The client is gone. A read is given up; a write that was begun is finished."""
         self.disconnected = True
@@ -126,6 +128,11 @@ class ReadCycle:
             self._parked.leave()
         if self._cancel is not None:
             self._cancel()
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits for its answer to change."""
+        return self._parked is not None
 
     @property
     def shared_read(self) -> Read | None:

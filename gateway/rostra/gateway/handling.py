@@ -31,7 +31,7 @@ class HandledCycle:
     __slots__ = ("_headers", "_path", "_protocol", "_query", "_route", "body", "disconnected", "is_whole", "keep_alive",
                  "response_complete", "task")  # fmt: skip
 
-    is_stream = False
+    is_stream = is_parked = False
 
     def __init__(self, protocol: HttpProtocol, route: Route, path: str, query: bytes, headers: dict[str, str], *, keep_alive: bool) -> None:
         self._protocol = protocol

@@ -43,6 +43,12 @@ MESSAGE_SLACK_BYTES: Final = 64 * 1024
 """What a body in chunks may take beyond its own bytes."""
 STREAM_BUFFER_BYTES: Final = 256 * 1024
 """What is held of a body that is taken as it comes, before no more of it is read."""
+STILL_SENDING: Final = frozenset({"header_bytes", "body_bytes"})
+LINGER_S: Final = 1.0
+"""Refused so, a client mostly goes on sending. For so long that is dropped: its next packet would meet a closed socket, and take the answer
+away before it is read (RFC 9112 section 9.6)."""
+HALF_OPEN_S: Final = 10.0
+"""For so long a client that sends no more is still answered."""
 NO_QUEUE: Final[deque[Any]] = deque(maxlen=0)
 """Shared by all connections without a request that waits for its turn: a deque of one's own takes most of a KiB."""
 NOTHING: Final[dict[str, Any]] = {}
@@ -80,6 +86,7 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     __slots__ = (
+        "_asks_for_other",
         "_begun",
         "_body_bytes",
         "_current",
@@ -116,6 +123,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._memorable: list[Read] = []
         self._starting = False
         self._streams_body = False
+        self._asks_for_other = False
 
     # The connection
 
@@ -180,11 +188,30 @@ class HttpProtocol(HttpToolsProtocol):
         self._current = cycle = ReadCycle(self, read, None, keep_alive=True)
         cycle.start()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that has said all it wants to say may still listen: what is under way is answered, but for what waits or never ends.
+        Whoever asked for that is mostly gone for good."""
+        current = self._current
+        if current is None or self._in_message or current.is_parked or (isinstance(current, TASKS) and current.is_stream):
+            return False
+        self._close_after_answers()
+        asyncio.get_running_loop().call_later(HALF_OPEN_S, self.transport.close)
+        return True
+
     def _parse(self, data: bytes) -> bool:
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._close_after_answers()  # what follows would be another protocol, which is not spoken here
+            while data:
+                try:
+                    self.parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as other:
+                    if not self._asks_for_other:
+                        self._close_after_answers()  # CONNECT
+                        break
+                    data = self._head_without_upgrade() + data[other.args[0] :]
+                    self.parser = httptools.HttpRequestParser(self)
+                    self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                    self._asks_for_other = False
         except httptools.HttpParserError as error:
             refusal = error.__context__
             if isinstance(refusal, _Refused):
@@ -193,6 +220,13 @@ class HttpProtocol(HttpToolsProtocol):
                 self._refuse("not_http", 400, "400 Bad Request")
             return False
         return True
+
+    def _head_without_upgrade(self) -> bytes:
+        """What was asked, and not in which other protocol one would like to go on: none is spoken here, so this one goes on (RFC 9110
+        section 7.8). The parser would take no body after such a head."""
+        start = b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([start, *headers, b"", b""])
 
     def _check_size(self) -> None:
         limits = self.door.limits
@@ -218,7 +252,11 @@ class HttpProtocol(HttpToolsProtocol):
             return
         if current is None or (isinstance(current, TASKS) and not current.response_started):
             self.transport.write(encode(text_answer(status, text), self.door.date.now(), close=True))
-        self.transport.close()
+        if why in STILL_SENDING and self.transport.can_write_eof():
+            self.transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
 
     # What the parser finds
 
@@ -232,6 +270,9 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_body = True
         self.quiet_since = 0.0
         version, method = self.parser.get_http_version(), self.parser.get_method()
+        self._asks_for_other = self.parser.should_upgrade() and method != b"CONNECT"
+        if self._asks_for_other:
+            return
         headers = dict(self.headers)
         url = httptools.parse_url(self.url)
         path, query = url.path or b"/", url.query or b""
@@ -265,6 +306,8 @@ class HttpProtocol(HttpToolsProtocol):
                 self.flow.pause_reading()  # until the cycle takes what is here
 
     def on_message_complete(self) -> None:
+        if self._asks_for_other:
+            return
         self._in_message = self._in_body = False
         self._message_bytes = 0
         cycle: object = self.cycle
@@ -279,6 +322,8 @@ class HttpProtocol(HttpToolsProtocol):
     def _check_head(self, version: str, headers: dict[bytes, bytes]) -> None:
         if version == "1.1" and b"host" not in headers:
             raise _Refused("not_http", 400, "400 Bad Request: missing required Host header")
+        if len(headers) < len(self.headers) and sum(name == b"host" for name, _ in self.headers) > 1:
+            raise _Refused("not_http", 400, "400 Bad Request: too many Host headers")
         if version not in ("1.0", "1.1"):
             raise _Refused("not_http", 400, "400 Bad Request: unsupported protocol version")
         length = headers.get(b"content-length", b"0")
@@ -379,9 +424,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _close_after_answers(self) -> None:
         self.refused = True
-        for cycle in (self._current, *self._queue):
-            if cycle is not None:
-                cycle.keep_alive = False
+        last = self._queue[-1] if self._queue else self._current
+        if last is not None:
+            last.keep_alive = False
 
     # Slow clients
 

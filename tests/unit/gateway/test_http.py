@@ -223,6 +223,7 @@ async def test_a_client_that_does_not_read_gets_no_further_requests_begun_and_is
         b"PUT /v1/catalog/register HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
         b"PUT /v1/catalog/register HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\n folded: header\r\nA\x00B: c\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         bytes(range(256)) * 16,
     ],
@@ -235,11 +236,69 @@ async def test_bytes_that_are_no_http_are_400_and_the_next_client_is_served(worl
     assert (await world.get("/v1/status/leader")).status == 200
 
 
-async def test_an_upgrade_is_not_followed(world: World) -> None:
+UPGRADE = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAB"}
+
+
+@pytest.mark.parametrize("path", ["/v1/status/leader", "/v1/catalog/nodes", "/v1/catalog/nodes?stale"])
+async def test_who_would_rather_speak_another_protocol_is_answered_in_this_one(world: World, path: str) -> None:
+    """As Java's client asks each time, until it is answered so. One chunk, and one byte at a time."""
     connection = await world.connect()
-    connection.send("GET", "/v1/status/leader", headers={"Connection": "upgrade", "Upgrade": "h2c"})
+    for _ in range(2):
+        connection.send("GET", path, headers=UPGRADE)
+        connection.send("GET", "/v1/agent/self")
+        assert (await connection.receive()).status == 200
+        assert (await connection.receive()).json
+    head = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
+    for byte in f"GET {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode():
+        connection.writer.write(bytes([byte]))
+        await asyncio.sleep(0)
     assert (await connection.receive()).status == 200
+
+
+async def test_what_such_a_client_sends_along_is_taken(world: World) -> None:
+    connection = await world.connect()
+    body = b'{"Node": "upgraded", "Address": "10.0.0.9"}'
+    connection.send("PUT", "/v1/catalog/register", body, headers=UPGRADE)
+    connection.send("GET", "/v1/catalog/nodes")
+    assert (await connection.receive()).body == b"true"
+    assert "upgraded" in (await connection.receive()).text
+
+
+async def test_a_tunnel_is_not_made(world: World) -> None:
+    connection = await world.connect()
+    connection.writer.write(b"CONNECT example.com:80 HTTP/1.1\r\nHost: example.com:80\r\n\r\n")
+    assert (await connection.receive()).status >= 400
     assert await connection.closed()
+
+
+async def test_whoever_sends_no_more_is_still_answered_but_for_what_waits(world: World) -> None:
+    for path in ("/v1/status/leader", "/v1/catalog/nodes", "/v1/catalog/nodes?stale", "/v1/agent/self"):
+        connection = await world.connect()
+        connection.send("GET", path)
+        connection.send("GET", path)
+        connection.writer.write_eof()
+        assert (await connection.receive()).status == 200
+        assert (await connection.receive()).status == 200
+        assert await connection.closed()
+    index = (await world.get("/v1/catalog/nodes")).index
+    connection = await world.connect()
+    connection.send("GET", f"/v1/catalog/nodes?index={index}&wait=60s")
+    await until(lambda: world.blocked == 1)
+    connection.writer.write_eof()
+    await until(lambda: world.blocked == 0)
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending() -> None:
+    world = await started(limits=Limits(body_bytes=1000))
+    connection = await world.connect()
+    connection.writer.write(b"PUT /v1/catalog/register HTTP/1.1\r\nHost: test\r\nContent-Length: 9000000\r\n\r\n")
+    await until(lambda: connection.reader._buffer)  # type: ignore[attr-defined]  # it is refused, and goes on all the same
+    for _ in range(90):
+        connection.writer.write(b" " * 100_000)
+        await connection.writer.drain()
+    assert (await connection.receive()).status == 413
+    connection.writer.close()
+    await world.stop()
 
 
 async def test_http_1_0_and_connection_close_are_answered_and_closed(world: World) -> None:
