@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import assert_never
@@ -46,7 +46,7 @@ from rostra.consensus.progress import PeerState, Progress
 from rostra.consensus.quorum import majority, quorum_value
 from rostra.consensus.read_index import ReadContext, ReadQueue
 from rostra.consensus.ready import Options, Ready
-from rostra.consensus.timing import Timing
+from rostra.consensus.timing import READ_PATIENCE_S, Timing
 from rostra.errors import Busy, Conflict, NotFound, NotLeader, Unsupported
 
 
@@ -120,6 +120,9 @@ class Core:
         self._progress: dict[PeerId, Progress] = {}
         self._term_start_index = 0
         self._round = 0
+        self._asked: Collection[PeerId] = ()
+        self._asked_round = 0
+        self._ask_all_at = math.inf
         self._send_times = SendTimes(timing.heartbeat_timeout_s * 2)
         self._heartbeat_at = math.inf
         self._cut_off_at = math.inf
@@ -173,7 +176,7 @@ class Core:
         if not self._progress:
             return math.inf
         transfer_at = math.inf if self._transfer is None else self._transfer.until
-        return min(self._heartbeat_at, self._cut_off_at, transfer_at)
+        return min(self._heartbeat_at, self._ask_all_at, self._cut_off_at, transfer_at)
 
     @property
     def heartbeat_at(self) -> float:
@@ -228,7 +231,7 @@ class Core:
         # Check-quorum (section 6.2): a leader cut off from its followers must let its clients go.
         if now >= self._cut_off_at and now >= self._renew_cut_off():
             self._become_follower(self.term, None, now, events.CUT_OFF)
-        elif now >= self._heartbeat_at:
+        elif now >= min(self._heartbeat_at, self._ask_all_at):
             self._heartbeat_due = True
 
     # -- input: proposals, reads, membership -------------------------------------------------------------------------
@@ -872,26 +875,54 @@ class Core:
         round_ = self._round + 1
         sent = len(self._outbox)
         shared: dict[int, list[Entry]] = {}
-        heartbeat = self._heartbeat_due or self._reads.wants_round
+        asked: Collection[PeerId] = ()
+        if self._heartbeat_due:
+            asked = self._progress.keys()
+        elif self._reads.wants_round:
+            asked = self._quickest_quorum()
         for peer, progress in self._progress.items():
             if progress.verify:
                 self._verify(peer, progress, round_)
             while progress.can_send() and self._send_append(peer, progress, round_, shared):
                 pass
-            if heartbeat:
+            if peer in asked:
                 self._send_heartbeat(peer, progress, round_)
             elif progress.sent_commit < min(progress.match_index, self.commit_index):
                 self._send_heartbeat(peer, progress, NO_ANSWER)
         if len(self._outbox) > sent:
             self._round = round_
             self._send_times.sent(round_, now)
-        if heartbeat:
-            self._reads.round_sent(round_)
+        if self._heartbeat_due:
+            self._doubt_who_was_asked()
             self._heartbeat_due = False
             self._heartbeat_at = now + self.timing.heartbeat_interval_s
+            self._ask_all_at = math.inf
+        elif asked:
+            self._asked, self._asked_round = asked, round_
+            self._ask_all_at = now + READ_PATIENCE_S
+        if asked:
+            self._reads.round_sent(round_)
         if self._transfer is not None:
             self._ask_target_to_stand()
         self._dismiss_removed(now)
+
+    def _quickest_quorum(self) -> Sequence[PeerId]:
+        """Whom a round for reads is sent to: no more than have to answer it, and the same as before unless others are twice as quick.
+        If one of them does not, a heartbeat soon asks everybody; and every answer to that is one to this round."""
+        voters = self.configuration.voters
+
+        def takes(voter: PeerId) -> tuple[float, PeerId]:
+            return self._progress[voter].answer_s * (0.5 if voter in self._asked else 1.0), voter
+
+        others = sorted((voters & self._progress.keys()) - {self.id}, key=takes)
+        return others[: majority(len(voters)) - (self.id in voters)]
+
+    def _doubt_who_was_asked(self) -> None:
+        """Everybody is asked now: who was asked for reads and has not answered is the last to be asked again."""
+        for peer in self._asked:
+            progress = self._progress.get(peer)
+            if progress is not None and progress.acked_round < self._asked_round:
+                progress.answer_s = math.inf
 
     def _send_append(self, peer: PeerId, progress: Progress, round_: int, shared: dict[int, list[Entry]]) -> bool:
         """Sends the next entries. False if there is nothing (more) to send now."""
@@ -1070,6 +1101,8 @@ class Core:
         rounds = [self._round if voter == self.id else self._progress[voter].acked_round for voter in self.configuration.voters]
         for context, index in self._reads.confirmed(quorum_value(rounds)):
             self._answer_read(context, index)
+        if not self._reads.awaits_round:
+            self._ask_all_at = math.inf
 
     def _answer_read(self, context: ReadContext, index: int) -> None:
         reader, number = context

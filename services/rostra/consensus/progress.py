@@ -34,6 +34,7 @@ class Progress:
         "_since_round",
         "_took_s",
         "acked_round",
+        "answer_s",
         "append_took_s",
         "command_level",
         "contact_at",
@@ -58,6 +59,8 @@ class Progress:
         self.snapshot_index = 0
         self.acked_round = 0
         self.contact_at = now
+        self.answer_s = math.inf
+        """How long it takes to answer, smoothed; infinity until it has, and once it did not when it was asked."""
         self.promised_until = -math.inf
         self.command_level = 0
         """What the peer says that it understands; 0 until it has said so."""
@@ -108,6 +111,8 @@ class Progress:
         self.acked_round = max(self.acked_round, round_)
         self._took_s = None if sent_at is None else now - sent_at
         if sent_at is not None:
+            took_s = now - sent_at
+            self.answer_s = took_s if self.answer_s == math.inf else self.answer_s + (took_s - self.answer_s) / 8
             self.promised_until = max(self.promised_until, promised_until(sent_at, promise_s))
 
     def matched(self, match_index: int) -> bool:

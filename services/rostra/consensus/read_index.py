@@ -28,6 +28,11 @@ class ReadQueue:
         """Reads wait for a round, and none is under way that would have to come back first."""
         return bool(self._filling) and not self._sent
 
+    @property
+    def awaits_round(self) -> bool:
+        """A round is under way, and somebody waits for it."""
+        return bool(self._sent)
+
     def add_early(self, context: ReadContext) -> None:
         """A read that came before an entry of this term was committed: its index is not known yet."""
         self._early.append(context)

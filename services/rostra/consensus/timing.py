@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,10 @@ class Timing:
     def __post_init__(self) -> None:
         assert 0 < self.heartbeat_interval_s < self.lease_timeout_s <= self.heartbeat_timeout_s
         assert self.heartbeat_interval_s * 2 <= self.heartbeat_timeout_s
+
+
+READ_PATIENCE_S: Final = 0.02
+"""How long a quorum that was asked for the sake of reads may take before everybody is asked."""
 
 
 def scaled_timing(multiplier: int) -> Timing:

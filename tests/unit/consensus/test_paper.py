@@ -11,6 +11,7 @@ from rostra.consensus.core import Role
 from rostra.consensus.model import ChangeAction, Entry, EntryKind, HardState, Member, PeerId, ReadMode, SnapshotMeta, Suffrage, Write
 from rostra.consensus.progress import PeerState
 from rostra.consensus.ready import Options
+from rostra.consensus.timing import READ_PATIENCE_S
 from rostra.errors import Busy, Conflict, NotFound, NotLeader
 
 from .helpers import CLUSTER, TIMING, Cluster, Server
@@ -860,6 +861,64 @@ def test_6_4_a_quorum_read_waits_for_a_round_that_was_sent_after_it_came() -> No
     assert [result.context for result in leader.reads] == [1]
     cluster.deliver()
     assert [result.context for result in leader.reads] == [1, 2]
+
+
+@pytest.mark.parametrize(("servers", "asked"), [(2, 1), (3, 1), (4, 2), (5, 2)])
+def test_6_4_a_round_for_reads_is_sent_to_no_more_than_have_to_answer_it(servers: int, asked: int) -> None:
+    cluster = Cluster(servers)
+    leader = cluster.elect("n1")
+    cluster.advance(0.3)
+    leader.read(ReadMode.QUORUM, 1)
+    assert len({message.to for message in cluster.queue}) == len(cluster.queue) == asked
+    cluster.deliver()
+    assert [result.context for result in leader.reads] == [1]
+
+
+def test_6_4_where_one_that_was_asked_does_not_answer_everybody_is_asked_soon_and_it_is_the_last_to_be_asked_again() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect("n1")
+    cluster.advance(0.3)
+    leader.read(ReadMode.QUORUM, 1)
+    (asked,) = {message.to.node_id for message in cluster.queue}
+    cluster.cut = {asked}
+    cluster.advance(READ_PATIENCE_S * 2)
+    assert [result.context for result in leader.reads] == [1]
+    leader.read(ReadMode.QUORUM, 2)
+    assert asked not in {message.to.node_id for message in cluster.queue}
+    cluster.deliver()
+    assert [result.context for result in leader.reads] == [1, 2]
+
+
+def test_6_4_who_was_asked_for_reads_and_answered_is_asked_again_and_nobody_is_asked_for_nothing() -> None:
+    cluster = Cluster(3)
+    leader = cluster.elect("n1")
+    cluster.advance(0.3)
+    asked = set()
+    for number in range(1, 6):
+        leader.read(ReadMode.QUORUM, number)
+        asked |= {message.to for message in cluster.queue}
+        cluster.advance(0.02)
+        for peer, progress in leader.core.progress.items():
+            progress.answer_s = 0.003 if peer in asked else 0.002
+    assert len(asked) == 1
+    leader.read(ReadMode.QUORUM, 6)
+    cluster.deliver()
+    cluster.delivered.clear()
+    cluster.advance(leader.core.heartbeat_at - cluster.now - 0.021)
+    assert cluster.delivered == []
+
+
+def test_6_4_rounds_for_reads_put_off_no_heartbeat_of_those_who_are_not_asked() -> None:
+    cluster = Cluster(5)
+    leader = cluster.elect("n1")
+    cluster.advance(0.3)
+    for number in range(1, 150):
+        leader.read(ReadMode.QUORUM, number)
+        cluster.deliver()
+        cluster.advance(0.02)
+    assert leader.core.role is Role.LEADER
+    assert all(server.happened(events.BecameCandidate) == 0 for server in cluster.servers.values() if server is not leader)
+    assert len(leader.reads) == 149
 
 
 def test_6_4_a_read_is_not_answered_by_a_leader_that_was_replaced() -> None:
