@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +10,7 @@ from rostra.consensus import messages
 from rostra.consensus.configuration import Configuration
 from rostra.consensus.core import Core, Role
 from rostra.consensus.lease import SendTimes
-from rostra.consensus.model import ChangeAction, Entry, Member, ReadMode, SnapshotMeta
+from rostra.consensus.model import ChangeAction, Member, ReadMode, SnapshotMeta
 
 from .moments import Moments
 from .world import OPTIONS, Profile, World
@@ -21,6 +20,7 @@ LEASES = replace(ROUGH, crash_s=0, read_s=0.08, write_s=0.15, partition_s=3.0, h
 CHANGES = Profile(
     voters=4, spares=1, crash_s=3.0, partition_s=1.5, heal_s=1.5, change_s=0.3, transfer_s=3.0, crash_leaders=0.7, cut_leaders=0.7, wipe=0
 )
+OVERLAPS = replace(CHANGES, change_s=0.1)
 RESTARTS = replace(LEASES, shapes=("pair",), write_s=1.0, moments=Moments(asked_to_vote=0.5))
 OLD_TERMS = replace(
     ROUGH, snapshot_s=0, options=replace(OPTIONS, max_append_entries=1, max_inflight=1), moments=Moments(office=0.5, commit=0.3)
@@ -140,15 +140,6 @@ class VotesForShortLogs(Core):
         return True
 
 
-class CountsOnCutWrites(Core):
-    """Takes an entry for stable when any write of it has completed, even if it was cut since."""
-
-    def _take_entries(self, entries: Sequence[Entry], now: float) -> None:
-        before = self.log._cuts
-        super()._take_entries(entries, now)
-        self.log._cuts = before
-
-
 class VotesAfterRestart(Core):
     """Forgets in a restart that it promised not to vote."""
 
@@ -206,11 +197,10 @@ MUTANTS = [
     Mutant(VotesForShortLogs, ROUGH),
     Mutant(AcknowledgesAtOnce, replace(ROUGH, fsync_s=0.05)),
     Mutant(TrustsAnyAppend, ROUGH),
-    Mutant(CountsOnCutWrites, ROUGH),
     Mutant(IgnoresTheLease, LEASES),
     Mutant(LeaseFromAcknowledgement, replace(LEASES, long_delay=0.1, shapes=("one",))),
     Mutant(KeepsLeaseOverTransfer, replace(LEASES, transfer_s=1.0)),
-    Mutant(ChangesOverlap, CHANGES),
+    Mutant(ChangesOverlap, OVERLAPS),
     Mutant(SnapshotsWithoutConfiguration, Profile()),
     Mutant(Core, replace(ROUGH, snapshot_s=0), synced_disks=False, name="SkipsFsync"),
     Mutant(Core, replace(ROUGH, wipe=0.5, wiped_id_returns=True), name="ReusesWipedId"),
@@ -227,7 +217,7 @@ CONTROLS = [
     Mutant(NeverStepsDown, replace(LEASES, transfer_s=1.0)),
     Mutant(NeverStepsDown, replace(WILD_CLOCKS, lease_reads=False), name="WildClocksWithQuorumReads"),
     Mutant(Core, ROUGH),
-    Mutant(Core, CHANGES),
+    Mutant(Core, OVERLAPS),
     Mutant(NeverStepsDown, RESTARTS),
     Mutant(Core, OLD_TERMS),
     Mutant(NeverStepsDown, LATE_ANSWERS),
