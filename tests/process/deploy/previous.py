@@ -38,7 +38,7 @@ def program_of(version: str, folder: Path) -> Program:
     archive = _git("archive", version, *SOURCES)
     assert archive.returncode == 0, archive.stderr.decode()
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as files:
-        files.extractall(folder, filter="data")
+        files.extractall(folder)
     ours = [str(ROOT / source) for source in SOURCES]
     path = ":".join(str(folder / source) for source in SOURCES)
     return Program([sys.executable, "-c", START.format(ours=ours)], {"PYTHONPATH": path})
