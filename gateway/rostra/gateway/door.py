@@ -78,6 +78,9 @@ class Door:
             proxy_headers=False,
         )
         self.config.load()
+        self.is_closing = False
+        """Whether connections are kept no longer."""
+        self._all_gone = asyncio.Event()
         self._connections: set[HttpProtocol] = set()
         self._by_peer: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
@@ -109,7 +112,9 @@ class Door:
         return task
 
     def remember(self, head: bytes, read: Read) -> None:
-        """A whole head, and what it asks."""
+        """A whole head, and what it asks. What is known is answered on a connection that stays."""
+        if self.is_closing:
+            return
         if len(self.memo) >= MEMO_HEADS:
             self.memo.clear()
         self.memo[head] = read
@@ -137,6 +142,8 @@ class Door:
         if connection not in self._connections:
             return
         self._connections.discard(connection)
+        if not self._connections:
+            self._all_gone.set()
         metrics.CONNECTIONS.set(len(self._connections))
         if connection.peer:
             self._by_peer[connection.peer] -= 1
@@ -201,9 +208,16 @@ class Door:
         return host_port(host, bound)
 
     async def stop(self) -> None:
-        """Takes no more connections, lets answers under way finish, then ends what is left."""
+        """Takes no more connections, lets answers under way finish, then ends what is left. Before that, for ``drain_s``, who asks on a
+        connection that was kept is answered, and told to come no more on it: a request that was on its way would be lost with it."""
         for server in self._servers:
             server.close()
+        self.is_closing = True
+        self.memo.clear()
+        if self._connections:
+            self._all_gone.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_gone.wait(), self._settings.drain_s)
         under_way = [task for connection in tuple(self._connections) if (task := connection.finish()) is not None]
         if under_way:
             await asyncio.wait(under_way, timeout=STOP_S)

@@ -278,7 +278,7 @@ class HttpProtocol(HttpToolsProtocol):
         path, query = url.path or b"/", url.query or b""
         self._streams_body = self.door.streams_body(method, path)
         self._check_head(version, headers)
-        keep_alive = version != "1.0" and self.parser.should_keep_alive() and not self.refused
+        keep_alive = version != "1.0" and self.parser.should_keep_alive() and not (self.refused or self.door.is_closing)
         cycle: Cycle | None
         if method == b"GET":
             cycle = self._read_of(path, query, headers, keep_alive=keep_alive)

@@ -50,6 +50,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_query_time_s: float = 600.0
     busy_poll_s: float = 0.00005
     """How long the loop stays awake for a next request after an answer, where requests follow quickly; 0 turns it off."""
+    drain_s: float = 0.25
+    """For how long, when it stops, who asks on a connection that was kept is still answered."""
     response_headers: dict[str, str] = {}
     block_endpoints: tuple[str, ...] = ()
     """Path prefixes that are answered 403."""

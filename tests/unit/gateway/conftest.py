@@ -90,6 +90,7 @@ class World:
         self.datacenters = SmallDatacenters()
         self.autopilot = SmallAutopilot()
         self.snapshots = SmallSnapshots()
+        self.drain_s = 0.0
         self._connections: list[Connection] = []
         self.role: GatewayRole
 
@@ -100,7 +101,7 @@ class World:
 
     async def start(self, settings: GatewaySettings | None = None) -> None:
         settings = settings or GatewaySettings()
-        settings = msgspec.structs.replace(settings, http_port=0, node_name="n1")
+        settings = msgspec.structs.replace(settings, http_port=0, node_name="n1", drain_s=self.drain_s)
         self.role = GatewayRole(
             self.hub,
             self.hub,

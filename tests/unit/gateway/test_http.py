@@ -311,6 +311,27 @@ async def test_http_1_0_and_connection_close_are_answered_and_closed(world: Worl
             assert await connection.closed()
 
 
+async def test_who_asks_on_a_kept_connection_while_the_door_closes_is_answered_and_told_to_come_no_more() -> None:
+    world = World()
+    world.drain_s = 60.0
+    await world.start()
+    body = b'{"Node": "late", "Address": "10.0.0.9"}'
+    asked = [("GET", "/v1/catalog/nodes?stale", b""), ("GET", "/v1/agent/self", b""), ("PUT", "/v1/catalog/register", body)]
+    connections = [await world.connect() for _ in asked]
+    for connection, (method, path, data) in zip(connections, asked, strict=True):
+        connection.send(method, path, data)
+        assert "connection" not in (await connection.receive()).headers
+    stopping = asyncio.create_task(world.role.stop())
+    await until(lambda: world.role.door.is_closing)
+    for connection, (method, path, data) in zip(connections, asked, strict=True):
+        connection.send(method, path, data)
+        answer = await connection.receive()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await connection.closed()
+        connection.writer.close()
+    await asyncio.wait_for(stopping, 10)
+
+
 async def test_a_client_that_vanishes_in_the_middle_leaves_nothing_behind(world: World) -> None:
     for begun in (b"GET /v1/ca", b"PUT /v1/catalog/register HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"):
         connection = await world.connect()
