@@ -31,8 +31,8 @@ from topics import TOPICS, Topic
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent
-QUICK_S: Final = 12 * 60.0
-QUICK_EACH_S: Final = 180.0
+QUICK_S: Final = 15 * 60.0
+QUICK_EACH_S: Final = 300.0
 """For one command, so that a slow one leaves time for the others."""
 END_S: Final = 5.0
 
