@@ -131,7 +131,7 @@ CAUSES: Final = {
     r"^dev: nodes, \w+, 1$": "one caller at a time shares nothing: each request pays for waking up, and finds the caches cold",
     r"(nodes|health).*: p99$": "one loop serves everything; what waits behind a batch shows in the last percent",
     r"three servers|development agent": "each write passes gateway, catalog and log in Python: processor time, of which Consul needs less",
-    r"in flight$": "gRPC and LMDB alone, a skeleton without Raft, do no more than twice as much here; see docs/design/consensus.md",
+    r"in flight$": "a skeleton of gRPC and LMDB without any Raft does less than three times as much here; see docs/design/consensus.md",
     r"^service (A|SRV), 20": "dnsperf and the server share two cores, and two system calls an answer are what is left",
     r"watchers woken: last answer": "thousands of answers are written one after the other by one loop",
 }
