@@ -35,7 +35,8 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_ANSWER_BYTES),
     ("grpc.max_concurrent_streams", 1000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+    # A stream on which only the other side speaks is pinged by it every 10 s (channels.py); by default such a one is cut off after 40 s.
+    ("grpc.http2.min_ping_interval_without_data_ms", 5000),
 )
 
 Readiness = Mapping[str, Callable[[], bool | Awaitable[bool]]]

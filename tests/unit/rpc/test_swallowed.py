@@ -1,4 +1,4 @@
-"""A network that swallows what is sent, and tells nobody: the connection has to be given up from this side."""
+"""Connections on which nothing is said: one whose network swallows what is sent has to be given up from this side, any other stays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from grpc import aio
 
-from rostra.rpc import channels
+from rostra.rpc import channels, doors
 from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
 from rostra.v1 import gossip_pb2, gossip_pb2_grpc
 
-SHORTER = {"grpc.keepalive_time_ms": 20, "grpc.keepalive_timeout_ms": 20, "grpc.http2.ping_timeout_ms": 20}
+SHORTER = {"grpc.keepalive_time_ms": 10, "grpc.keepalive_timeout_ms": 20, "grpc.http2.ping_timeout_ms": 20}
+OFTENER = {"grpc.http2.min_ping_interval_without_data_ms": 100}
+PINGS = 7
+"""A door that finds them too many takes three; gRPC sends one a second at most."""
 
 
 class Quiet(gossip_pb2_grpc.GossipServiceServicer):
@@ -68,29 +71,54 @@ async def heard(stub: Any) -> bool:
         again.cancel()
 
 
-async def test_a_stream_over_a_dead_connection_breaks_and_the_next_has_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert all(dict(channels.OPTIONS)[name] <= 10_000 for name in SHORTER)
-    monkeypatch.setattr(channels, "OPTIONS", tuple((name, value // SHORTER.get(name, 1)) for name, value in channels.OPTIONS))
+@contextlib.asynccontextmanager
+async def quiet_door(tmp_path: Path) -> AsyncIterator[str]:
+    """The path of its socket."""
     handlers = Handlers()
     quiet: Any = Quiet
     handlers.add(gossip_pb2_grpc.add_GossipServiceServicer_to_server, quiet())
     door = Door("door", [f"unix:{tmp_path}/door.sock"], handlers, {})
     await door.start()
-    wire = Wire(f"{tmp_path}/door.sock")
-    server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
     try:
-        async with channels.connect(f"127.0.0.1:{port}") as channel, asyncio.timeout(60):
-            stub: Any = gossip_pb2_grpc.GossipServiceStub(channel)
-            watch = stub.WatchUserEvents(gossip_pb2.WatchUserEventsRequest())
-            assert (await watch.read()).lost == 1
-            wire.is_cut = True
-            with pytest.raises(aio.AioRpcError):
-                await watch.read()
-            wire.is_cut = False
-            while not await heard(stub):  # noqa: ASYNC110 - the old connection may take a moment to be gone
-                await asyncio.sleep(0.01)
-            assert wire.connections >= 2
+        yield f"{tmp_path}/door.sock"
     finally:
-        server.close()
         await door.stop()
+
+
+@pytest.fixture(autouse=True)
+def in_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, parts in ((channels, "OPTIONS", SHORTER), (doors, "_OPTIONS", OFTENER)):
+        options = getattr(module, name)
+        assert all(0 < dict(options)[each] <= 10_000 for each in parts)
+        monkeypatch.setattr(module, name, tuple((each, value // parts.get(each, 1)) for each, value in options))
+
+
+async def test_a_stream_on_which_nothing_is_said_stays(tmp_path: Path) -> None:
+    async with quiet_door(tmp_path) as path, channels.connect(f"unix:{path}") as channel:
+        stub: Any = gossip_pb2_grpc.GossipServiceStub(channel)
+        watch = stub.WatchUserEvents(gossip_pb2.WatchUserEventsRequest())
+        assert (await watch.read()).lost == 1
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(PINGS * dict(channels.OPTIONS)["grpc.keepalive_time_ms"] / 1000):
+                await watch.read()
+
+
+async def test_a_stream_over_a_dead_connection_breaks_and_the_next_has_a_new_one(tmp_path: Path) -> None:
+    async with quiet_door(tmp_path) as path:
+        wire = Wire(path)
+        server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        try:
+            async with channels.connect(f"127.0.0.1:{port}") as channel, asyncio.timeout(60):
+                stub: Any = gossip_pb2_grpc.GossipServiceStub(channel)
+                watch = stub.WatchUserEvents(gossip_pb2.WatchUserEventsRequest())
+                assert (await watch.read()).lost == 1
+                wire.is_cut = True
+                with pytest.raises(aio.AioRpcError):
+                    await watch.read()
+                wire.is_cut = False
+                while not await heard(stub):  # noqa: ASYNC110 - the old connection may take a moment to be gone
+                    await asyncio.sleep(0.01)
+                assert wire.connections >= 2
+        finally:
+            server.close()
