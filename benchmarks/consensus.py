@@ -27,7 +27,7 @@ import etcd
 import psutil
 import rows
 import uvloop
-from consensus_load import LIMIT_S, SIZE, Cluster, Measured, free_addresses, summarised
+from consensus_load import LIMIT_S, SIZE, Measured, Servers, summarised
 from consensus_skeleton import Skeleton
 from etcd import Etcd
 from rows import Row
@@ -49,19 +49,18 @@ FAILOVER_S, AS_GOOD_AS_ETCD = 1.5, 1.0
 SNAPSHOT_BYTES = 100 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 LOG_ENTRIES = 100_000
-Kind = Callable[[Path, int], Cluster]
+Kind = Callable[[Path, int], Servers]
 IDENTITY = Identity("benchmark", "benchmark", "dc1", "127.0.0.1", "127.0.0.1", server=False)
 
 
-class Rostra:
+class Rostra(Servers):
     """Servers of one cluster. ``voters``: those that start it; the others know of them and wait to be taken in."""
 
     name = "rostra"
 
     def __init__(self, folder: Path, count: int, *, voters: int = 0) -> None:
+        super().__init__(count)
         self.folder = folder
-        self.addresses = free_addresses(count)
-        self.processes: list[subprocess.Popen[bytes] | None] = [None] * count
         self._voters = voters or count
         for number in range(self._voters):
             self.start(number)
@@ -72,19 +71,7 @@ class Rostra:
         command = [sys.executable, script, str(number + 1), str(self.folder / f"n{number + 1}"), expect, *self.addresses]
         self.processes[number] = subprocess.Popen(command)
 
-    def kill(self, number: int) -> None:
-        process = self.processes[number]
-        assert process is not None
-        process.kill()
-        process.wait()
-
-    def stop(self) -> None:
-        for number, process in enumerate(self.processes):
-            if process is not None and process.poll() is None:
-                self.kill(number)
-
     def leader(self, *, other_than: int | None = None) -> int:
-        """The number of the server that leads, as soon as one does."""
         return asyncio.run(self._leader(other_than))
 
     async def _leader(self, other_than: int | None = None) -> int:
@@ -211,16 +198,16 @@ def _run(work: Callable[..., Coroutine[Any, Any, Any]], arguments: Sequence[Any]
         return runner.run(work(*arguments))
 
 
-def processor_s(cluster: Cluster) -> float:
+def processor_s(cluster: Servers) -> float:
     """What the servers have used so far."""
     times = [psutil.Process(process.pid).cpu_times() for process in cluster.processes if process is not None and process.poll() is None]
     return sum(each.user + each.system for each in times)
 
 
 @contextmanager
-def clusters(kinds: Sequence[Kind], count: int) -> Iterator[list[Cluster]]:
+def clusters(kinds: Sequence[Kind], count: int) -> Iterator[list[Servers]]:
     with tempfile.TemporaryDirectory() as folder:
-        made: list[Cluster] = []
+        made: list[Servers] = []
         try:
             for number, kind in enumerate(kinds):
                 made.append(kind(Path(folder) / str(number), count))
@@ -230,7 +217,7 @@ def clusters(kinds: Sequence[Kind], count: int) -> Iterator[list[Cluster]]:
                 cluster.stop()
 
 
-def sample(cluster: Cluster, work: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> tuple[Measured, float]:
+def sample(cluster: Servers, work: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> tuple[Measured, float]:
     """A measurement at the leader, and the servers' processor time in microseconds for each proposal or read."""
     address = cluster.addresses[cluster.leader()]
     before = processor_s(cluster)
@@ -276,9 +263,9 @@ def report(
         each = ", ".join(f"{measured.per_second:.0f}" for measured, _ in samples)
         rates[name] = statistics.median(measured.per_second for measured, _ in samples)
         middle = statistics.median(measured.median_ms for measured, _ in samples)
-        late = statistics.median(measured.p99_ms for measured, _ in samples)
+        p99 = statistics.median(measured.p99_ms for measured, _ in samples)
         cost = statistics.median(cost for _, cost in samples)
-        print(f"{what}: {name:6} {rates[name]:8.0f}/s ({each})  median {middle:.2f} ms  p99 {late:.2f} ms  {cost:.0f} us of processor each")
+        print(f"{what}: {name:6} {rates[name]:8.0f}/s ({each})  median {middle:.2f} ms  p99 {p99:.2f} ms  {cost:.0f} us of processor each")
     for name in rates.keys() - {Rostra.name}:
         print(f"{what}: {Rostra.name} / {name} = {rates[Rostra.name] / rates[name]:.2f}", flush=True)
     per_second = {name: [measured.per_second for measured, _ in samples] for name, samples in found.items()}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
 
 SIZE = 256
 """Bytes of a proposal."""
@@ -23,22 +22,32 @@ def free_addresses(count: int) -> list[str]:
         return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
 
 
-class Cluster(Protocol):
-    """Servers, by number."""
+class Servers(ABC):
+    """Processes of one cluster, by number, each at an address of 127.0.0.1."""
 
     name: str
-    addresses: list[str]
 
-    @property
-    def processes(self) -> Sequence[subprocess.Popen[bytes] | None]: ...
+    def __init__(self, count: int) -> None:
+        self.addresses = free_addresses(count)
+        self.processes: list[subprocess.Popen[bytes] | None] = [None] * count
 
+    @abstractmethod
     def start(self, number: int) -> None: ...
 
-    def kill(self, number: int) -> None: ...
+    @abstractmethod
+    def leader(self, *, other_than: int | None = None) -> int:
+        """The number of the server that leads, as soon as one does."""
 
-    def stop(self) -> None: ...
+    def kill(self, number: int) -> None:
+        process = self.processes[number]
+        assert process is not None
+        process.kill()
+        process.wait()
 
-    def leader(self, *, other_than: int | None = None) -> int: ...
+    def stop(self) -> None:
+        for number, process in enumerate(self.processes):
+            if process is not None and process.poll() is None:
+                self.kill(number)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import rows
-from benchmarks.rows import Row
+import rows
+from rows import Row
+
 from rostra.consensus.messages import Message
 from tests.simulation.consensus.raft_simulation.world import TIMING, Profile, Server, World
 

@@ -21,7 +21,7 @@ from typing import Any
 import grpc
 import lmdb
 import uvloop
-from consensus_load import LIMIT_S, SIZE, Measured, free_addresses, summarised
+from consensus_load import LIMIT_S, SIZE, Measured, Servers, summarised
 from grpc import aio
 
 METHOD = "/skeleton/Exchange"
@@ -124,15 +124,14 @@ async def serve(folder: Path, address: str, followers: Sequence[str]) -> None:
     await (leader.run() if followers else server.wait_for_termination())
 
 
-class Skeleton:
+class Skeleton(Servers):
     """Processes of it. The first leads."""
 
     name = "skeleton"
 
     def __init__(self, folder: Path, count: int) -> None:
+        super().__init__(count)
         self._folder = folder
-        self.addresses = free_addresses(count)
-        self.processes: list[subprocess.Popen[bytes] | None] = [None] * count
         for number in reversed(range(count)):
             self.start(number)
 
@@ -140,16 +139,6 @@ class Skeleton:
         followers = self.addresses[1:] if number == 0 else []
         command = [sys.executable, __file__, str(self._folder / str(number)), self.addresses[number], *followers]
         self.processes[number] = subprocess.Popen(command)
-
-    def kill(self, number: int) -> None:
-        process = self.processes[number]
-        assert process is not None
-        process.kill()
-        process.wait()
-
-    def stop(self) -> None:
-        for number in range(len(self.processes)):
-            self.kill(number)
 
     def leader(self, *, other_than: int | None = None) -> int:
         """As soon as all are there."""

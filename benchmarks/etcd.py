@@ -15,22 +15,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
-from consensus_load import LIMIT_S, SIZE, Measured, free_addresses, summarised
+from consensus_load import LIMIT_S, SIZE, Measured, Servers, free_addresses, summarised
 from grpc import aio
 
 PUT, RANGE = "/etcdserverpb.KV/Put", "/etcdserverpb.KV/Range"
 
 
-class Etcd:
+class Etcd(Servers):
     """Servers of one cluster."""
 
     name = "etcd"
 
     def __init__(self, folder: Path, count: int) -> None:
+        super().__init__(count)
         self.folder = folder
-        self.addresses = free_addresses(count)
         self._peers = free_addresses(count)
-        self.processes: list[subprocess.Popen[bytes] | None] = [None] * count
         for number in range(count):
             self.start(number)
 
@@ -56,19 +55,7 @@ class Etcd:
         command = ["etcd", *(f"--{name}={value}" for name, value in flags.items())]
         self.processes[number] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def kill(self, number: int) -> None:
-        process = self.processes[number]
-        assert process is not None
-        process.kill()
-        process.wait()
-
-    def stop(self) -> None:
-        for number, process in enumerate(self.processes):
-            if process is not None and process.poll() is None:
-                self.kill(number)
-
     def leader(self, *, other_than: int | None = None) -> int:
-        """The number of the server that leads, as soon as one does."""
         until = time.monotonic() + LIMIT_S
         while time.monotonic() < until:
             for number, address in enumerate(self.addresses):

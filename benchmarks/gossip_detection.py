@@ -22,8 +22,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import rows
-from benchmarks.rows import Row
+import rows
+from rows import Row
+
 from rostra.gossip.suspicion import minimum_timeout_s
 from rostra.gossip.timing import LAN
 from rostra.model.members import MemberStatus

@@ -21,8 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import rows
-from benchmarks.rows import Row
+import rows
+from rows import Row
+
 from rostra.gossip.broadcasts import retransmit_limit
 from rostra.gossip.membership import NodeSuspected
 from rostra.gossip.suspicion import minimum_timeout_s

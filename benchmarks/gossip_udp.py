@@ -26,12 +26,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import rows
+from gossip_peers import Peers
+from rows import Row
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks import rows
-from benchmarks.gossip_peers import Peers
-from benchmarks.rows import Row
 from rostra.gossip.address import Address
 from rostra.gossip.coordinates import encode_coordinate
 from rostra.gossip.core import Core, CoreConfig
