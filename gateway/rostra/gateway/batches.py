@@ -8,26 +8,40 @@ that cannot be, each read goes on to the barrier that the hub shares among all.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
+from rostra.gateway.read import Read
 from rostra.model.consistency import Consistency
+from rostra.views.barriers import Barrier
+from rostra.views.reader import BarrierReader
 
-if TYPE_CHECKING:
-    from rostra.gateway.cycles import ReadCycle
-    from rostra.gateway.door import Door
-    from rostra.gateway.reads import Read
-    from rostra.views.barriers import Barrier
+
+class Waiting(Protocol):
+    """A request in a batch. ``shared_read`` is what it asks, where the answer is the same for all who ask that."""
+
+    @property
+    def shared_read(self) -> Read | None: ...
+
+    def write(self, encoded: bytes) -> None: ...
+
+    def answer_from_views(self, barrier: Barrier | None) -> None: ...
+
+    def await_barrier(self) -> None: ...
+
+    def fail(self, error: Exception) -> None: ...
 
 
 class Batch:
-    """Of one consistency; there is one that fills."""
+    """Of one consistency; there is one that fills. ``at_hand`` gives the whole answer to a read, or nothing."""
 
-    def __init__(self, door: Door, consistency: Consistency) -> None:
-        self._door = door
+    def __init__(self, reader: BarrierReader, at_hand: Callable[[Read, Barrier], bytes], consistency: Consistency) -> None:
+        self._reader = reader
+        self._at_hand = at_hand
         self._consistency = consistency
-        self._filling: list[ReadCycle] = []
+        self._filling: list[Waiting] = []
 
-    def join(self, cycle: ReadCycle) -> None:
+    def join(self, cycle: Waiting) -> None:
         """It is answered, or told to wait, when this turn is over."""
         if not self._filling:
             asyncio.get_running_loop().call_soon(self._close)
@@ -35,14 +49,14 @@ class Batch:
 
     def _close(self) -> None:
         batch, self._filling = self._filling, []
-        barrier = self._door.reads.reader.barrier_at_once(self._consistency, len(batch))
+        barrier = self._reader.barrier_at_once(self._consistency, len(batch))
         if barrier is None:
             for cycle in batch:
                 cycle.await_barrier()
         else:
             self._answer(batch, barrier)
 
-    def _answer(self, batch: list[ReadCycle], barrier: Barrier) -> None:
+    def _answer(self, batch: list[Waiting], barrier: Barrier) -> None:
         """Nothing else runs meanwhile, so those who ask the same get the same bytes."""
         answers: dict[Read | None, bytes] = {}
         for cycle in batch:
@@ -50,7 +64,7 @@ class Batch:
             try:
                 encoded = answers.get(read)
                 if encoded is None:
-                    encoded = answers[read] = b"" if read is None else self._door.at_hand(read, barrier)
+                    encoded = answers[read] = b"" if read is None else self._at_hand(read, barrier)
                 if encoded:
                     cycle.write(encoded)
                 else:

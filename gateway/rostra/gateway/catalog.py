@@ -10,7 +10,8 @@ from rostra.gateway.compression import accepts_gzip
 from rostra.gateway.encoding import encode_json, indent_json
 from rostra.gateway.fragments import Fragments
 from rostra.gateway.lookups import Lookup, Match
-from rostra.gateway.reads import Read, Reads
+from rostra.gateway.read import Read
+from rostra.gateway.reads import Reads
 from rostra.gateway.settings import GatewaySettings
 from rostra.model.catalog import ServiceSummary
 from rostra.model.topics import SERVICES

@@ -12,13 +12,13 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from rostra.errors import RostraError
 from rostra.gateway.answer import TEXT, Answer, encode, encode_head, error_answer
-from rostra.gateway.reads import Read
+from rostra.gateway.read import Read
 from rostra.gateway.slices import can_park, is_quick
 from rostra.model.consistency import Consistency
 
 if TYPE_CHECKING:
+    from rostra.gateway.door import Connection
     from rostra.gateway.parking import Parked
-    from rostra.gateway.protocol import HttpProtocol
     from rostra.views.barriers import Barrier
     from rostra.views.reader import Reading
 
@@ -29,7 +29,7 @@ log = logging.getLogger("rostra.gateway.http")
 class RouteCycle(RequestResponseCycle):
     """A request that the application answers. What it sends is encoded like every other answer."""
 
-    def __init__(self, protocol: HttpProtocol, **given: Any) -> None:
+    def __init__(self, protocol: Connection, **given: Any) -> None:
         super().__init__(**given)
         self._protocol = protocol
         self._start: tuple[int, list[tuple[bytes, bytes]]] | None = None
@@ -97,7 +97,7 @@ class ReadCycle:
 
     __slots__ = ("_cancel", "_may_block", "_parked", "_protocol", "_read", "_refusal", "disconnected", "keep_alive", "response_complete")
 
-    def __init__(self, protocol: HttpProtocol, read: Read | None, refusal: Answer | None, *, keep_alive: bool) -> None:
+    def __init__(self, protocol: Connection, read: Read | None, refusal: Answer | None, *, keep_alive: bool) -> None:
         self._protocol = protocol
         self._read = read
         self._refusal = refusal

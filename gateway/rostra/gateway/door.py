@@ -1,22 +1,17 @@
-"""The HTTP door: what all connections share, and the sockets they come from."""
+"""The HTTP door: what all connections share."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import os
-import socket
-import ssl
-import stat
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from rostra.errors import RostraError, Unavailable
 from rostra.gateway import metrics
 from rostra.gateway.answer import Date
 from rostra.gateway.app import Application, Rules
@@ -24,11 +19,10 @@ from rostra.gateway.ask import decode_path
 from rostra.gateway.batches import Batch
 from rostra.gateway.busy_poll import BusyPoll
 from rostra.gateway.parking import Parking
-from rostra.gateway.protocol import HttpProtocol
-from rostra.gateway.reads import Read, Reads
+from rostra.gateway.read import Read
+from rostra.gateway.reads import Reads
 from rostra.gateway.routes import Table
 from rostra.gateway.settings import GatewaySettings
-from rostra.model.addresses import host_port
 from rostra.model.consistency import Consistency
 from rostra.views.barriers import Barrier
 
@@ -37,16 +31,30 @@ log = logging.getLogger("rostra.gateway.http")
 MEMO_HEADS: Final = 1024
 """Request heads known whole, and URLs made ready; when there are more, all are dropped."""
 SWEEP_S: Final = 1.0
-BACKLOG: Final = 2048
 STOP_S: Final = 5.0
 """How long answers under way may take when the door closes."""
-UNIX: Final = "unix://"
+
+
+class Connection(Protocol):
+    """What the door needs of a connection, and a request of the one it came on. ``client`` is address and port."""
+
+    door: Door
+    transport: asyncio.Transport
+    client: tuple[str, int] | None
+    peer: str
+    expect_100_continue: bool
+
+    def on_response_complete(self) -> None: ...
+
+    def sweep(self, now: float) -> None: ...
+
+    def finish(self) -> asyncio.Task[None] | None: ...
 
 
 class Door:
-    """Connections, and what they share. ``start`` binds, ``stop`` lets answers under way finish, within ``STOP_S``."""
+    """Connections, and what they share. ``stop`` lets answers under way finish, within ``STOP_S``."""
 
-    def __init__(self, table: Table, reads: Reads, settings: GatewaySettings, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, table: Table, reads: Reads, settings: GatewaySettings) -> None:
         self.table = table
         self.reads = reads
         self.limits = settings.limits
@@ -55,22 +63,17 @@ class Door:
         self.memo: dict[bytes, Read] = {}
         self.prepared: dict[tuple[bytes, bytes], Read] = {}
         self.state = ServerState()
-        self.batches = {each: Batch(self, each) for each in (Consistency.DEFAULT, Consistency.CONSISTENT)}
+        self.batches = {each: Batch(reads.reader, self.at_hand, each) for each in (Consistency.DEFAULT, Consistency.CONSISTENT)}
         self.parking = Parking(reads, self.spawn)
         self.busy_poll = BusyPoll(settings.busy_poll_s)
         self.from_memo = 0
         self.from_view = 0
         """Requests answered so; counted here, and shown by the metrics with every sweep."""
-        self.addresses: list[str] = []
-        """``HOST:PORT`` or ``unix://PATH`` of each socket that is open."""
-        self.secure_addresses: list[str] = []
-        """``HOST:PORT`` of each socket that speaks HTTPS."""
         self._settings = settings
-        self._tls = tls
         self.application = Application(table, reads, settings)
         self.config = Config(
             self.application,
-            http=HttpProtocol,
+            http="httptools",
             ws="none",
             lifespan="off",
             log_config=None,
@@ -81,10 +84,8 @@ class Door:
         self.is_closing = False
         """Whether connections are kept no longer."""
         self._all_gone = asyncio.Event()
-        self._connections: set[HttpProtocol] = set()
+        self._connections: set[Connection] = set()
         self._by_peer: Counter[str] = Counter()
-        self._servers: list[asyncio.Server] = []
-        self._paths: list[str] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -125,7 +126,7 @@ class Door:
             self.prepared.clear()
         self.prepared[url, accepted] = read
 
-    def enter(self, connection: HttpProtocol) -> bool:
+    def enter(self, connection: Connection) -> bool:
         """A new connection; False when its client has too many."""
         self._connections.add(connection)
         metrics.CONNECTIONS.set(len(self._connections))
@@ -137,7 +138,7 @@ class Door:
             return not limit or self._by_peer[connection.peer] <= limit
         return True
 
-    def leave(self, connection: HttpProtocol) -> None:
+    def leave(self, connection: Connection) -> None:
         """A connection is gone."""
         if connection not in self._connections:
             return
@@ -169,49 +170,9 @@ class Door:
         metrics.FROM_VIEW.inc(self.from_view)
         self.from_memo = self.from_view = 0
 
-    async def start(self) -> None:
-        """Binds every address; raises an error that names the one that is taken, and then keeps none."""
-        try:
-            for address in self._settings.http_addresses:
-                await self._bind(address)
-            for address in self._settings.https_addresses if self._tls is not None and self._settings.https_port >= 0 else ():
-                self.secure_addresses.append(await self._bind_ip("HTTPS", address, self._settings.https_port, self._tls))
-        except BaseException:
-            await self.stop()
-            raise
-
-    async def _bind(self, address: str) -> None:
-        loop = asyncio.get_running_loop()
-        if address.startswith(UNIX):
-            path = address.removeprefix(UNIX)
-            _remove_dead_socket(path)
-            try:
-                self._servers.append(await loop.create_unix_server(lambda: HttpProtocol(self), path, backlog=BACKLOG))
-            except OSError as error:
-                raise Unavailable(f"HTTP socket: cannot listen on {path}: {error.strerror or error}") from error
-            self._paths.append(path)
-            self.addresses.append(address)
-        elif self._settings.http_port >= 0:
-            self.addresses.append(await self._bind_ip("HTTP", address, self._settings.http_port))
-
-    async def _bind_ip(self, kind: str, address: str, port: int, tls: ssl.SSLContext | None = None) -> str:
-        limit_s = self.limits.tls_handshake_timeout_s if tls is not None else None
-        try:
-            server = await asyncio.get_running_loop().create_server(
-                lambda: HttpProtocol(self), sock=_listen(address, port), ssl=tls, ssl_handshake_timeout=limit_s
-            )
-        except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else error
-            raise Unavailable(f"{kind} port: cannot listen on {host_port(address, port)}: {reason}") from error
-        self._servers.append(server)
-        host, bound = server.sockets[0].getsockname()[:2]
-        return host_port(host, bound)
-
     async def stop(self) -> None:
-        """Takes no more connections, lets answers under way finish, then ends what is left. Before that, for ``drain_s``, who asks on a
-        connection that was kept is answered, and told to come no more on it: a request that was on its way would be lost with it."""
-        for server in self._servers:
-            server.close()
+        """Lets answers under way finish, then ends what is left. Before that, for ``drain_s``, who asks on a connection that was kept is
+        answered, and told to come no more on it: a request that was on its way would be lost with it."""
         self.is_closing = True
         self.memo.clear()
         if self._connections:
@@ -229,42 +190,3 @@ class Door:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for path in self._paths:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
-        self._servers.clear()
-        self._paths.clear()
-        self.addresses.clear()
-        self.secure_addresses.clear()
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((address, port))
-        listener.listen(BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    listener.setblocking(False)
-    return listener
-
-
-def _remove_dead_socket(path: str) -> None:
-    """A socket file that nobody listens on is what a killed process left behind."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise Unavailable(f"HTTP socket {path}: a file that is no socket is there")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        else:
-            raise RostraError(f"HTTP socket {path}: another process listens on it")

@@ -14,7 +14,8 @@ from rostra.errors import NoPath
 from rostra.gateway.answer import Answer, HttpError
 from rostra.gateway.ask import Ask
 from rostra.gateway.catalog import CatalogReads
-from rostra.gateway.reads import Read, Reads, contact_headers
+from rostra.gateway.read import Read
+from rostra.gateway.reads import Reads, contact_headers
 from rostra.gateway.settings import GatewaySettings
 from rostra.model.consistency import Contact
 from rostra.model.coordinates import Coordinate

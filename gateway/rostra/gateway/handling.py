@@ -19,7 +19,7 @@ from rostra.gateway.ask import Ask, Parameters, decode_path
 from rostra.gateway.compression import accepts_gzip, compressed
 
 if TYPE_CHECKING:
-    from rostra.gateway.protocol import HttpProtocol
+    from rostra.gateway.door import Connection
     from rostra.gateway.routes import Route
 
 log = logging.getLogger("rostra.gateway.http")
@@ -33,7 +33,7 @@ class HandledCycle:
 
     is_stream = is_parked = False
 
-    def __init__(self, protocol: HttpProtocol, route: Route, path: str, query: bytes, headers: dict[str, str], *, keep_alive: bool) -> None:
+    def __init__(self, protocol: Connection, route: Route, path: str, query: bytes, headers: dict[str, str], *, keep_alive: bool) -> None:
         self._protocol = protocol
         self._route = route
         self._path = path
@@ -94,7 +94,7 @@ class HandledCycle:
 
 
 def handled(
-    protocol: HttpProtocol, method: bytes, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], *, keep_alive: bool
+    protocol: Connection, method: bytes, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], *, keep_alive: bool
 ) -> HandledCycle | None:
     """The request as one to a handler; None when the application has to look at it."""
     if method != b"PUT" or protocol.expect_100_continue:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from rostra.errors import RostraError
-from rostra.gateway.reads import Read, Reads
+from rostra.gateway.read import Read
+from rostra.gateway.reads import Reads
 from rostra.gateway.resultsets import ResultSet
 from rostra.gateway.slices import is_quick
 from rostra.views.reader import Reading

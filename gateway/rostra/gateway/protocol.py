@@ -27,7 +27,7 @@ from rostra.gateway.app import clean_path
 from rostra.gateway.ask import Ask, Parameters, decode_path
 from rostra.gateway.cycles import ReadCycle, RouteCycle
 from rostra.gateway.handling import HandledCycle, handled
-from rostra.gateway.reads import Read
+from rostra.gateway.read import Read
 from rostra.model.consistency import Consistency
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """How a read is answered: as fresh as asked, blocking if asked, with Consul's headers (docs/architecture.md, "A read").
 
-``Read`` is a request made ready; the protocol keeps it for requests that come again. Everything here but ``answer`` is synchronous,
-so that an answer that is at hand costs a look-up.
+Everything here but ``answer`` is synchronous, so that an answer that is at hand costs a look-up.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from rostra.gateway.ask import ReadOptions
 from rostra.gateway.compression import GZIP, LARGE_BYTES, MIN_BYTES, compress, compressed, is_worth_it
 from rostra.gateway.encoding import indent_json
 from rostra.gateway.lookups import Lookup, Match
-from rostra.gateway.resultsets import Finished, ResultSet, ResultSets, Variant
+from rostra.gateway.read import Read
+from rostra.gateway.resultsets import Finished, ResultSet, ResultSets
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.slices import Slices, is_quick
 from rostra.gateway.upstreams import GossipDoor
@@ -36,39 +36,6 @@ _CONSISTENCY: Final = {
     Consistency.CONSISTENT: b"consistent",
     Consistency.STALE: b"stale",
 }
-
-
-class Read:
-    """A catalog or health read, made ready. ``results`` is shared by all who ask the same."""
-
-    __slots__ = ("consistency", "gzip", "is_cached", "lookup", "match", "near", "options", "pretty", "results", "topics", "variant")
-
-    def __init__(
-        self,
-        lookup: Lookup,
-        results: ResultSet,
-        options: ReadOptions,
-        *,
-        match: Match | None = None,
-        pretty: bool = False,
-        cacheable: bool = False,
-        near: str = "",
-        gzip: bool = False,
-    ) -> None:
-        self.lookup = lookup
-        self.topics = lookup.topics
-        self.results = results
-        self.options = options
-        self.match = match
-        self.pretty = pretty
-        self.near = near
-        self.gzip = gzip
-        self.is_cached = cacheable and options.cached
-        self.consistency = Consistency.STALE if self.is_cached else options.consistency
-        """What to ask of the views. ``cached`` is the view as it is: it is kept up to date in the background, as Consul's cache is
-        (https://developer.hashicorp.com/consul/api-docs/features/caching)."""
-        self.variant: Variant = (pretty, gzip, self.is_cached, options.consistency.value)
-        """What finished answers of the same results differ by."""
 
 
 def contact_headers(index: int, contact: Contact) -> tuple[Header, ...]:

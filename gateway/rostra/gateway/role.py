@@ -24,6 +24,7 @@ from rostra.gateway.reads import Reads
 from rostra.gateway.routes import build_table
 from rostra.gateway.settings import GatewaySettings, Limits
 from rostra.gateway.snapshot import SnapshotEndpoints
+from rostra.gateway.sockets import Sockets
 from rostra.gateway.status import StatusReads
 from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo, SnapshotDoor
 from rostra.gateway.writes import CatalogWrites
@@ -78,13 +79,14 @@ class GatewayRole:
             pages,
         )
         pages.describe_table(self.table, VERSION)
-        self.door = Door(self.table, reads, settings, tls)
+        self.door = Door(self.table, reads, settings)
+        self._sockets = Sockets(self.door, settings, tls)
         self._started = False
 
     @property
     def addresses(self) -> list[str]:
         """Where HTTP is served: ``HOST:PORT`` or ``unix://PATH``."""
-        return self.door.addresses
+        return self._sockets.addresses
 
     @property
     def ready(self) -> bool:
@@ -102,9 +104,9 @@ class GatewayRole:
 
     async def start(self) -> None:
         """Raises an error that names the address that cannot be bound."""
-        await self.door.start()
+        await self._sockets.start()
         self._started = True
-        for scheme, addresses in (("HTTP", self.door.addresses), ("HTTPS", self.door.secure_addresses)):
+        for scheme, addresses in (("HTTP", self._sockets.addresses), ("HTTPS", self._sockets.secure_addresses)):
             for address in addresses:
                 log.info("%s listening", scheme, extra={"address": address})
 
@@ -114,4 +116,4 @@ class GatewayRole:
 
     async def stop(self) -> None:
         self._started = False
-        await self.door.stop()
+        await self._sockets.stop()

@@ -25,7 +25,7 @@ from rostra.gateway.elsewhere import Everywhere
 from rostra.gateway.keyring import KeyBody, KeyringEndpoints
 from rostra.gateway.local import LocalEndpoints
 from rostra.gateway.raft import RaftOperator
-from rostra.gateway.reads import Read
+from rostra.gateway.read import Read
 from rostra.gateway.registrations import AgentCheckBody, AgentServiceBody, DeregisterBody, RegisterBody, TtlBody
 from rostra.gateway.snapshot import FILE_TYPE, SnapshotEndpoints
 from rostra.gateway.status import StatusReads

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
+from rostra.gateway.lookups import Row
+from rostra.gateway.read import Read
 from rostra.gateway.resultsets import as_seen
 from rostra.views.view import View
-
-if TYPE_CHECKING:
-    from rostra.gateway.lookups import Row
-    from rostra.gateway.reads import Read
 
 T = TypeVar("T")
 

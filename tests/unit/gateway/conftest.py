@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings
@@ -78,6 +79,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+def requests_shown(way: str) -> float:
+    """By all gateways of this process so far."""
+    return REGISTRY.get_sample_value("rostra_gateway_requests_total", {"way": way}) or 0.0
+
+
 class World:
     """A gateway and what is behind it."""
 
@@ -92,12 +98,18 @@ class World:
         self.snapshots = SmallSnapshots()
         self.drain_s = 0.0
         self._connections: list[Connection] = []
+        self._shown = {way: requests_shown(way) for way in ("memo", "view")}
         self.role: GatewayRole
 
     @property
     def blocked(self) -> int:
         """How many queries are parked."""
         return int(self.role.stats()["gateway"]["blocked_queries"])
+
+    def answered_from(self, way: str) -> int:
+        """Requests answered from the memo or from a view since this was made: what the door has counted, and has shown already."""
+        shown = requests_shown(way) - self._shown[way]
+        return int(shown) + {"memo": self.role.door.from_memo, "view": self.role.door.from_view}[way]
 
     async def start(self, settings: GatewaySettings | None = None) -> None:
         settings = settings or GatewaySettings()

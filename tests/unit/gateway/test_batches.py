@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -57,9 +56,7 @@ class Bench:
     def __init__(self, *, knows: bool = True) -> None:
         self.reader = Reader(knows=knows)
         self.encoded: list[str] = []
-        self.batch = Batch(
-            cast("Any", SimpleNamespace(reads=SimpleNamespace(reader=self.reader), at_hand=self.at_hand)), Consistency.DEFAULT
-        )
+        self.batch = Batch(cast("Any", self.reader), cast("Any", self.at_hand), Consistency.DEFAULT)
 
     def at_hand(self, read: str, barrier: Barrier) -> bytes:
         self.encoded.append(read)

@@ -200,7 +200,7 @@ async def test_a_client_that_does_not_read_gets_no_further_requests_begun_and_is
     connection.writer.write(b"GET /v1/catalog/nodes?stale HTTP/1.1\r\nHost: test\r\n\r\n" * 200)
     for _ in range(50):
         await asyncio.sleep(0.001)
-    assert world.role.door.from_memo + world.role.door.from_view < 100
+    assert world.answered_from("memo") + world.answered_from("view") < 100
     for _ in range(5):
         await asyncio.sleep(0.001)
         world.role.door.sweep()
