@@ -18,6 +18,16 @@ JSON: Final[Header] = (b"Content-Type", b"application/json")
 TEXT: Final[Header] = (b"Content-Type", b"text/plain; charset=utf-8")
 VARY: Final[Header] = (b"Vary", b"Accept-Encoding")
 
+KEEPS: Final = b""
+"""What an answer says of its connection, as a header: that it stays, as it does in HTTP/1.1 without a word."""
+KEEPS_OLD: Final = b"Connection: keep-alive\r\n"
+"""That it stays, to a client of HTTP/1.0 who asked for that."""
+CLOSES: Final = b"Connection: close\r\n"
+
+CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
+UNTIL_CLOSED: Final = b""
+"""How the end of a body is told that has no known length: HTTP/1.0 has no chunks."""
+
 _PHRASES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -89,18 +99,19 @@ class Date:
         return self._text
 
 
-def encode_head(status: int, headers: Sequence[Header], date: bytes, length: int | None, *, close: bool) -> bytes:
-    """Status line and headers. ``length`` None is a body in chunks."""
+def length_header(length: int) -> bytes:
+    return b"Content-Length: %d\r\n" % length
+
+
+def encode_head(status: int, headers: Sequence[Header], date: bytes, framing: bytes, connection: bytes) -> bytes:
+    """Status line and headers. ``framing`` tells where the body ends, ``connection`` what becomes of the connection."""
     parts = [_PHRASES.get(status) or f"HTTP/1.1 {status} \r\n".encode()]
     for name, value in headers:
         parts += (name, b": ", value, b"\r\n")
-    parts += (b"Date: ", date, b"\r\n")
-    parts.append(b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length)
-    parts.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
+    parts += (b"Date: ", date, b"\r\n", framing, connection, b"\r\n")
     return b"".join(parts)
 
 
-def encode(answer: Answer, date: bytes, *, head_only: bool = False, close: bool = False) -> bytes:
+def encode(answer: Answer, date: bytes, connection: bytes = KEEPS) -> bytes:
     """The whole answer as it goes over the wire."""
-    head = encode_head(answer.status, answer.headers, date, len(answer.body), close=close)
-    return head if head_only else head + answer.body
+    return encode_head(answer.status, answer.headers, date, length_header(len(answer.body)), connection) + answer.body

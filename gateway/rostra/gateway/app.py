@@ -69,7 +69,9 @@ class Application:
         scope["path"] = path
         try:
             client = request.client.host if request.client else ""
-            refusal = self._rules.refusal(request.method, path, client, request.headers) or redirect(path, scope["query_string"])
+            refusal = self._rules.refusal(request.method, path, client, request.headers) or redirect(
+                request.method, path, scope["query_string"]
+            )
             if refusal is None:
                 await self._router(scope, receive, send)
                 return
@@ -126,7 +128,7 @@ class Application:
         path = scope["path"]
         answer = unserved_answer(path)
         if answer is None and path + "/" in self._table.by_path:
-            answer = _moved(path + "/", scope["query_string"])
+            answer = _moved(scope["method"], path + "/", scope["query_string"])
         await self.send(answer or Answer(404), scope, send)
 
 
@@ -195,10 +197,10 @@ def _is_foreign(headers: Mapping[str, str]) -> bool:
     return origin is not None and origin.partition("://")[2] != headers.get("host", "")
 
 
-def redirect(path: str, query: bytes) -> Answer | None:
+def redirect(method: str, path: str, query: bytes) -> Answer | None:
     """Consul's server sends a path with empty or dotted segments to the clean one."""
     clean = clean_path(path)
-    return _moved(clean, query) if clean != path else None
+    return _moved(method, clean, query) if clean != path else None
 
 
 def clean_path(path: str) -> str:
@@ -209,11 +211,15 @@ def clean_path(path: str) -> str:
     return clean + "/" if path.endswith("/") and clean != "/" else clean
 
 
-def _moved(path: str, query: bytes) -> Answer:
+def _moved(method: str, path: str, query: bytes) -> Answer:
+    """Only who looks is told in words, as by Consul."""
     location = quote(path, safe="/:@!$&'()*+,;=~-._") + (f"?{query.decode('latin-1')}" if query else "")
+    where: Header = (b"Location", location.encode("latin-1", "replace"))
+    if method != "GET":
+        return Answer(301, (where,))
     text = location.replace("&", "&amp;").replace('"', "&#34;").replace("'", "&#39;").replace("<", "&lt;").replace(">", "&gt;")
     body = f'<a href="{text}">Moved Permanently</a>.\n\n'.encode()
-    return Answer(301, ((b"Content-Type", b"text/html; charset=utf-8"), (b"Location", location.encode("latin-1", "replace"))), body)
+    return Answer(301, ((b"Content-Type", b"text/html; charset=utf-8"), where), body)
 
 
 def _pattern(prefix: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 
 from rostra.config.durations import parse_duration
 from rostra.gateway.answer import Header, HttpError
+from rostra.gateway.heads import BAD_ESCAPE
 from rostra.model.consistency import Consistency
 
 MAX_INDEX: Final = 2**64 - 1
@@ -23,11 +24,13 @@ READ_PARAMETERS: Final = ("dc", "stale", "consistent", "leader", "index", "wait"
 
 
 class Parameters:
-    """The query string. A name may come several times; without ``=`` it is there and empty."""
+    """The query string. A name may come several times; without ``=`` it is there and empty. Raises 400 for an escape that is none."""
 
     __slots__ = ("_values",)
 
     def __init__(self, query: str = "") -> None:
+        if "%" in query and (bad := BAD_ESCAPE.search(query.encode("latin-1"))):
+            raise HttpError(400, f'Bad request: invalid URL escape "{bad[0].decode("latin-1")}" in the query')
         self._values: Mapping[str, Sequence[str]] = parse_qs(query, keep_blank_values=True) if query else {}
 
     def __contains__(self, name: str) -> bool:
@@ -123,9 +126,11 @@ def is_passing_only(parameters: Parameters) -> bool:
     return not text or text in _TRUE
 
 
-def check_namespace(parameters: Parameters) -> None:
-    """There is one namespace: what is meant for another must not end up in it, nor be answered from it. Consul's text."""
-    if parameters.get("ns"):
+def check_namespace(ask: Ask) -> None:
+    """There is one namespace: what is meant for another must not end up in it, nor be answered from it. Consul's texts."""
+    if ask.headers.get("x-consul-namespace"):
+        raise HttpError(400, 'Bad request: Invalid header: "X-Consul-Namespace" - Namespaces are a Consul Enterprise feature')
+    if ask.parameters.get("ns"):
         raise HttpError(400, 'Bad request: Invalid query parameter: "ns" - Namespaces are a Consul Enterprise feature')
 
 

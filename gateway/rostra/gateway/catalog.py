@@ -81,7 +81,7 @@ class CatalogReads:
     def _options(self, ask: Ask, *, namespaced: bool = True) -> ReadOptions:
         settings = self._settings
         if namespaced:
-            check_namespace(ask.parameters)
+            check_namespace(ask)
         return read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
 
     def _prepare(self, ask: Ask, options: ReadOptions, lookup: Lookup, schema: Schema, *, cacheable: bool = False) -> Read:

@@ -11,7 +11,18 @@ from uvicorn._types import ASGI3Application, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from rostra.errors import RostraError
-from rostra.gateway.answer import TEXT, Answer, encode, encode_head, error_answer
+from rostra.gateway.answer import (
+    CHUNKED,
+    CLOSES,
+    KEEPS,
+    TEXT,
+    UNTIL_CLOSED,
+    Answer,
+    encode,
+    encode_head,
+    error_answer,
+    length_header,
+)
 from rostra.gateway.read import Read
 from rostra.gateway.slices import can_park, is_quick
 from rostra.model.consistency import Consistency
@@ -29,11 +40,15 @@ log = logging.getLogger("rostra.gateway.http")
 class RouteCycle(RequestResponseCycle):
     """A request that the application answers. What it sends is encoded like every other answer."""
 
-    def __init__(self, protocol: Connection, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, protocol: Connection, connection: bytes, **given: Any) -> None:
+        super().__init__(keep_alive=connection is not CLOSES, expect_100_continue=False, **given)
         self._protocol = protocol
         self._start: tuple[int, list[tuple[bytes, bytes]]] | None = None
-        self._chunked = False
+        self._framing = UNTIL_CLOSED
+        self.connection = connection
+        self.awaits_continue = False
+        self.is_stream = False
+        """Whether the answer has no end of its own."""
         self.task: asyncio.Task[None] | None = None
 
     async def run_asgi(self, app: ASGI3Application) -> None:
@@ -50,11 +65,6 @@ class RouteCycle(RequestResponseCycle):
             else:
                 self.transport.close()
 
-    @property
-    def is_stream(self) -> bool:
-        """Whether the answer has no end of its own."""
-        return self._chunked
-
     is_parked = False
 
     def cancel(self) -> None:
@@ -70,17 +80,17 @@ class RouteCycle(RequestResponseCycle):
         if self.disconnected:
             return
         if message["type"] == "http.response.start":
-            self.response_started, self.waiting_for_100_continue = True, False
+            self.response_started = True
             self._start = (message["status"], list(message.get("headers", ())))
             return
         assert message["type"] == "http.response.body"
         body, more = message.get("body", b""), message.get("more_body", False)
         parts: list[bytes] = []
         if self._start is not None:
-            (status, headers), self._start, self._chunked = self._start, None, more
-            close = not self.keep_alive
-            parts.append(encode_head(status, headers, self._protocol.door.date.now(), None if more else len(body), close=close))
-        if self._chunked:
+            (status, headers), self._start, self.is_stream = self._start, None, more
+            self._framing = self._framing_of(body)
+            parts.append(encode_head(status, headers, self._protocol.door.date.now(), self._framing, self.connection))
+        if self._framing is CHUNKED:
             parts.append(b"%x\r\n%b\r\n" % (len(body), body) if body else b"")
             parts.append(b"" if more else b"0\r\n\r\n")
         else:
@@ -91,20 +101,30 @@ class RouteCycle(RequestResponseCycle):
             self.message_event.set()
             self.on_response()
 
+    def _framing_of(self, body: bytes) -> bytes:
+        if not self.is_stream:
+            return length_header(len(body))
+        if self.scope["http_version"] != "1.0":
+            return CHUNKED
+        self.connection = CLOSES
+        return UNTIL_CLOSED
+
 
 class ReadCycle:
     """A catalog read that the protocol answers: at once, when a barrier is reached, or when the answer changes."""
 
-    __slots__ = ("_cancel", "_may_block", "_parked", "_protocol", "_read", "_refusal", "disconnected", "keep_alive", "response_complete")
+    __slots__ = ("_cancel", "_may_block", "_parked", "_protocol", "_read", "_refusal", "connection", "disconnected", "response_complete")
 
-    def __init__(self, protocol: Connection, read: Read | None, refusal: Answer | None, *, keep_alive: bool) -> None:
+    awaits_continue = False
+
+    def __init__(self, protocol: Connection, read: Read | None, refusal: Answer | None, connection: bytes = KEEPS) -> None:
         self._protocol = protocol
         self._read = read
         self._refusal = refusal
         self._parked: Parked | None = None
         self._cancel: Callable[[], object] | None = None
         self._may_block = read is not None and read.options.index > 0
-        self.keep_alive = keep_alive
+        self.connection = connection
         self.response_complete = False
         self.disconnected = False
 
@@ -130,6 +150,11 @@ class ReadCycle:
             self._cancel()
 
     @property
+    def response_started(self) -> bool:
+        """An answer goes out whole."""
+        return self.response_complete
+
+    @property
     def is_parked(self) -> bool:
         """Whether it waits for its answer to change."""
         return self._parked is not None
@@ -137,7 +162,7 @@ class ReadCycle:
     @property
     def shared_read(self) -> Read | None:
         """What this asks, if its answer is the same for all who ask that, byte for byte."""
-        return self._read if self.keep_alive and not self._may_block else None
+        return self._read if self.connection is KEEPS and not self._may_block else None
 
     def await_barrier(self) -> None:
         """The barrier takes a while."""
@@ -196,7 +221,7 @@ class ReadCycle:
         assert self._read is not None
         if reading is None:
             self.start()
-        elif self.keep_alive and (known := answers.get(self._read)):
+        elif self.connection is KEEPS and (known := answers.get(self._read)):
             self.write(known)
         else:
             self._finish_read(self._read, reading, answers)
@@ -224,7 +249,7 @@ class ReadCycle:
         door = self._protocol.door
         if not door.reads.is_at_hand(read, reading):
             self._spawn(door.reads.at_length(read, reading))
-        elif self.keep_alive:
+        elif self.connection is KEEPS:
             encoded = door.reads.finished(read, reading, door.date.now(), door.rules.headers)
             if answers is not None:
                 answers[read] = encoded
@@ -236,7 +261,7 @@ class ReadCycle:
         door = self._protocol.door
         if door.rules.headers:
             answer = Answer(answer.status, (*answer.headers, *door.rules.headers), answer.body)
-        self.write(encode(answer, door.date.now(), close=not self.keep_alive))
+        self.write(encode(answer, door.date.now(), self.connection))
 
     def fail(self, error: Exception) -> None:
         """A defect of ours."""

@@ -42,7 +42,6 @@ class Connection(Protocol):
     transport: asyncio.Transport
     client: tuple[str, int] | None
     peer: str
-    expect_100_continue: bool
 
     def on_response_complete(self) -> None: ...
 

@@ -28,18 +28,19 @@ log = logging.getLogger("rostra.gateway.http")
 class HandledCycle:
     """One request to a handler, and its answer. ``task`` is there once the body is whole and earlier answers have gone out."""
 
-    __slots__ = ("_headers", "_path", "_protocol", "_query", "_route", "body", "disconnected", "is_whole", "keep_alive",
+    __slots__ = ("_headers", "_path", "_protocol", "_query", "_route", "awaits_continue", "body", "connection", "disconnected", "is_whole",
                  "response_complete", "task")  # fmt: skip
 
     is_stream = is_parked = False
 
-    def __init__(self, protocol: Connection, route: Route, path: str, query: bytes, headers: dict[str, str], *, keep_alive: bool) -> None:
+    def __init__(self, protocol: Connection, route: Route, path: str, query: bytes, headers: dict[str, str], connection: bytes) -> None:
         self._protocol = protocol
         self._route = route
         self._path = path
         self._query = query
         self._headers = headers
-        self.keep_alive = keep_alive
+        self.connection = connection
+        self.awaits_continue = False
         self.body = b""
         self.is_whole = False
         self.disconnected = False
@@ -69,7 +70,7 @@ class HandledCycle:
         if door.rules.headers:
             answer = Answer(answer.status, (*answer.headers, *door.rules.headers), answer.body)
         if not self.disconnected:
-            self._protocol.transport.write(encode(answer, door.date.now(), close=not self.keep_alive))
+            self._protocol.transport.write(encode(answer, door.date.now(), self.connection))
             self.response_complete = True
             self._protocol.on_response_complete()
 
@@ -81,8 +82,9 @@ class HandledCycle:
         if refusal is not None:
             return refusal
         assert route.handle is not None
-        tail, parameters = self._path[len(route.prefix) :], Parameters(self._query.decode("latin-1"))
+        tail = self._path[len(route.prefix) :]
         try:
+            parameters = Parameters(self._query.decode("latin-1"))
             answer = await route.handle(Ask(route.method, self._path, tail, parameters, self._headers, self.body, client))
         except RostraError as error:
             return error_answer(error)
@@ -94,10 +96,10 @@ class HandledCycle:
 
 
 def handled(
-    protocol: Connection, method: bytes, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], *, keep_alive: bool
+    protocol: Connection, method: bytes, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]], connection: bytes
 ) -> HandledCycle | None:
     """The request as one to a handler; None when the application has to look at it."""
-    if method != b"PUT" or protocol.expect_100_continue:
+    if method != b"PUT":
         return None
     name = decode_path(path)
     found = protocol.door.table.find(name)
@@ -105,4 +107,4 @@ def handled(
     if route is None or route.handle is None or route.streams_body or clean_path(name) != name:
         return None
     decoded = {key.decode("latin-1"): value.decode("latin-1") for key, value in reversed(headers)}  # the first of a name counts
-    return HandledCycle(protocol, route, name, query, decoded, keep_alive=keep_alive)
+    return HandledCycle(protocol, route, name, query, decoded, connection)

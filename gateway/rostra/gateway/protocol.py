@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -22,11 +21,12 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from rostra.errors import RostraError
 from rostra.gateway import metrics
-from rostra.gateway.answer import encode, error_answer, text_answer
+from rostra.gateway.answer import CLOSES, KEEPS, KEEPS_OLD, Answer, error_answer, text_answer
 from rostra.gateway.app import clean_path
 from rostra.gateway.ask import Ask, Parameters, decode_path
 from rostra.gateway.cycles import ReadCycle, RouteCycle
 from rostra.gateway.handling import HandledCycle, handled
+from rostra.gateway.heads import CONTINUE, Refused, awaits_continue, bad_request, check_head, has_body, split_target
 from rostra.gateway.read import Read
 from rostra.model.consistency import Consistency
 
@@ -47,6 +47,7 @@ STILL_SENDING: Final = frozenset({"header_bytes", "body_bytes"})
 LINGER_S: Final = 1.0
 """Refused so, a client mostly goes on sending. For so long that is dropped: its next packet would meet a closed socket, and take the answer
 away before it is read (RFC 9112 section 9.6)."""
+NAMESPACE: Final = b"x-consul-namespace"
 HALF_OPEN_S: Final = 10.0
 """For so long a client that sends no more is still answered."""
 NO_QUEUE: Final[deque[Any]] = deque(maxlen=0)
@@ -92,6 +93,7 @@ class HttpProtocol(HttpToolsProtocol):
         "_current",
         "_in_body",
         "_in_message",
+        "_lingers",
         "_memorable",
         "_message_bytes",
         "_queue",
@@ -117,6 +119,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._current: Cycle | None = None
         self._in_message = False
         self._in_body = False
+        self._lingers = False
         self._message_bytes = 0
         self._body_bytes = 0
         self._begun = 0
@@ -151,7 +154,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Ends the connection: at once when nothing is under way but a read, else after the answer that is, whose task is returned."""
         current = self._current
         if isinstance(current, TASKS) and not current.is_stream and current.task is not None:
-            current.keep_alive = False
+            current.connection = CLOSES
             self._queue = NO_QUEUE
             return current.task
         self.transport.close()
@@ -185,14 +188,14 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.write(encoded)
             door.busy_poll.answered()
             return
-        self._current = cycle = ReadCycle(self, read, None, keep_alive=True)
+        self._current = cycle = ReadCycle(self, read, None)
         cycle.start()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that has said all it wants to say may still listen: what is under way is answered, but for what waits or never ends.
         Whoever asked for that is mostly gone for good."""
         current = self._current
-        if current is None or self._in_message or current.is_parked or (isinstance(current, TASKS) and current.is_stream):
+        if current is None or self._in_message or self._has_no_end(current):
             return False
         self._close_after_answers()
         asyncio.get_running_loop().call_later(HALF_OPEN_S, self.transport.close)
@@ -214,10 +217,9 @@ class HttpProtocol(HttpToolsProtocol):
                     self._asks_for_other = False
         except httptools.HttpParserError as error:
             refusal = error.__context__
-            if isinstance(refusal, _Refused):
-                self._refuse(refusal.why, refusal.status, refusal.text)
-            else:
-                self._refuse("not_http", 400, "400 Bad Request")
+            if not isinstance(refusal, Refused):
+                refusal = bad_request(str(error))
+            self._refuse(refusal.why, refusal.status, refusal.text)
             return False
         return True
 
@@ -240,28 +242,40 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse("body_bytes", 413, f"Request body too large, max size: {limits.body_bytes} bytes")
 
     def _refuse(self, why: str, status: int, text: str) -> None:
-        """Ends the connection; with an answer, unless it would be taken for that of an earlier request or is begun already."""
+        """Ends the connection. Earlier requests are answered, but for what waits or never ends; then this is the answer of the one that is
+        being received, unless it has one already."""
         if self.refused:
             return
         self.refused = True
         metrics.REFUSED.labels(why).inc()
-        current, self._queue = self._current, NO_QUEUE
-        if isinstance(current, TASKS) and current is not self.cycle:
-            current.keep_alive = False
-            self.flow.pause_reading()
-            return
-        if current is None or (isinstance(current, TASKS) and not current.response_started):
-            self.transport.write(encode(text_answer(status, text), self.door.date.now(), close=True))
-        if why in STILL_SENDING and self.transport.can_write_eof():
-            self.transport.write_eof()
-            asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
-        else:
+        if not self._drop_unfinished() or self._has_no_end(self._current):
             self.transport.close()
+            return
+        self._lingers = why in STILL_SENDING
+        self._begin(ReadCycle(self, None, text_answer(status, text), CLOSES))
+
+    def _drop_unfinished(self) -> bool:
+        """Gives up the request that is not yet here as a whole; False when its answer is begun."""
+        unfinished = cast("Cycle | None", self.cycle) if self._in_message else None
+        if unfinished is None:
+            return True
+        if unfinished.response_started:
+            return False
+        if unfinished is self._current:
+            unfinished.cancel()
+            self._current = None
+        else:
+            self._queue.pop()
+        return True
+
+    def _has_no_end(self, cycle: Cycle | None) -> bool:
+        return cycle is not None and (cycle.is_parked or (isinstance(cycle, TASKS) and cycle.is_stream))
 
     # What the parser finds
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.cycle = None  # type: ignore[assignment]
         self._in_message, self._in_body, self._body_bytes = True, False, 0
         self._begun += 1
         self.quiet_since = 0.0
@@ -274,28 +288,40 @@ class HttpProtocol(HttpToolsProtocol):
         if self._asks_for_other:
             return
         headers = dict(self.headers)
-        url = httptools.parse_url(self.url)
-        path, query = url.path or b"/", url.query or b""
-        self._streams_body = self.door.streams_body(method, path)
-        self._check_head(version, headers)
-        keep_alive = version != "1.0" and self.parser.should_keep_alive() and not (self.refused or self.door.is_closing)
+        check_head(version, self.headers, headers)
+        waits = awaits_continue(version, self.headers, headers)
+        connection = self._connection_after(version)
         cycle: Cycle | None
-        if method == b"GET":
-            cycle = self._read_of(path, query, headers, keep_alive=keep_alive)
+        if self.url == b"*" and method == b"OPTIONS":  # of the server as such (RFC 9110 section 9.3.7)
+            self._streams_body = False
+            cycle = ReadCycle(self, None, Answer(200, ()), connection)
         else:
-            cycle = handled(self, method, path, query, self.headers, keep_alive=keep_alive)
-        if cycle is None:
-            cycle = self._route(method, path, query, version, keep_alive=keep_alive)
-        else:
+            path, query = split_target(self.url)
+            self._streams_body = self.door.streams_body(method, path)
+            self._check_length(headers)
+            if method == b"GET":
+                cycle = None if waits else self._read_of(path, query, headers, connection)
+            else:
+                cycle = handled(self, method, path, query, self.headers, connection)
+            cycle = cycle or self._route(method, path, query, version, connection)
+        if not isinstance(cycle, RouteCycle):
             self.scope, self.headers, self.url = None, [], b""  # type: ignore[assignment]
+        if not isinstance(cycle, ReadCycle):
+            cycle.awaits_continue = waits
         self._begin(cycle)
+
+    def _connection_after(self, version: str) -> bytes:
+        """What becomes of the connection once the request is answered, as its answer says it."""
+        if self.refused or self.door.is_closing or not self.parser.should_keep_alive():
+            return CLOSES
+        return KEEPS_OLD if version == "1.0" else KEEPS
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         if self._streams_body:
             self.quiet_since = 0.0
         elif self._body_bytes > self.door.limits.body_bytes:
-            raise _Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
+            raise Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
         cycle: object = self.cycle
         if isinstance(cycle, HandledCycle):
             cycle.body += body
@@ -319,34 +345,30 @@ class HttpProtocol(HttpToolsProtocol):
             cycle.more_body = False
             cycle.message_event.set()
 
-    def _check_head(self, version: str, headers: dict[bytes, bytes]) -> None:
-        if version == "1.1" and b"host" not in headers:
-            raise _Refused("not_http", 400, "400 Bad Request: missing required Host header")
-        if len(headers) < len(self.headers) and sum(name == b"host" for name, _ in self.headers) > 1:
-            raise _Refused("not_http", 400, "400 Bad Request: too many Host headers")
-        if version not in ("1.0", "1.1"):
-            raise _Refused("not_http", 400, "400 Bad Request: unsupported protocol version")
+    def _check_length(self, headers: dict[bytes, bytes]) -> None:
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.door.limits.body_bytes and not self._streams_body:
-            raise _Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
+            raise Refused("body_bytes", 413, f"Request body too large, max size: {self.door.limits.body_bytes} bytes")
 
     # Requests in order
 
-    def _read_of(self, path: bytes, query: bytes, headers: dict[bytes, bytes], *, keep_alive: bool) -> ReadCycle | None:
+    def _read_of(self, path: bytes, query: bytes, headers: dict[bytes, bytes], connection: bytes) -> ReadCycle | None:
         """The request as a catalog read; None when the application has to look at it."""
+        if NAMESPACE in headers:
+            return None
         accepted = headers.get(b"accept-encoding", b"")
         read = self.door.prepared.get((self.url, accepted))
         if read is None:
-            made = self._prepare(path, query, accepted, keep_alive=keep_alive)
+            made = self._prepare(path, query, accepted, connection)
             if not isinstance(made, Read):
                 return made
             read = made
             self.door.keep(self.url, accepted, read)
-        if keep_alive and not _has_body(headers) and not read.options.index:
+        if connection is KEEPS and not has_body(headers) and not read.options.index:
             self._memorable.append(read)
-        return ReadCycle(self, read, None, keep_alive=keep_alive)
+        return ReadCycle(self, read, None, connection)
 
-    def _prepare(self, path: bytes, query: bytes, accepted: bytes, *, keep_alive: bool) -> Read | ReadCycle | None:
+    def _prepare(self, path: bytes, query: bytes, accepted: bytes, connection: bytes) -> Read | ReadCycle | None:
         """The read that a URL means, or its refusal, or None."""
         name = decode_path(path)
         found = self.door.table.find(name)
@@ -354,19 +376,19 @@ class HttpProtocol(HttpToolsProtocol):
         if found is None or route is None or route.read is None or clean_path(name) != name or self.door.rules.is_blocked(name):
             return None
         wanted = {"accept-encoding": accepted.decode("latin-1")}
-        ask = Ask(path=name, tail=name[len(found[0]) :], parameters=Parameters(query.decode("latin-1")), headers=wanted)
         try:
-            return route.read(ask)
+            return route.read(Ask(path=name, tail=name[len(found[0]) :], parameters=Parameters(query.decode("latin-1")), headers=wanted))
         except RostraError as error:
-            return ReadCycle(self, None, error_answer(error), keep_alive=keep_alive)
+            return ReadCycle(self, None, error_answer(error), connection)
 
-    def _route(self, method: bytes, path: bytes, query: bytes, version: str, *, keep_alive: bool) -> RouteCycle:
+    def _route(self, method: bytes, path: bytes, query: bytes, version: str, connection: bytes) -> RouteCycle:
         self.scope["method"] = method.decode("ascii")
         self.scope["http_version"] = version
         self.scope["raw_path"], self.scope["query_string"] = path, query
-        self.scope["path"] = unquote_to_bytes(path).decode(errors="replace")
+        self.scope["path"] = decode_path(path)
         return RouteCycle(
             self,
+            connection,
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -375,8 +397,6 @@ class HttpProtocol(HttpToolsProtocol):
             access_log=False,
             default_headers=[],
             message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
 
@@ -392,12 +412,20 @@ class HttpProtocol(HttpToolsProtocol):
         done, self._current = self._current, None
         self.active = True
         self.door.busy_poll.answered()
-        if done is not None and not done.keep_alive:
+        if done is not None and done.connection is CLOSES:
             self.refused = True
-            self.transport.close()
+            self._close()
             return
         if self._queue or self.flow.read_paused or self.flow.write_paused:
             self._advance()
+
+    def _close(self) -> None:
+        """Closes; at once, or when a client that was refused while it was sending has had time to read that."""
+        if self._lingers and self.transport.can_write_eof():
+            self.transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
 
     def _advance(self) -> None:
         """Starts the next request, in a loop and not by recursion: a chunk may hold thousands."""
@@ -407,6 +435,8 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             while self._queue and self._current is None and not self.flow.write_paused and not self.transport.is_closing():
                 self._current = cycle = self._queue.popleft()
+                if cycle.awaits_continue:
+                    self.transport.write(CONTINUE)
                 if isinstance(cycle, ReadCycle):
                     self.door.from_view += 1
                     cycle.start()
@@ -426,7 +456,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.refused = True
         last = self._queue[-1] if self._queue else self._current
         if last is not None:
-            last.keep_alive = False
+            last.connection = CLOSES
 
     # Slow clients
 
@@ -468,15 +498,3 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.abort()
             else:
                 self.transport.close()
-
-
-class _Refused(Exception):
-    """Raised in the parser's callbacks, to end the connection with an answer."""
-
-    def __init__(self, why: str, status: int, text: str) -> None:
-        super().__init__(text)
-        self.why, self.status, self.text = why, status, text
-
-
-def _has_body(headers: dict[bytes, bytes]) -> bool:
-    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers

@@ -108,7 +108,7 @@ def takes_tail(prefix: str) -> bool:
 
 def allow(methods: Mapping[str, Route]) -> bytes:
     """The ``Allow`` header, in Consul's order."""
-    return ",".join(["OPTIONS", *(method for method in ("GET", "PUT", "POST", "DELETE") if method in methods)]).encode()
+    return ",".join(["OPTIONS", *(method for method in ("GET", "POST", "PUT", "DELETE") if method in methods)]).encode()
 
 
 def build_table(
@@ -222,7 +222,7 @@ def _in_the_namespace(route: Route) -> Route:
         return route
 
     async def checked(ask: Ask) -> Answer | StreamedAnswer:
-        check_namespace(ask.parameters)
+        check_namespace(ask)
         return await handle(ask)
 
     return replace(route, handle=checked)

@@ -6,9 +6,12 @@ Consul's own node is copied, so that lists are of equal length; everything else 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import importlib.util
 import json
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -66,6 +69,22 @@ class Server:
             return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
             connection.close()
+
+    def say(self, request: bytes) -> tuple[list[int], bool]:
+        """The statuses that raw bytes are answered with, and whether the connection stays: then it answers one more request."""
+        with socket.create_connection((self.host, self.port), timeout=20) as connection, contextlib.suppress(ConnectionError):
+            connection.sendall(request)
+            last, answered = b"HTTP/1.1 404", b""
+            heads = re.compile(rb"HTTP/1\.[01] (\d+) ")
+            while chunk := connection.recv(65536):
+                answered += chunk
+                if len(heads.findall(answered)) == request.count(b"HTTP/"):
+                    break
+            connection.sendall(b"GET /v1/last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            while chunk := connection.recv(65536):
+                answered += chunk
+        stays = answered.count(last) == 1
+        return [int(status) for status in heads.findall(answered)][: -1 if stays else None], stays
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,42 @@ WRITES = [
     ("/v1/agent/force-leave/nope", ""), ("/v1/agent/force-leave/nope?prune", ""),
 ]  # fmt: skip
 
+GET = "GET /v1/catalog/nodes HTTP/1.1\r\nHost: x\r\n"
+PUT = "PUT /v1/catalog/deregister HTTP/1.1\r\nHost: x\r\n"
+BODY = '{"Node":"nobody"}'
+CHUNKS = f"{len(BODY):x};a=b\r\n{BODY}\r\n0\r\nX-Trailer: a\r\n\r\n"
+HEADS = [
+    f"{GET}\r\n", f"{GET}Connection: close\r\n\r\n", f"{GET}Connection: foo, Close\r\n\r\n", f"{GET}\r\n{GET}\r\n",
+    "GET /v1/catalog/nodes HTTP/1.0\r\n\r\n", "GET /v1/status/leader HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n",
+    "GET /v1/catalog/nodes HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" * 2,
+    f"PUT /v1/catalog/deregister HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}{GET}\r\n",
+    f"{GET}Expect: 100-continue\r\n\r\n", f"{GET}Expect: foo\r\n\r\n", f"{GET}Expect: \r\n\r\n",
+    f"{PUT}Expect: foo\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}",
+    f"{PUT}Expect: 100-continue\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}",
+    f"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n{GET}\r\n", "GET * HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET http://elsewhere:99/v1/catalog/nodes?stale HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET http://x/v1/catalog/nodes HTTP/1.1\r\n\r\n",
+    "GET /v1/catalog/nodes HTTP/1.1\r\n\r\n", f"{GET}Host: x\r\n\r\n", "GET /v1/catalog/nodes HTTP/1.1\r\nHost: a b\r\n\r\n",
+    "GET /v1/catalog/nodes HTTP/2.0\r\nHost: x\r\n\r\n", "GET /v1/catalog/nodes%zz HTTP/1.1\r\nHost: x\r\n\r\n",
+    f"TRACE {GET[4:]}\r\n", f"HEAD {GET[4:]}\r\n", f"GET /v1/catalog/nodes?x={'a' * 30000} HTTP/1.1\r\nHost: x\r\n\r\n",
+    f"{PUT}Content-Length: 000{len(BODY)}\r\n\r\n{BODY}{GET}\r\n", f"{PUT}Content-Length: {len(BODY)}, {len(BODY)}\r\n\r\n{BODY}",
+    f"{PUT}Content-Length: {len(BODY)}\r\nContent-Length: 3\r\n\r\n{BODY}", f"{PUT}Content-Length: +3\r\n\r\n{BODY}",
+    f"{PUT}Transfer-Encoding: Chunked\r\n\r\n{CHUNKS}{GET}\r\n", f"{PUT}Transfer-Encoding: gzip, chunked\r\n\r\n{CHUNKS}{GET}\r\n",
+    f"{PUT}Transfer-Encoding : chunked\r\n\r\n{CHUNKS}", f"{GET}X: a\x01\r\n\r\n", f"{GET}X: a\rb\r\n\r\n", f"{GET}abc\r\n\r\n",
+    f"{GET}X-Consul-Namespace: foo\r\n\r\n", "GET /v1/catalog/services HTTP/1.1\r\nHost: x\r\nX-Consul-Namespace: foo\r\n\r\n",
+    f"{PUT}X-Consul-Namespace: foo\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}{GET}\r\n",
+    "GET /v1/agent/service/x?ns=y HTTP/1.1\r\nHost: x\r\nX-Consul-Namespace: foo\r\n\r\n",
+]  # fmt: skip
+STRICTER = [
+    "GET /v1/catalog/nodes HTTP/1.1\nHost: x\n\n", f"{GET}X: a\r\n b\r\n\r\n", f"{GET}: b\r\n\r\n",
+    f"{PUT}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n{CHUNKS}",
+    f"{PUT}Content-Length: {len(BODY)}\r\nContent-Length: {len(BODY)}\r\n\r\n{BODY}",
+    f"{PUT}Transfer-Encoding: chunked\r\n\r\n{len(BODY):x}\n{BODY}\n0\n\n",
+    f"{PUT}Transfer-Encoding: chunked\r\n\r\n{len(BODY):x} \r\n{BODY}\r\n0\r\n\r\n",
+    "GET /v1/catalog/nodes?x=\xe9 HTTP/1.1\r\nHost: x\r\n\r\n", "BREW /v1/catalog/nodes HTTP/1.1\r\nHost: x\r\n\r\n",
+]  # fmt: skip
+"""Answered by Consul, and 400 here: what the RFCs let a server refuse, or want it to."""
+
 KEPT = [
     ("PUT", "/v1/catalog/register", "{}", 500, 400, "what the caller did wrong is 400, with the same text"),
     ("PUT", "/v1/catalog/register", '{"Node":"x"}', 500, 400, "the same"),
@@ -179,6 +215,18 @@ def test_refusals_are_the_same(consul: Server, gateway: Gateway, target: str) ->
 @pytest.mark.parametrize(("method", "target"), METHODS)
 def test_methods_are_the_same(consul: Server, gateway: Gateway, method: str, target: str) -> None:
     assert masked(gateway.server.ask(method, target)) == masked(consul.ask(method, target))
+
+
+@pytest.mark.parametrize("request_bytes", HEADS)
+def test_heads_are_understood_the_same(consul: Server, gateway: Gateway, request_bytes: str) -> None:
+    """The statuses that come, and whether the connection stays."""
+    assert gateway.server.say(request_bytes.encode("latin-1")) == consul.say(request_bytes.encode("latin-1"))
+
+
+@pytest.mark.parametrize("request_bytes", STRICTER)
+def test_heads_that_could_be_read_in_two_ways_are_refused_here(consul: Server, gateway: Gateway, request_bytes: str) -> None:
+    assert gateway.server.say(request_bytes.encode("latin-1")) == ([400], False)
+    assert consul.say(request_bytes.encode("latin-1"))[0] in ([200], [405])
 
 
 @pytest.mark.parametrize(("target", "body"), WRITES)
