@@ -30,6 +30,9 @@ log = logging.getLogger("rostra.local")
 REAP_S: Final = 30.0
 """How often services whose checks have been critical for too long are looked for, as by Consul."""
 
+LOGGED_OUTPUT: Final = 200
+"""Characters of a check's output in the log, of its first line; the whole of it is in the catalog."""
+
 _ENTRIES = Gauge("rostra_local_entries", "Services and checks of this node", ["kind"])
 
 
@@ -55,6 +58,7 @@ class LocalDriver:
         self._push = Push(state, reader, writer, rng, check_update_interval_s=check_update_interval_s)
         self._runs = CheckRuns(state.node.name, reader, rng, observed=self._observed, followed=self._followed)
         self._timed = asyncio.Event()
+        self._seen: dict[str, HealthStatus] = {}
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
 
     @property
@@ -141,6 +145,7 @@ class LocalDriver:
             kind, _, name = key.partition(SEPARATOR)
             if kind == "check":
                 check = self.state.check(name)
+                self._say_how_it_fares(name, check)
                 self._runs.follow(name, check, self.state.output_max_size(check) if check is not None else 0)
                 if check is None:
                     self._ttl_states.forget(name)
@@ -152,6 +157,19 @@ class LocalDriver:
         services, checks = self.state.count()
         _ENTRIES.labels("services").set(services)
         _ENTRIES.labels("checks").set(checks)
+
+    def _say_how_it_fares(self, check_id: str, check: Check | None) -> None:
+        """To the operator, in the log: not each run, but each turn for the better or the worse."""
+        before = self._seen.pop(check_id, None)
+        if check is None:
+            return
+        self._seen[check_id] = check.status
+        if before is None or before is check.status:
+            return
+        level = logging.INFO if check.status is HealthStatus.PASSING else logging.WARNING
+        output = check.output.strip().partition("\n")[0][:LOGGED_OUTPUT]
+        about = {"check": check_id, "service": check.service_id, "was": before.value, "output": output}
+        log.log(level, "check is now %s", check.status.value, extra={key: value for key, value in about.items() if value})
 
     async def _keep_time(self) -> None:
         while True:

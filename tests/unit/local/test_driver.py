@@ -143,3 +143,24 @@ async def test_a_result_of_a_run_reaches_the_catalog(tmp_path: Path) -> None:
         await life.driver.change(lambda state, now: state.register_check(Check("", "h", "h", HealthStatus.PASSING, definition=http), now))
         life.driver._observed("h", critical("down"))
         await until(lambda: "down" in life.outputs)
+
+
+async def test_the_log_has_each_turn_of_a_check_and_not_each_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rostra.local")
+    turns = [
+        (HealthStatus.PASSING, "fine\nand more"),
+        (HealthStatus.PASSING, "still fine"),
+        (HealthStatus.CRITICAL, ""),
+        (HealthStatus.CRITICAL, "worse"),
+    ]
+    async with living(tmp_path) as life:
+        await life.driver.change(lambda state, now: state.register_service(WEB, [ttl("w", service_id="web")], now=now))
+        for status, output in turns:
+            life.driver.update_ttl("w", status, output)
+        await life.driver.change(lambda state, now: state.deregister_service("web", now))
+    said = [record for record in caplog.records if record.message.startswith("check is now")]
+    assert [(record.levelname, record.message, vars(record).get("output")) for record in said] == [
+        ("INFO", "check is now passing", "fine"),
+        ("WARNING", "check is now critical", None),
+    ]
+    assert {(vars(record)["check"], vars(record)["service"]) for record in said} == {("w", "web")}
