@@ -18,6 +18,7 @@ from rostra.errors import BadRequest
 HELP_FLAGS = ("-h", "-help", "--h", "--help")
 WIDTH = 80
 _OWN: Final = "Command options"
+HTTP: Final = "HTTP API options"
 
 
 class HelpAsked(Exception):
@@ -194,7 +195,7 @@ def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
 
 def add_http_flags(parser: Parser) -> None:
     """The flags of each command that asks an agent."""
-    parser.section("HTTP API options")
+    parser.section(HTTP)
     parser.value(
         "http-addr",
         "Where the agent's HTTP API is: host:port, http://host:port, https://host:port or unix://path. Also CONSUL_HTTP_ADDR; "
@@ -208,6 +209,13 @@ def add_http_flags(parser: Parser) -> None:
     parser.value("client-cert", "The certificate to show to the agent. Also CONSUL_CLIENT_CERT.", metavar="path")
     parser.value("client-key", "The key of that certificate. Also CONSUL_CLIENT_KEY.", metavar="path")
     parser.value("tls-server-name", "The name to expect in the agent's certificate. Also CONSUL_TLS_SERVER_NAME.", metavar="name")
+    parser.section(_OWN)
+
+
+def add_server_flags(parser: Parser) -> None:
+    """Those, and the flags of each command that asks the servers of a datacenter through an agent."""
+    add_http_flags(parser)
+    parser.section(HTTP)
     parser.value("datacenter", "The datacenter to ask; the agent's own by default.", metavar="name")
     parser.switch("stale", "Let any server answer, not only the leader: sooner, but perhaps not the latest.")
     parser.section(_OWN)

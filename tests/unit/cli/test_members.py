@@ -54,6 +54,15 @@ def test_wan_asks_for_the_servers_of_all_datacenters(rostra: Rostra, three: Fake
     assert three.requests[0].query["wan"] == ["1"]
 
 
+@pytest.mark.parametrize("command", ["members", "info", "maint", "monitor", "reload", "leave", "keyring", "rtt", "join"])
+def test_what_is_this_agent_s_own_is_asked_of_no_datacenter(rostra: Rostra, three: FakeAgent, command: str) -> None:
+    for flag in ("-datacenter=dc2", "-stale"):
+        outcome = rostra(command, flag)
+        assert outcome.code == exits.FAILED
+        assert f"flag provided but not defined: {flag.partition('=')[0]}" in outcome.err
+    assert three.requests == []
+
+
 @pytest.mark.parametrize(("status", "names"), [("left|failed", ["app", "web-1"]), ("^al", ["server-long"]), ("live", ["server-long"])])
 def test_status_is_a_regular_expression_that_may_match_anywhere(rostra: Rostra, three: FakeAgent, status: str, names: list[str]) -> None:
     assert [line.split()[0] for line in rostra("members", f"-status={status}").out.splitlines()[1:]] == names

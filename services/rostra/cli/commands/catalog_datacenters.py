@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api
 from rostra.cli.output import print_json
 
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("catalog datacenters", "Lists the datacenters that are known here, nearest first.")
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("format", "json: for programs.", default="pretty", metavar="format", choices=("pretty", "json"))
     options = parser.parse(arguments)
     datacenters = Api(options).get("/v1/catalog/datacenters", "listing datacenters", list)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags, key_value
+from rostra.cli.flags import Parser, add_server_flags, key_value
 from rostra.cli.http_api import Api, path_of
 from rostra.cli.output import complain, print_json, print_table
 
@@ -18,7 +18,7 @@ Node = Mapping[str, Any]
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("catalog nodes", "Lists the nodes in the catalog of a datacenter, or those that run a service.")
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.switch("detailed", "Show whole IDs, all addresses, and metadata.")
     parser.value("filter", "A filter expression.", metavar="expression")
     parser.value("near", "Sort by round-trip time from this node; _agent is the agent's own.", metavar="node")

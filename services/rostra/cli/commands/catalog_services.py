@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags, key_value
+from rostra.cli.flags import Parser, add_server_flags, key_value
 from rostra.cli.http_api import Api, path_of
 from rostra.cli.output import complain, print_json
 
@@ -17,7 +17,7 @@ TAGS_GAP = 6
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("catalog services", "Lists the services in the catalog of a datacenter, or those of one node.")
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("node", "Only services of this node, by name or ID.", metavar="node")
     parser.values("node-meta", "Only services on nodes with this metadata; may be repeated.", metavar="key=value", convert=key_value)
     parser.switch("tags", "Show each service's tags beside it.")

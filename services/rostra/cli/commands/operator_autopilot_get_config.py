@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api
 
 PATH = "/v1/operator/autopilot/configuration"
@@ -23,7 +23,7 @@ KEYS = (
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("operator autopilot get-config", "Shows how the servers are kept: which are removed, and when a new one votes.")
-    add_http_flags(parser)
+    add_server_flags(parser)
     configuration = Api(parser.parse(arguments)).get(PATH, "querying Autopilot configuration", dict)
     for key in KEYS:
         value = configuration.get(key, "")

@@ -8,7 +8,7 @@ from typing import Any
 
 from rostra.cli import exits
 from rostra.cli.commands.operator_autopilot_get_config import PATH
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api
 from rostra.errors import BadRequest, Conflict
 
@@ -23,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
         changes it in the same moment, nothing is done and the command says so.
         """,
     )
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("cleanup-dead-servers", "Whether failed servers are removed once enough others remain.", choices=tuple(BOOLEANS))
     parser.value("last-contact-threshold", "Silence after which a server counts as unhealthy, as 200ms.", metavar="duration")
     parser.value("max-trailing-logs", "Log entries that a healthy server may be behind.", metavar="count")

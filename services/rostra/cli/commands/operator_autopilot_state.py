@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api
 from rostra.cli.output import print_json, print_table
 
@@ -14,7 +14,7 @@ COLOURS = {"leader": "green", "false": "red"}
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("operator autopilot state", "Shows the servers as the leader sees them, and whether all is well with each.")
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("format", "json: the API's answer, for programs.", default="pretty", metavar="format", choices=("pretty", "json"))
     options = parser.parse(arguments)
     state = Api(options).get("/v1/operator/autopilot/state", "getting Autopilot state", dict)

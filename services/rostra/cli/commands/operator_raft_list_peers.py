@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api
 from rostra.cli.output import print_json, print_table
 
@@ -14,7 +14,7 @@ COLOURS = {"leader": "green"}
 
 def run(arguments: Sequence[str]) -> int:
     parser = Parser("operator raft list-peers", "Lists the servers in the Raft configuration of a datacenter, and who leads.")
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("format", "json: the API's answer, for programs.", default="pretty", metavar="format", choices=("pretty", "json"))
     options = parser.parse(arguments)
     configuration = Api(options).get("/v1/operator/raft/configuration", "getting peers", dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api
 from rostra.errors import BadRequest
 
@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> int:
         taken in again.
         """,
     )
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("address", "The server with this address, IP:port.", metavar="address")
     parser.value("id", "The server with this ID.", metavar="id")
     options = parser.parse(arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api
 
 
@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> int:
         that server leads; writes wait meanwhile, none is lost.
         """,
     )
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("id", "The ID of the server that is to lead; else the one that is furthest on.", metavar="id")
     options = parser.parse(arguments)
     query = {"id": options.id} if options.id else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api, path_of
 from rostra.errors import BadRequest
 
@@ -16,7 +16,7 @@ def run(arguments: Sequence[str]) -> int:
         "Takes services from the agent that they were registered with: those in the files, or one by its ID.",
         arguments="[FILE...]",
     )
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("id", "The service's ID.", metavar="id")
     options = parser.parse(arguments)
     if bool(options.id) == bool(options.arguments):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags, key_value
+from rostra.cli.flags import Parser, add_server_flags, key_value
 from rostra.cli.http_api import Api
 from rostra.errors import BadRequest
 
@@ -17,7 +17,7 @@ def run(arguments: Sequence[str]) -> int:
     parser = Parser(
         "services register", "Registers services with the agent: those in the files (JSON or HCL), or one by flags.", arguments="[FILE...]"
     )
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("address", "The service's address; the node's without it.", metavar="address")
     parser.value("id", "The service's ID; its name without it.", metavar="id")
     parser.values("meta", "Metadata; may be repeated.", metavar="key=value", convert=key_value)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api
 from rostra.cli.output import Progress, opened
 from rostra.errors import BadRequest
@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments="FILE",
         arguments_max=1,
     )
-    add_http_flags(parser)
+    add_server_flags(parser)
     options = parser.parse(arguments)
     if not options.arguments:
         raise BadRequest("Missing FILE argument")

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rostra.cli import exits
-from rostra.cli.flags import Parser, add_http_flags
+from rostra.cli.flags import Parser, add_server_flags
 from rostra.cli.http_api import Api, Query, path_of
 from rostra.cli.output import complain
 from rostra.errors import BadRequest, RostraError
@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments="[PROGRAM [ARGUMENT...]]",
         ends_at_arguments=True,
     )
-    add_http_flags(parser)
+    add_server_flags(parser)
     parser.value("type", "What to watch: nodes, services, service or checks.", metavar="type")
     parser.value("service", "The service to watch; for the type service, and for checks.", metavar="name")
     parser.values("tag", "Only instances with this tag; may be repeated. For the type service.", metavar="tag")
