@@ -32,6 +32,8 @@ RETURN_S: Final = 60.0
 """How long a server that was removed and is alive stays out: it is leaving, or an operator wanted it so for a moment."""
 
 
+MAX_TOLD: Final = 64
+"""Different lines of the log that are remembered as said."""
 LOST_AFTER_S: Final = 3.0
 """How long Raft must not have heard a server before it is lost."""
 
@@ -65,9 +67,10 @@ def store_of(member: RaftMember) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a decision leans on. ``servers`` are gossip's servers of this datacenter by node ID, in any status; absence from it is no
-    evidence. ``stable_since`` says since when each member has been alive and in contact. ``leaving``: nodes that had themselves removed
-    and that gossip still shows alive. ``settled``: gossip has had the time to hear of everybody."""
+    """What a decision leans on. ``servers`` are gossip's servers of this datacenter by node ID, in any status, those that gossip has
+    forgotten since as they were last; absence from it is no evidence. ``stable_since`` says since when each member has been alive and in
+    contact. ``leaving``: nodes that had themselves removed and that gossip still shows alive. ``settled``: gossip has had the time to hear
+    of everybody."""
 
     configuration: Configuration
     servers: Mapping[str, Member]
@@ -214,7 +217,7 @@ class Autopilot:
         self._health = ServerHealth()
         self._stable_since: dict[Store, float] = {}
         self._departures = Departures()
-        self._told = ""
+        self._told: set[str] = set()
 
     async def run(self) -> None:
         """For ever."""
@@ -253,6 +256,7 @@ class Autopilot:
         seen = Situation(configuration, servers, self._stable_since, leaving, settled, self._commit_index(), now)
         change = decide(seen, self._settings())
         if change is None:
+            self._told.clear()
             return
         self._tell(f"{change.kind.value}: {change.member.node_name} ({change.reason})")
         act = {
@@ -275,6 +279,9 @@ class Autopilot:
                 self._stable_since.pop(store_of(member), None)
 
     def _tell(self, what: str) -> None:
-        if what != self._told:
-            self._told = what
+        """Once, until there is nothing to do: what cannot be done is tried again every second, and fails for the same reason."""
+        if what not in self._told:
+            if len(self._told) >= MAX_TOLD:
+                self._told.clear()
+            self._told.add(what)
             log.info("%s", what)

@@ -50,6 +50,11 @@ class MemberList:
     def reaped(self) -> Mapping[str, Member]:
         return self._reaped
 
+    @property
+    def ever_seen(self) -> Mapping[str, Member]:
+        """Both, each as it was last."""
+        return {**self._reaped, **self._members}
+
     def take_changes(self) -> tuple[set[str], bool]:
         """The names that changed since the last time, and whether everything may have."""
         dirty, self._dirty = self._dirty, set()

@@ -77,7 +77,7 @@ class CatalogRole:
         self.autopilot = Autopilot(
             consensus,
             identity.datacenter,
-            lambda: (self.members.members, self.members.settled),
+            lambda: (self.members.ever_seen, self.members.settled),
             lambda: self.leadership.current.is_leader,
             lambda: self.leadership.current.term,
             lambda: self.leadership.commit_index or 0,

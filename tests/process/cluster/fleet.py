@@ -40,6 +40,7 @@ class Node(Deployment):
     def __init__(self, folder: Path, recipe: Recipe, commands: Mapping[str, Sequence[str]]) -> None:
         name, bound, address, ports = recipe.name, recipe.bound, recipe.address, recipe.ports
         super().__init__(folder, name, ports, commands, folder / "data", address, recipe.client)
+        self.is_server = recipe.server
         self.bound = bound
         self.server_address = f"{address}:{ports.server}"
 
@@ -131,7 +132,7 @@ class Fleet:
         self.nodes: dict[str, Node] = {}
         self.network = Network(self._processes)
         for number in range(1, self.count + 1):
-            self._add(f"{datacenter}-s{number}", number, server=True)
+            self._add(f"{datacenter}-s{number}", number, server=True, expect=self.count)
 
     def _bound(self, number: int) -> str:
         return self.hosts[number - 1].address if self.hosts else f"127.0.{self.block}.{number}"
@@ -144,7 +145,7 @@ class Fleet:
 
     @property
     def servers(self) -> list[Node]:
-        return list(self.nodes.values())[: self.count]
+        return [node for node in self.nodes.values() if node.is_server]
 
     @property
     def up(self) -> list[Node]:
@@ -154,7 +155,11 @@ class Fleet:
         """A client agent that is not started yet."""
         return self._add(name, len(self.nodes) + 1, *flags, server=False)
 
-    def _add(self, name: str, number: int, *flags: str, server: bool) -> Node:
+    def add_server(self, name: str, *flags: str) -> Node:
+        """One more server, that is not started yet and finds a cluster that is there already."""
+        return self._add(name, len(self.nodes) + 1, *flags, server=True)
+
+    def _add(self, name: str, number: int, *flags: str, server: bool, expect: int = 0) -> Node:
         bound, address = self._bound(number), self._advertised(number)
         if self.relayed:
             gossip = [self.ports.serf_lan, self.ports.serf_wan]
@@ -168,7 +173,8 @@ class Fleet:
             self.folder / name / "data",
             [*self.flags, *flags],
             self._join(number),
-            self.count if server else 0,
+            server,
+            expect,
         )
         commands = recipe.agent() if self.form == AGENTS else recipe.roles()
         node = self.nodes[name] = Node(self.folder / name, recipe, commands)
@@ -227,8 +233,8 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a node is started. ``client``: the address at which it is asked. ``expect``: the servers that are to come together; 0 on a
-    client."""
+    """How a node is started. ``client``: the address at which it is asked. ``expect``: the servers that are to come together; 0 where there
+    is a cluster already."""
 
     name: str
     bound: str
@@ -238,11 +244,16 @@ class Recipe:
     data: Path
     flags: Sequence[str]
     join: Sequence[str]
+    server: bool
     expect: int
 
     @property
     def _kind(self) -> list[str]:
-        return ["-server", f"-bootstrap-expect={self.expect}"] if self.expect else []
+        return [*(["-server"] if self.server else []), *self._together]
+
+    @property
+    def _together(self) -> list[str]:
+        return [f"-bootstrap-expect={self.expect}"] if self.expect else []
 
     @property
     def _place(self) -> list[str]:
@@ -258,11 +269,11 @@ class Recipe:
         client = [f"-client={self.client}", *self.ports.flags("http", "dns", "grpc", "server")]
         gossip_ports = self.ports.flags("serf_lan", "serf_wan", "server")
         commands = {"gossip": ["gossip", *self._kind, f"-node={self.name}", *self._place, *gossip_ports, *self.join]}
-        if self.expect:
-            commands["consensus"] = ["consensus", f"-bootstrap-expect={self.expect}", *self._place, *self.ports.flags("server")]
+        if self.server:
+            commands["consensus"] = ["consensus", *self._together, *self._place, *self.ports.flags("server")]
             commands["catalog"] = ["catalog"]
         for role in ("local", "dns", "gateway"):
-            commands[role] = [role, *client] if self.expect else ["agent", f"-roles={role}", *client, *self.join]
+            commands[role] = [role, *client] if self.server else ["agent", f"-roles={role}", *client, *self.join]
         assert set(commands) <= set(ROLES)
         return {role: [*command, f"-data-dir={self.data}", *self.flags] for role, command in commands.items()}
 
