@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import parse_qs, unquote_to_bytes
 
 from rostra.config.durations import parse_duration
-from rostra.gateway.answer import Header, HttpError
+from rostra.gateway.answer import HttpError
 from rostra.gateway.heads import BAD_ESCAPE
 from rostra.model.consistency import Consistency
 
@@ -153,9 +153,3 @@ def node_meta(parameters: Parameters) -> tuple[tuple[str, str], ...]:
     """``node-meta=KEY:VALUE``, repeatable; all must hold."""
     pairs = (text.partition(":") for text in parameters.all("node-meta"))
     return tuple((key, value) for key, _, value in pairs)
-
-
-def check_datacenter(name: str, own: str, headers: Sequence[Header] = ()) -> None:
-    """Another datacenter is not reachable from here yet."""
-    if name and name.lower() != own.lower():
-        raise HttpError(500, "No path to datacenter", headers)

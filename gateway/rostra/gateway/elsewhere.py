@@ -5,7 +5,8 @@ The own datacenter goes the short way; another one is asked by way of the server
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -66,18 +67,11 @@ class Alone:
 
 
 class Everywhere:
-    """The catalog reads of every datacenter. ``make`` gives the read side of another one."""
+    """The catalog reads of every datacenter."""
 
-    def __init__(
-        self,
-        own: CatalogReads,
-        datacenters: Datacenters,
-        make: Callable[[BarrierReader, GatewaySettings], Reads],
-        settings: GatewaySettings,
-    ) -> None:
+    def __init__(self, own: CatalogReads, datacenters: Datacenters, settings: GatewaySettings) -> None:
         self._own = own
         self._datacenters = datacenters
-        self._make = make
         self._settings = settings
         self._others: dict[str, tuple[Reads, CatalogReads]] = {}
 
@@ -114,8 +108,8 @@ class Everywhere:
             raise no_path() from error
         found = self._others.get(datacenter)
         if found is None or found[0].reader is not views:
-            settings = msgspec.structs.replace(self._settings, datacenter=datacenter)
-            reads = self._make(views, settings)
+            settings = msgspec.structs.replace(self._settings, datacenter=datacenter, node_name="")
+            reads = Reads(views, partial(self._datacenters.coordinates, datacenter), settings)
             found = self._others[datacenter] = (reads, CatalogReads(reads, settings))
         return found
 

@@ -10,10 +10,11 @@ from msgspec import Struct, field
 from rostra.clients.consensus import Configuration, RaftMember
 from rostra.errors import BadRequest, NotFound
 from rostra.gateway.answer import DONE, Answer, HttpError
-from rostra.gateway.ask import Ask, check_datacenter, is_set
+from rostra.gateway.ask import Ask, is_set
 from rostra.gateway.catalog import render_json
+from rostra.gateway.elsewhere import other_datacenter
 from rostra.gateway.settings import GatewaySettings
-from rostra.gateway.upstreams import RaftInfo
+from rostra.gateway.upstreams import RaftServers
 
 PROTOCOL_VERSION: Final = "3"
 """Consul's number for a Raft whose members are known by ID, which ours are."""
@@ -47,40 +48,41 @@ class TransferRecord(Struct, rename="pascal"):
 class RaftOperator:
     """Each public method is an endpoint."""
 
-    def __init__(self, raft: RaftInfo, settings: GatewaySettings) -> None:
-        self._raft = raft
+    def __init__(self, raft: RaftServers, elsewhere: Callable[[str], RaftServers], settings: GatewaySettings) -> None:
+        """``elsewhere`` gives the servers of another datacenter."""
+        self._own = raft
+        self._elsewhere = elsewhere
         self._settings = settings
 
     async def configuration(self, ask: Ask) -> Answer:
-        self._check(ask)
-        found = await self._raft.configuration(stale=is_set(ask.parameters, "stale"))
+        found = await self._raft(ask).configuration(stale=is_set(ask.parameters, "stale"))
         servers = [_record(member, found.leader_id) for member in found.members]
         return render_json(ask, ConfigurationRecord(servers, found.index), self._settings)
 
     async def remove_peer(self, ask: Ask) -> Answer:
         """By ``id``, which may name the store too (``NODE/STORE``) where a node has several, or by ``address``."""
-        self._check(ask)
         node_id, address = ask.parameters.get("id"), ask.parameters.get("address")
         if node_id and address:
             raise HttpError(400, "Bad request: Must specify only one of ?id or ?address")
         if not node_id and not address:
             raise HttpError(400, "Bad request: Must specify either ?id with the server's ID or ?address with IP:port of peer to remove")
-        found = await self._raft.configuration()
+        raft = self._raft(ask)
+        found = await raft.configuration()
         member = _only(found, "id", node_id, _has_id) if node_id else _only(found, "address", address, _has_address)
-        await self._raft.remove(member)
+        await raft.remove(member)
         return DONE
 
     async def transfer_leader(self, ask: Ask) -> Answer:
         """To the server with that ``id``, or to the voter that is furthest on."""
-        self._check(ask)
-        node_id = ask.parameters.get("id")
+        raft, node_id = self._raft(ask), ask.parameters.get("id")
         if node_id:
-            _only(await self._raft.configuration(), "id", node_id, _has_id)
-        await self._raft.transfer_leader(node_id)
+            _only(await raft.configuration(), "id", node_id, _has_id)
+        await raft.transfer_leader(node_id)
         return render_json(ask, TransferRecord(True), self._settings)
 
-    def _check(self, ask: Ask) -> None:
-        check_datacenter(ask.parameters.get("dc"), self._settings.datacenter)
+    def _raft(self, ask: Ask) -> RaftServers:
+        other = other_datacenter(ask.parameters.get("dc"), self._settings.datacenter)
+        return self._elsewhere(other) if other else self._own
 
 
 def _record(member: RaftMember, leader_id: str) -> ServerRecord:

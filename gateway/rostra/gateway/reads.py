@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from rostra.errors import Busy, RostraError
 from rostra.gateway import metrics
@@ -21,8 +21,8 @@ from rostra.gateway.read import Read
 from rostra.gateway.resultsets import Finished, ResultSet, ResultSets
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.slices import Slices, is_quick
-from rostra.gateway.upstreams import GossipDoor
 from rostra.model.consistency import Consistency, Contact
+from rostra.model.coordinates import Coordinate
 from rostra.model.nearness import distances_from
 from rostra.views.barriers import Barrier
 from rostra.views.reader import BarrierReader, Reading
@@ -36,6 +36,10 @@ _CONSISTENCY: Final = {
     Consistency.CONSISTENT: b"consistent",
     Consistency.STALE: b"stale",
 }
+
+
+Coordinates: TypeAlias = Callable[[], Awaitable[Mapping[str, Coordinate]]]
+"""Where the nodes are, by name."""
 
 
 def contact_headers(index: int, contact: Contact) -> tuple[Header, ...]:
@@ -94,10 +98,10 @@ class _Moment:
 class Reads:
     """The read side of the gateway."""
 
-    def __init__(self, reader: BarrierReader, gossip: GossipDoor, settings: GatewaySettings) -> None:
+    def __init__(self, reader: BarrierReader, coordinates: Coordinates, settings: GatewaySettings) -> None:
         self.reader = reader
         self.places = Places(settings.limits.blocked_queries)
-        self._gossip = gossip
+        self._coordinates = coordinates
         self._settings = settings
         self._results = ResultSets()
         self.slices = Slices()
@@ -243,6 +247,6 @@ class Reads:
         """``_agent`` is this node. Without coordinates, or from a node that has none, lists keep their order, as in Consul."""
         origin = self._settings.node_name if near == "_agent" else near
         try:
-            return distances_from(origin, await self._gossip.list_coordinates())
+            return distances_from(origin, await self._coordinates())
         except RostraError:
             return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from rostra.errors import NoPath
 from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.autopilot import AutopilotDoor, AutopilotEndpoints, NoAutopilot
@@ -26,7 +27,7 @@ from rostra.gateway.settings import GatewaySettings, Limits
 from rostra.gateway.snapshot import SnapshotEndpoints
 from rostra.gateway.sockets import Sockets
 from rostra.gateway.status import StatusReads
-from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo, SnapshotDoor
+from rostra.gateway.upstreams import AgentDoor, GossipDoor, RaftInfo, RaftServers, SnapshotDoor
 from rostra.gateway.writes import CatalogWrites
 from rostra.version import VERSION
 from rostra.views.reader import BarrierReader, Writer
@@ -52,18 +53,15 @@ class GatewayRole:
         datacenters: Datacenters | None = None,
         autopilot: AutopilotDoor | None = None,
         snapshots: SnapshotDoor | None = None,
+        servers_elsewhere: Callable[[str], RaftServers] | None = None,
     ) -> None:
         """With ``tls`` HTTPS is served too, where ``settings`` has a port for it. Without ``datacenters`` there is only one, and
-        without ``autopilot`` nobody answers for it."""
-        self._reads = reads = Reads(reader, gossip, settings)
+        without ``autopilot`` nobody answers for it. ``servers_elsewhere`` gives those of another datacenter."""
+        self._reads = reads = Reads(reader, gossip.list_coordinates, settings)
         datacenters = datacenters or Alone(settings.datacenter)
-
-        def reads_of(reader: BarrierReader, settings: GatewaySettings) -> Reads:
-            return Reads(reader, gossip, settings)
-
         pages = Pages()
         self.table = build_table(
-            Everywhere(CatalogReads(reads, settings), datacenters, reads_of, settings),
+            Everywhere(CatalogReads(reads, settings), datacenters, settings),
             CatalogWrites(writer, datacenters, settings),
             AgentEndpoints(agent, gossip, settings),
             LocalEndpoints(agent, reads.places, settings),
@@ -72,7 +70,7 @@ class GatewayRole:
             DatacenterReads(datacenters, settings),
             AutopilotEndpoints(autopilot or NoAutopilot(), settings),
             KeyringEndpoints(gossip, settings),
-            RaftOperator(raft, settings),
+            RaftOperator(raft, servers_elsewhere or _nowhere, settings),
             SnapshotEndpoints(snapshots, writer, settings),
             Metrics(settings),
             DnsOverHttps(dns),
@@ -117,3 +115,7 @@ class GatewayRole:
     async def stop(self) -> None:
         self._started = False
         await self._sockets.stop()
+
+
+def _nowhere(datacenter: str) -> RaftServers:
+    raise NoPath

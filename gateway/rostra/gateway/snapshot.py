@@ -9,7 +9,8 @@ from typing import Final
 
 from rostra.errors import NotReady
 from rostra.gateway.answer import DONE, VARY, Answer, Header, StreamedAnswer
-from rostra.gateway.ask import Ask, check_datacenter, read_options
+from rostra.gateway.ask import Ask, read_options
+from rostra.gateway.elsewhere import other_datacenter
 from rostra.gateway.settings import GatewaySettings
 from rostra.gateway.upstreams import SnapshotDoor
 from rostra.views.reader import Writer
@@ -31,9 +32,8 @@ class SnapshotEndpoints:
     async def save(self, ask: Ask) -> StreamedAnswer:
         """``stale`` asks no leader."""
         settings = self._settings
-        check_datacenter(ask.parameters.get("dc"), settings.datacenter)
         options = read_options(ask.parameters, default_wait_s=settings.default_query_time_s, max_wait_s=settings.max_query_time_s)
-        saved = await self._door().save(options.consistency)
+        saved = await self._door().save(options.consistency, self._other(ask))
         headers = [
             CONTENT_TYPE,
             VARY,
@@ -44,12 +44,16 @@ class SnapshotEndpoints:
         return StreamedAnswer(headers, saved.chunks, has_end=True)
 
     async def restore(self, ask: Ask) -> Answer:
-        """Returns once the restored catalog is in force, and shown by this agent."""
-        check_datacenter(ask.parameters.get("dc"), self._settings.datacenter)
+        """Returns once the restored catalog is in force, and, where it is this datacenter's, shown by this agent."""
         assert ask.stream is not None, "the route takes its body as a stream"
-        index = await self._door().restore(ask.stream)
-        await self._writer.caught_up(index, timeout_s=CATCH_UP_S)
+        other = self._other(ask)
+        index = await self._door().restore(ask.stream, other)
+        if not other:
+            await self._writer.caught_up(index, timeout_s=CATCH_UP_S)
         return DONE
+
+    def _other(self, ask: Ask) -> str:
+        return other_datacenter(ask.parameters.get("dc"), self._settings.datacenter)
 
     def _door(self) -> SnapshotDoor:
         if self._snapshots is None:

@@ -85,16 +85,8 @@ class AgentDoor(Protocol):
     def stream_logs(self, level: str = "info", *, json: bool = False) -> AsyncIterator[str]: ...
 
 
-class RaftInfo(Protocol):
-    """Who the servers are, wherever this agent can learn it."""
-
-    async def leader_address(self) -> str:
-        """``HOST:PORT`` of the leader; empty when none is known."""
-        ...
-
-    async def peers(self) -> Sequence[str]:
-        """``HOST:PORT`` of each server in the Raft configuration."""
-        ...
+class RaftServers(Protocol):
+    """Who the servers of a datacenter are, and the ways to change that."""
 
     async def configuration(self, *, stale: bool = False) -> Configuration:
         """The membership as the leader has it, or, ``stale``, any server."""
@@ -109,13 +101,25 @@ class RaftInfo(Protocol):
         ...
 
 
-class SnapshotDoor(Protocol):
-    """The catalog as a file."""
+class RaftInfo(RaftServers, Protocol):
+    """The servers of this datacenter, wherever this agent can learn of them."""
 
-    async def save(self, consistency: Consistency = Consistency.DEFAULT) -> SavedSnapshot:
+    async def leader_address(self) -> str:
+        """``HOST:PORT`` of the leader; empty when none is known."""
+        ...
+
+    async def peers(self) -> Sequence[str]:
+        """``HOST:PORT`` of each server in the Raft configuration."""
+        ...
+
+
+class SnapshotDoor(Protocol):
+    """The catalog as a file, of this datacenter or another one."""
+
+    async def save(self, consistency: Consistency = Consistency.DEFAULT, datacenter: str = "") -> SavedSnapshot:
         """Returns once the file begins."""
         ...
 
-    async def restore(self, chunks: AsyncIterator[bytes]) -> int:
+    async def restore(self, chunks: AsyncIterator[bytes], datacenter: str = "") -> int:
         """Takes a whole file; the log index at which it took the catalog's place."""
         ...

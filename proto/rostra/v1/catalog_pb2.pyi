@@ -9,7 +9,9 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from rostra.v1 import common_pb2 as _common_pb2
+from rostra.v1 import consensus_pb2 as _consensus_pb2
 from rostra.v1 import gossip_pb2 as _gossip_pb2
+from rostra.v1 import raft_pb2 as _raft_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1133,6 +1135,160 @@ class SetAutopilotResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetAutopilotResponse: _TypeAlias = SetAutopilotResponse  # noqa: Y015
+
+@_typing.final
+class GetServersRequest(_message.Message):
+    """GetServersRequest says whose view is wanted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    FROM_LEADER_FIELD_NUMBER: _builtins.int
+    from_leader: _builtins.bool
+    """The leader's; NoLeader when none is known. Default: that of the server that answers."""
+    @_builtins.property
+    def header(self) -> _common_pb2.RequestHeader:
+        """Datacenter, trace."""
+
+    def __init__(
+        self,
+        *,
+        header: _common_pb2.RequestHeader | None = ...,
+        from_leader: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_leader", b"from_leader", "header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServersRequest: _TypeAlias = GetServersRequest  # noqa: Y015
+
+@_typing.final
+class GetServersResponse(_message.Message):
+    """GetServersResponse says who the servers are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def servers(self) -> _consensus_pb2.GetConfigurationResponse:
+        """As ConsensusService tells it."""
+
+    def __init__(
+        self,
+        *,
+        servers: _consensus_pb2.GetConfigurationResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["servers", b"servers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["servers", b"servers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetServersResponse: _TypeAlias = GetServersResponse  # noqa: Y015
+
+@_typing.final
+class RemoveServerRequest(_message.Message):
+    """RemoveServerRequest names a server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> _common_pb2.RequestHeader:
+        """Datacenter, trace."""
+
+    @_builtins.property
+    def id(self) -> _raft_pb2.PeerId:
+        """Its node, and its store where the node has several."""
+
+    def __init__(
+        self,
+        *,
+        header: _common_pb2.RequestHeader | None = ...,
+        id: _raft_pb2.PeerId | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "id", b"id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveServerRequest: _TypeAlias = RemoveServerRequest  # noqa: Y015
+
+@_typing.final
+class RemoveServerResponse(_message.Message):
+    """RemoveServerResponse says that it is done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Log index of the configuration without it."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveServerResponse: _TypeAlias = RemoveServerResponse  # noqa: Y015
+
+@_typing.final
+class HandOverLeadershipRequest(_message.Message):
+    """HandOverLeadershipRequest names the successor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    """Node ID of the successor; empty: the voter that is furthest on."""
+    @_builtins.property
+    def header(self) -> _common_pb2.RequestHeader:
+        """Datacenter, trace."""
+
+    def __init__(
+        self,
+        *,
+        header: _common_pb2.RequestHeader | None = ...,
+        node_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "node_id", b"node_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandOverLeadershipRequest: _TypeAlias = HandOverLeadershipRequest  # noqa: Y015
+
+@_typing.final
+class HandOverLeadershipResponse(_message.Message):
+    """HandOverLeadershipResponse says who leads now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEADER_FIELD_NUMBER: _builtins.int
+    leader: _builtins.str
+    """Name of the new leader's node."""
+    def __init__(
+        self,
+        *,
+        leader: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leader", b"leader"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HandOverLeadershipResponse: _TypeAlias = HandOverLeadershipResponse  # noqa: Y015
 
 @_typing.final
 class ListNodeCoordinatesRequest(_message.Message):

@@ -61,6 +61,21 @@ class CatalogServiceStub:
                 request_serializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.SerializeToString,
                 response_deserializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.FromString,
                 _registered_method=True)
+        self.GetServers = channel.unary_unary(
+                '/rostra.v1.CatalogService/GetServers',
+                request_serializer=rostra_dot_v1_dot_catalog__pb2.GetServersRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_catalog__pb2.GetServersResponse.FromString,
+                _registered_method=True)
+        self.RemoveServer = channel.unary_unary(
+                '/rostra.v1.CatalogService/RemoveServer',
+                request_serializer=rostra_dot_v1_dot_catalog__pb2.RemoveServerRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_catalog__pb2.RemoveServerResponse.FromString,
+                _registered_method=True)
+        self.HandOverLeadership = channel.unary_unary(
+                '/rostra.v1.CatalogService/HandOverLeadership',
+                request_serializer=rostra_dot_v1_dot_catalog__pb2.HandOverLeadershipRequest.SerializeToString,
+                response_deserializer=rostra_dot_v1_dot_catalog__pb2.HandOverLeadershipResponse.FromString,
+                _registered_method=True)
         self.ListNodeCoordinates = channel.unary_unary(
                 '/rostra.v1.CatalogService/ListNodeCoordinates',
                 request_serializer=rostra_dot_v1_dot_catalog__pb2.ListNodeCoordinatesRequest.SerializeToString,
@@ -128,6 +143,27 @@ class CatalogServiceServicer:
 
     def SetAutopilot(self, request, context):
         """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetServers(self, request, context):
+        """GetServers returns who the servers are, as their leader or any of them has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveServer(self, request, context):
+        """RemoveServer takes a server out of the replicated log; NOT_FOUND where it is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HandOverLeadership(self, request, context):
+        """HandOverLeadership returns when another server leads.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +238,21 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.SetAutopilot,
                     request_deserializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.FromString,
                     response_serializer=rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.SerializeToString,
+            ),
+            'GetServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServers,
+                    request_deserializer=rostra_dot_v1_dot_catalog__pb2.GetServersRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_catalog__pb2.GetServersResponse.SerializeToString,
+            ),
+            'RemoveServer': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveServer,
+                    request_deserializer=rostra_dot_v1_dot_catalog__pb2.RemoveServerRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_catalog__pb2.RemoveServerResponse.SerializeToString,
+            ),
+            'HandOverLeadership': grpc.unary_unary_rpc_method_handler(
+                    servicer.HandOverLeadership,
+                    request_deserializer=rostra_dot_v1_dot_catalog__pb2.HandOverLeadershipRequest.FromString,
+                    response_serializer=rostra_dot_v1_dot_catalog__pb2.HandOverLeadershipResponse.SerializeToString,
             ),
             'ListNodeCoordinates': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNodeCoordinates,
@@ -371,6 +422,87 @@ class CatalogService:
             '/rostra.v1.CatalogService/SetAutopilot',
             rostra_dot_v1_dot_catalog__pb2.SetAutopilotRequest.SerializeToString,
             rostra_dot_v1_dot_catalog__pb2.SetAutopilotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.CatalogService/GetServers',
+            rostra_dot_v1_dot_catalog__pb2.GetServersRequest.SerializeToString,
+            rostra_dot_v1_dot_catalog__pb2.GetServersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveServer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.CatalogService/RemoveServer',
+            rostra_dot_v1_dot_catalog__pb2.RemoveServerRequest.SerializeToString,
+            rostra_dot_v1_dot_catalog__pb2.RemoveServerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HandOverLeadership(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rostra.v1.CatalogService/HandOverLeadership',
+            rostra_dot_v1_dot_catalog__pb2.HandOverLeadershipRequest.SerializeToString,
+            rostra_dot_v1_dot_catalog__pb2.HandOverLeadershipResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,12 @@ class CatalogServiceStub:
     """GetAutopilot returns how the servers are kept, and how they are, as the leader sees it."""
     SetAutopilot: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetAutopilotRequest, _catalog_pb2.SetAutopilotResponse]
     """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
+    GetServers: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetServersRequest, _catalog_pb2.GetServersResponse]
+    """GetServers returns who the servers are, as their leader or any of them has it."""
+    RemoveServer: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.RemoveServerRequest, _catalog_pb2.RemoveServerResponse]
+    """RemoveServer takes a server out of the replicated log; NOT_FOUND where it is none."""
+    HandOverLeadership: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.HandOverLeadershipRequest, _catalog_pb2.HandOverLeadershipResponse]
+    """HandOverLeadership returns when another server leads."""
     ListNodeCoordinates: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListNodeCoordinatesRequest, _catalog_pb2.ListNodeCoordinatesResponse]
     """ListNodeCoordinates returns where the nodes of a datacenter are, as gossip on the server that answers has learned it."""
     ListNodes: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListNodesRequest, _catalog_pb2.ListNodesResponse]
@@ -75,6 +81,12 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """GetAutopilot returns how the servers are kept, and how they are, as the leader sees it."""
     SetAutopilot: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetAutopilotRequest, _catalog_pb2.SetAutopilotResponse]  # type: ignore[assignment]
     """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
+    GetServers: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetServersRequest, _catalog_pb2.GetServersResponse]  # type: ignore[assignment]
+    """GetServers returns who the servers are, as their leader or any of them has it."""
+    RemoveServer: _aio.UnaryUnaryMultiCallable[_catalog_pb2.RemoveServerRequest, _catalog_pb2.RemoveServerResponse]  # type: ignore[assignment]
+    """RemoveServer takes a server out of the replicated log; NOT_FOUND where it is none."""
+    HandOverLeadership: _aio.UnaryUnaryMultiCallable[_catalog_pb2.HandOverLeadershipRequest, _catalog_pb2.HandOverLeadershipResponse]  # type: ignore[assignment]
+    """HandOverLeadership returns when another server leads."""
     ListNodeCoordinates: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListNodeCoordinatesRequest, _catalog_pb2.ListNodeCoordinatesResponse]  # type: ignore[assignment]
     """ListNodeCoordinates returns where the nodes of a datacenter are, as gossip on the server that answers has learned it."""
     ListNodes: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListNodesRequest, _catalog_pb2.ListNodesResponse]  # type: ignore[assignment]
@@ -132,6 +144,30 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetAutopilotResponse, _abc.Awaitable[_catalog_pb2.SetAutopilotResponse]]:
         """SetAutopilot changes how the servers are kept. FAILED_PRECONDITION where it was written meanwhile."""
+
+    @_abc_1.abstractmethod
+    def GetServers(
+        self,
+        request: _catalog_pb2.GetServersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.GetServersResponse, _abc.Awaitable[_catalog_pb2.GetServersResponse]]:
+        """GetServers returns who the servers are, as their leader or any of them has it."""
+
+    @_abc_1.abstractmethod
+    def RemoveServer(
+        self,
+        request: _catalog_pb2.RemoveServerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.RemoveServerResponse, _abc.Awaitable[_catalog_pb2.RemoveServerResponse]]:
+        """RemoveServer takes a server out of the replicated log; NOT_FOUND where it is none."""
+
+    @_abc_1.abstractmethod
+    def HandOverLeadership(
+        self,
+        request: _catalog_pb2.HandOverLeadershipRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_pb2.HandOverLeadershipResponse, _abc.Awaitable[_catalog_pb2.HandOverLeadershipResponse]]:
+        """HandOverLeadership returns when another server leads."""
 
     @_abc_1.abstractmethod
     def ListNodeCoordinates(

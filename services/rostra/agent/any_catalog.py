@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from rostra.clients.catalog import CatalogClient
-from rostra.errors import NoServers, RostraError, Unavailable
+from rostra.clients.consensus import Configuration, RaftMember
+from rostra.errors import NoServers, RostraError, Unavailable, UnknownOutcome
 from rostra.model.autopilot import AutopilotChange, AutopilotState
 from rostra.model.coordinates import Coordinate
 from rostra.model.servers import Datacenter
@@ -42,11 +43,26 @@ class AnyCatalog:
         request_id = secrets.token_bytes(REQUEST_ID_BYTES)
         return await self._ask(lambda catalog: catalog.set_autopilot(change, request_id=request_id), datacenter)
 
-    async def _ask(self, call: Callable[[CatalogClient], Awaitable[Found]], datacenter: str = "") -> Found:
+    async def get_servers(self, datacenter: str = "", *, stale: bool = False) -> Configuration:
+        """Who the servers there are, as their leader has it or, ``stale``, any of them."""
+        return await self._ask(lambda catalog: catalog.get_servers(from_leader=not stale), datacenter)
+
+    async def remove_server(self, member: RaftMember, datacenter: str = "") -> None:
+        """Takes a server out of the replicated log there."""
+        await self._ask(lambda catalog: catalog.remove_server(member), datacenter, again=False)
+
+    async def hand_over_leadership(self, node_id: str = "", datacenter: str = "") -> None:
+        """To that node there, or to the voter that is furthest on."""
+        await self._ask(lambda catalog: catalog.hand_over_leadership(node_id), datacenter, again=False)
+
+    async def _ask(self, call: Callable[[CatalogClient], Awaitable[Found]], datacenter: str = "", *, again: bool = True) -> Found:
+        """``again``: the next catalog may be asked for what this one has perhaps done."""
         error: RostraError = NoServers(self._upstreams.sought())
         for upstream in self._upstreams.candidates():
             try:
                 return await call(CatalogClient(upstream.channel, datacenter))
             except Unavailable as failure:
+                if isinstance(failure, UnknownOutcome) and not again:
+                    raise
                 error = failure
         raise error

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from rostra.agent.any_catalog import AnyCatalog
 from rostra.agent.assembly import Assembly
 from rostra.agent.datacenters import Datacenters
 from rostra.agent.doors import build_doors
-from rostra.agent.members import RaftByConsensus, RaftByGossip, ServersByGossip
+from rostra.agent.members import RaftByConsensus, RaftByGossip, ServersByGossip, ServersElsewhere
 from rostra.agent.parts import FollowServers, ViewsPart
 from rostra.agent.process import Door as ProcessDoor
 from rostra.agent.process import Role
@@ -286,8 +287,10 @@ def _build_gateway(assembly: Assembly) -> None:
         _build_dns(assembly)
     agent, dns = AgentClient(wiring.channel("local")), DnsClient(wiring.in_process)
     gossip, datacenters, catalogs = assembly.gossip(), assembly.datacenters, assembly.catalogs
+    assert catalogs is not None
+    servers_elsewhere = partial(ServersElsewhere, catalogs)
     snapshots = SnapshotsOfCatalogs(assembly.upstreams, hub)
-    role = GatewayRole(hub, hub, agent, gossip, raft, dns, gateway_settings, tls, datacenters, catalogs, snapshots)
+    role = GatewayRole(hub, hub, agent, gossip, raft, dns, gateway_settings, tls, datacenters, catalogs, snapshots, servers_elsewhere)
     assembly.control.reload_gateway = lambda new: role.reload(limits_of(new))
     assembly.parts.append(role)
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
+from rostra.agent.any_catalog import AnyCatalog
 from rostra.clients.consensus import Configuration, ConsensusClient, RaftMember
 from rostra.clients.gossip import MemberEvent, Members, Settled
 from rostra.errors import NoServers, RostraError, Unavailable, UnknownOutcome
@@ -173,3 +174,20 @@ class RaftByConsensus:
 
     async def transfer_leader(self, node_id: str = "") -> None:
         await self._consensus.transfer_leadership(node_id)
+
+
+class ServersElsewhere:
+    """The servers of another datacenter, whom a catalog of this one asks."""
+
+    def __init__(self, catalogs: AnyCatalog, datacenter: str) -> None:
+        self._catalogs = catalogs
+        self._datacenter = datacenter
+
+    async def configuration(self, *, stale: bool = False) -> Configuration:
+        return await self._catalogs.get_servers(self._datacenter, stale=stale)
+
+    async def remove(self, member: RaftMember) -> None:
+        await self._catalogs.remove_server(member, self._datacenter)
+
+    async def transfer_leader(self, node_id: str = "") -> None:
+        await self._catalogs.hand_over_leadership(node_id, self._datacenter)

@@ -25,15 +25,15 @@ class SnapshotsOfCatalogs:
         self._catalogs = catalogs
         self._views = views
 
-    async def save(self, consistency: Consistency = Consistency.DEFAULT) -> SavedSnapshot:
-        return await self._client().save(consistency)
+    async def save(self, consistency: Consistency = Consistency.DEFAULT, datacenter: str = "") -> SavedSnapshot:
+        return await self._client(datacenter).save(consistency)
 
-    async def restore(self, chunks: AsyncIterator[bytes]) -> int:
-        return await self._client().restore(chunks)
+    async def restore(self, chunks: AsyncIterator[bytes], datacenter: str = "") -> int:
+        return await self._client(datacenter).restore(chunks)
 
-    def _client(self) -> SnapshotClient:
+    def _client(self, datacenter: str) -> SnapshotClient:
         candidates = self._catalogs.candidates()
         found = next((each for each in candidates if each.address == self._views.upstream), None)
         if found is None:
             raise NotReady("no catalog answers this agent now") if candidates else NoServers()
-        return SnapshotClient(found.channel)
+        return SnapshotClient(found.channel, datacenter)

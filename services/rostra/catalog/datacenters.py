@@ -5,6 +5,7 @@ https://developer.hashicorp.com/consul/api-docs/catalog#list-datacenters
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 import statistics
@@ -22,7 +23,7 @@ from rostra.model.nearness import distances_from
 from rostra.model.servers import Datacenter, is_server, server_address
 from rostra.rpc.companions import Companions
 from rostra.rpc.status import error_from_rpc
-from rostra.v1 import catalog_pb2_grpc, catalog_stream_pb2_grpc
+from rostra.v1 import catalog_pb2_grpc
 
 ConnectElsewhere = Callable[[str, str], aio.Channel]
 """From HOST:PORT of a server and its datacenter to a channel."""
@@ -82,14 +83,18 @@ class Datacenters:
         except aio.AioRpcError as error:
             raise error_from_rpc(error) from None
 
-    async def carry(self, method: str, hello: Any, requests: Any, datacenter: str) -> AsyncGenerator[Any, None]:
-        """The answers of a server there to a stream of CatalogStreamService that opens with ``hello``. Raises ``NoPath``."""
-        stub = catalog_stream_pb2_grpc.CatalogStreamServiceStub(await self._channel(datacenter))
-        call: Any = getattr(stub, method)()
+    async def carry(
+        self, service: Callable[[aio.Channel], Any], method: str, datacenter: str, first: Any, more: Any = None
+    ) -> AsyncGenerator[Any, None]:
+        """The answers of a server there to ``first``, or to a stream that opens with it and goes on with ``more``. ``service`` makes the
+        stub. Raises ``NoPath``."""
+        start: Any = getattr(service(await self._channel(datacenter)), method)
+        call: Any = start(first) if more is None else start()
         try:
-            await call.write(hello)
             async with Companions() as companions:
-                companions.start(_pump(requests, call), f"catalog: {method.lower()} to {datacenter}")
+                if more is not None:
+                    await call.write(first)
+                    companions.start(_pump(more, call), f"catalog: {method} to {datacenter}")
                 async for answer in call:
                     yield answer
         except aio.AioRpcError as error:
@@ -121,7 +126,7 @@ async def _pump(requests: Any, call: Any) -> None:
         async for request in requests:
             await call.write(request)
         await call.done_writing()
-    except aio.AioRpcError:
+    except (aio.AioRpcError, asyncio.InvalidStateError):
         pass  # the other direction says why
 
 

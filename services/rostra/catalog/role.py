@@ -86,8 +86,10 @@ class CatalogRole:
         )
         self.datacenters = Datacenters(identity, gossip, connect_elsewhere, rng)
         self.autopilot_desk = AutopilotDesk(identity, self.autopilot, self.leadership, connect_elsewhere)
-        self.servicer = CatalogServicer(self.driver, self.reads, self.writes, self.leadership, self.datacenters, self.autopilot_desk)
-        self.snapshot_servicer = SnapshotServicer(identity, self.driver, self.reads, self.writes, self.leadership)
+        self.servicer = CatalogServicer(
+            self.driver, self.reads, self.writes, self.leadership, self.datacenters, self.autopilot_desk, consensus
+        )
+        self.snapshot_servicer = SnapshotServicer(identity, self.driver, self.reads, self.writes, self.leadership, self.datacenters)
         self.stream_servicer = CatalogStreamServicer(identity, self.driver, self.reads, self.writes, self.leadership, self.datacenters)
 
     @property

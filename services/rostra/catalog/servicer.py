@@ -15,6 +15,7 @@ from rostra.catalog.reads import Reads
 from rostra.catalog.state import CatalogState
 from rostra.catalog.store import fold
 from rostra.catalog.writes import Writes
+from rostra.clients.consensus import ConsensusClient, RaftMember, configuration_to_proto
 from rostra.errors import BadRequest, Unavailable, Unsupported
 from rostra.filters import CHECK, SERVICE, SUMMARY, Predicate, Schema, compile_filter, schemas_of
 from rostra.model.catalog import Command
@@ -56,8 +57,10 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         leadership: LeadershipWatch,
         datacenters: Datacenters,
         autopilot: AutopilotDesk,
+        consensus: ConsensusClient,
     ) -> None:
         self.datacenters = datacenters
+        self._consensus = consensus
         self._autopilot = autopilot
         self._driver = driver
         self._reads = reads
@@ -88,6 +91,24 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def SetAutopilot(self, request: catalog_pb2.SetAutopilotRequest, context: Any) -> catalog_pb2.SetAutopilotResponse:
         index = await self._write(request.header, autopilot_change_from_proto(request.change))
         return catalog_pb2.SetAutopilotResponse(index=index)
+
+    @in_any_datacenter
+    async def GetServers(self, request: catalog_pb2.GetServersRequest, context: Any) -> catalog_pb2.GetServersResponse:
+        found = await self._consensus.get_configuration(from_leader=request.from_leader)
+        return catalog_pb2.GetServersResponse(servers=configuration_to_proto(found))
+
+    @in_any_datacenter
+    async def RemoveServer(self, request: catalog_pb2.RemoveServerRequest, context: Any) -> catalog_pb2.RemoveServerResponse:
+        if not request.id.node_id:
+            raise BadRequest("Missing node ID", field="id.node_id")
+        server = RaftMember(request.id.node_id, request.id.store_id, "", "", voter=False)
+        return catalog_pb2.RemoveServerResponse(index=await self._consensus.remove(server))
+
+    @in_any_datacenter
+    async def HandOverLeadership(
+        self, request: catalog_pb2.HandOverLeadershipRequest, context: Any
+    ) -> catalog_pb2.HandOverLeadershipResponse:
+        return catalog_pb2.HandOverLeadershipResponse(leader=await self._consensus.transfer_leadership(request.node_id))
 
     @in_any_datacenter
     async def ListNodeCoordinates(

@@ -4,7 +4,7 @@ decided by ``rostra.views.session``; how fresh a barrier is, by ``reads``."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
@@ -26,6 +26,7 @@ from rostra.rpc.companions import Companions
 from rostra.rpc.hello import check_hello, make_hello
 from rostra.rpc.status import detail_from_error
 from rostra.v1 import catalog_stream_pb2, catalog_stream_pb2_grpc, common_pb2
+from rostra.v1.catalog_stream_pb2_grpc import CatalogStreamServiceStub
 from rostra.views.session import Send, SendContact, SendDelta, SendEnded, SendPart, SendReached, SendResumed, WatchSession
 
 MAX_BARRIERS: Final = 64
@@ -83,7 +84,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
     async def Write(self, request_iterator: Any, context: Any) -> AsyncIterator[catalog_stream_pb2.WriteResponse]:
         opening = await _opening(request_iterator)
         if self._datacenters.is_elsewhere(opening.hello.datacenter):
-            async with aclosing(self._datacenters.carry("Write", opening, request_iterator, opening.hello.datacenter)) as answers:
+            async with aclosing(self._elsewhere("Write", opening, request_iterator)) as answers:
                 async for answer in answers:
                     yield answer
             return
@@ -101,7 +102,7 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
     async def Watch(self, request_iterator: Any, context: Any) -> AsyncIterator[catalog_stream_pb2.WatchResponse]:
         opening = await _opening(request_iterator)
         if self._datacenters.is_elsewhere(opening.hello.datacenter):
-            async with aclosing(self._datacenters.carry("Watch", opening, request_iterator, opening.hello.datacenter)) as answers:
+            async with aclosing(self._elsewhere("Watch", opening, request_iterator)) as answers:
                 async for answer in answers:
                     yield answer
             return
@@ -232,6 +233,9 @@ class CatalogStreamServicer(catalog_stream_pb2_grpc.CatalogStreamServiceServicer
                 self.tell_contact()
         finally:
             watch.barriers -= 1
+
+    def _elsewhere(self, method: str, opening: Any, requests: Any) -> AsyncGenerator[Any, None]:
+        return self._datacenters.carry(CatalogStreamServiceStub, method, opening.hello.datacenter, opening, requests)
 
     def _hello(self) -> common_pb2.Hello:
         return make_hello(self._identity, "catalog", self._driver.cluster_id)

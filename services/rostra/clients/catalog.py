@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from grpc import aio
 
+from rostra.clients.consensus import Configuration, RaftMember, configuration_from_proto
 from rostra.clients.streams import milliseconds
 from rostra.errors import Unavailable
 from rostra.model.autopilot import AutopilotChange, AutopilotState
@@ -39,7 +40,7 @@ from rostra.model.proto import (
 )
 from rostra.model.servers import Datacenter
 from rostra.rpc.status import error_from_rpc
-from rostra.v1 import catalog_pb2, common_pb2
+from rostra.v1 import catalog_pb2, common_pb2, raft_pb2
 from rostra.v1.catalog_pb2_grpc import CatalogServiceStub
 
 TIMEOUT_S: Final = 10.0
@@ -120,6 +121,22 @@ class CatalogClient:
         header = self._header(request_id, timeout_s)
         request = catalog_pb2.SetAutopilotRequest(header=header, change=autopilot_change_to_proto(change))
         return int((await _call(self._stub.SetAutopilot(request, timeout=timeout_s))).index)
+
+    async def get_servers(self, *, from_leader: bool = True, timeout_s: float = TIMEOUT_S) -> Configuration:
+        """Who the servers are, as their leader has it, or the server that answers."""
+        request = catalog_pb2.GetServersRequest(header=self._header(b"", timeout_s), from_leader=from_leader)
+        return configuration_from_proto((await _call(self._stub.GetServers(request, timeout=timeout_s))).servers)
+
+    async def remove_server(self, member: RaftMember, timeout_s: float = TIMEOUT_S) -> int:
+        """Takes it out of the replicated log; the index of the configuration without it. Raises ``NotFound``."""
+        peer = raft_pb2.PeerId(node_id=member.node_id, store_id=member.store_id)
+        request = catalog_pb2.RemoveServerRequest(header=self._header(b"", timeout_s), id=peer)
+        return int((await _call(self._stub.RemoveServer(request, timeout=timeout_s))).index)
+
+    async def hand_over_leadership(self, node_id: str = "", timeout_s: float = TIMEOUT_S) -> str:
+        """To that node, or to the voter that is furthest on; the name of the node that leads now."""
+        request = catalog_pb2.HandOverLeadershipRequest(header=self._header(b"", timeout_s), node_id=node_id)
+        return str((await _call(self._stub.HandOverLeadership(request, timeout=timeout_s))).leader)
 
     async def list_nodes(
         self, options: ReadOptions = DEFAULT, *, node_meta: Mapping[str, str] = NOTHING, timeout_s: float = TIMEOUT_S

@@ -225,10 +225,7 @@ class ConsensusClient:
     async def get_configuration(self, timeout_s: float = TIMEOUT_S, *, from_leader: bool = False) -> Configuration:
         """The membership, with the progress of the members where the server leads. ``from_leader``: as the leader has it; ``NoLeader``."""
         request = consensus_pb2.GetConfigurationRequest(from_leader=from_leader)
-        answer = await _call(self._stub.GetConfiguration, request, timeout_s)
-        progress = {(one.id.node_id, one.id.store_id): one for one in answer.progress}
-        members = [_member(member, progress.get((member.id.node_id, member.id.store_id))) for member in answer.configuration.members]
-        return Configuration(answer.index, answer.configuration.cluster_id, members, answer.leader.node_id)
+        return configuration_from_proto(await _call(self._stub.GetConfiguration, request, timeout_s))
 
     async def add_learner(self, member: RaftMember, *, only_at_index: int = 0, timeout_s: float = TIMEOUT_S) -> int:
         """Adds a member that does not vote yet, or changes its address; the index of the configuration that has it."""
@@ -328,6 +325,33 @@ class AttachStream(BidiStream[consensus_pb2.AttachRequest, consensus_pb2.AttachR
                     return SnapshotWanted(message.snapshot_wanted.minimum_index)
                 case "snapshot":
                     return _snapshot_part(message.snapshot)
+
+
+def configuration_from_proto(message: consensus_pb2.GetConfigurationResponse) -> Configuration:
+    """The membership, with the progress of those of whom it is told."""
+    progress = {(one.id.node_id, one.id.store_id): one for one in message.progress}
+    members = [_member(member, progress.get((member.id.node_id, member.id.store_id))) for member in message.configuration.members]
+    return Configuration(message.index, message.configuration.cluster_id, members, message.leader.node_id)
+
+
+def configuration_to_proto(configuration: Configuration) -> consensus_pb2.GetConfigurationResponse:
+    """The same again."""
+    return consensus_pb2.GetConfigurationResponse(
+        index=configuration.index,
+        configuration=raft_pb2.Configuration(
+            cluster_id=configuration.cluster_id, members=[_member_to_proto(member) for member in configuration.members]
+        ),
+        leader=raft_pb2.PeerId(node_id=configuration.leader_id),
+        progress=[
+            consensus_pb2.MemberProgress(
+                id=raft_pb2.PeerId(node_id=member.node_id, store_id=member.store_id),
+                match_index=member.match_index or 0,
+                last_contact_ms=member.last_contact_ms,
+            )
+            for member in configuration.members
+            if member.last_contact_ms is not None
+        ],
+    )
 
 
 async def _call(method: Any, request: Any, timeout_s: float) -> Any:

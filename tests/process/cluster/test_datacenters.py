@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,15 @@ from .fleet import FORMS, Fleet, Node
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240), pytest.mark.interop("consul", "dig", "curl")]
 
 SOON_S = 30.0
+OPERATORS = (
+    *(("GET", f"operator/autopilot/{what}") for what in ("configuration", "health", "state")),
+    ("PUT", "operator/autopilot/configuration"),
+    ("GET", "operator/raft/configuration"),
+    ("DELETE", "operator/raft/peer"),
+    ("POST", "operator/raft/transfer-leader"),
+    ("GET", "snapshot"),
+    ("PUT", "snapshot"),
+)
 BLOCKS = {form: 70 + 4 * number for number, form in enumerate(FORMS)}
 
 
@@ -88,6 +99,41 @@ def test_operators_reach_the_other_datacenter_too(joined: tuple[Fleet, Fleet], a
     far = joined[1].servers[0]
     assert asker.api.get("/v1/status/leader?dc=dc2").json() == far.server_address
     assert asker.api.get("/v1/operator/autopilot/state?dc=dc2").json()["Healthy"] is True
+    assert asker.api.get("/v1/operator/autopilot/health?dc=dc2").json()["Servers"][0]["Name"] == far.node
+    assert asker.consul("operator", "autopilot", "set-config", "-datacenter=dc2", "-max-trailing-logs=300") == "Configuration updated!\n"
+    for program, datacenter, logs in ((asker.consul, "dc2", 300), (asker.cli, "dc2", 300), (asker.cli, "dc1", 250)):
+        assert f"MaxTrailingLogs = {logs}" in program("operator", "autopilot", "get-config", f"-datacenter={datacenter}")
+    asker.cli("operator", "autopilot", "set-config", "-datacenter=dc2", "-max-trailing-logs=250")
+    for program in (asker.consul, asker.cli):
+        (row,) = program("operator", "raft", "list-peers", "-datacenter=dc2").splitlines()[1:]
+        assert (row.split()[0], row.split()[2], row.split()[4]) == (far.node, far.server_address, "true")
+    (server,) = asker.api.get("/v1/operator/raft/configuration?dc=dc2&stale").json()["Servers"]
+    assert server["ID"] != asker.api.get("/v1/operator/raft/configuration").json()["Servers"][0]["ID"]
+    refused = asker.api.ask("DELETE", "/v1/operator/raft/peer?dc=dc2&address=10.9.9.9:8300")
+    assert (refused.status_code, refused.text) == (404, 'address "10.9.9.9:8300" was not found in the Raft configuration')
+    alone = asker.api.ask("POST", "/v1/operator/raft/transfer-leader?dc=dc2")
+    assert (alone.status_code, "No path" in alone.text) == (400, False), "there is nobody to hand over to"
+
+
+def test_a_backup_of_the_other_datacenter_is_saved_and_restored_from_here(joined: tuple[Fleet, Fleet], asker: Node, tmp_path: Path) -> None:
+    far, file = joined[1].servers[0], tmp_path / "dc2.snap"
+    here = asker.nodes()
+    far.api.register("saved", "10.2.0.5")
+    asker.cli("snapshot", "save", "-datacenter=dc2", str(file))
+    assert re.search(r"Datacenter +dc2\n", asker.cli("snapshot", "inspect", str(file)))
+    far.api.deregister("saved")
+    asker.consul("snapshot", "restore", "-datacenter=dc2", str(file))
+    assert "saved" in far.nodes()
+    far.api.deregister("saved")
+    assert asker.nodes() == here
+
+
+def test_near_orders_nodes_by_where_they_are_there(asker: Node) -> None:
+    by_name = [node["Node"] for node in asker.api.get("/v1/catalog/nodes?dc=dc2&near=_agent").json()]
+    assert by_name == sorted(by_name)
+    assert by_name.index("db-1") < by_name.index("dc2-s1")
+    by_distance = [node["Node"] for node in asker.api.get("/v1/catalog/nodes?dc=dc2&near=dc2-s1").json()]
+    assert by_distance[0] == "dc2-s1", "of the rest nobody knows where they are"
 
 
 def test_coordinates_are_those_of_the_datacenter_that_is_asked_for(joined: tuple[Fleet, Fleet], asker: Node) -> None:
@@ -105,6 +151,9 @@ def test_no_path_is_consul_s_error(asker: Node) -> None:
     assert asker.curl("/v1/catalog/nodes?dc=dc9") == (500, "No path to datacenter")
     answer = asker.api.put("/v1/catalog/register", {"Datacenter": "dc9", "Node": "n", "Address": "10.0.0.1"})
     assert (answer.status_code, answer.text) == (500, "No path to datacenter")
+    for method, path in OPERATORS:
+        answer = asker.api.ask(method, f"/v1/{path}?dc=dc9&id=x", {} if method == "PUT" else None)
+        assert (answer.status_code, answer.text) == (500, "No path to datacenter"), path
 
 
 def test_a_datacenter_whose_servers_are_gone_has_no_path_until_they_are_back(joined: tuple[Fleet, Fleet]) -> None:

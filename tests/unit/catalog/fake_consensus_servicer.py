@@ -8,7 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from rostra.errors import NoLeader, NotReady, RostraError, Unavailable, UnknownOutcome
+from rostra.errors import NoLeader, NotReady, RostraError, Unavailable, UnknownOutcome, Unsupported
 from rostra.model.catalog import Command
 from rostra.model.identity import Identity
 from rostra.model.proto import command_to_proto
@@ -25,9 +25,11 @@ IDENTITY = Identity("n1", "5a1c0d52-91d4-4c0f-9d0e-0d9b1a4a2f11", "dc1", "10.0.0
 
 class FakeConsensus(Partial):
     """``term`` 0: nobody leads. ``deaf``: proposals and rounds are taken and not answered. ``forgetful``: proposals are
-    committed and answered with ``UnknownOutcome``. ``down``: every call fails. ``silent``: who leads is not told."""
+    committed and answered with ``UnknownOutcome``. ``down``: every call fails. ``silent``: who leads is not told. ``servers`` answers what
+    is asked of the membership."""
 
     def __init__(self) -> None:
+        self.servers: Any = None
         self.reset("0c6a3b1e-0000-4000-8000-000000000001")
         self.changed = asyncio.Event()
         self.term = 1
@@ -235,6 +237,20 @@ class FakeConsensus(Partial):
         if self.down:
             raise NotReady("down")
         return pb.ConsensusServiceGetStatusResponse(cluster_id=self.cluster_id)
+
+    async def GetConfiguration(self, request: pb.GetConfigurationRequest, context: Any) -> Any:
+        return self._servers().configuration(request)
+
+    async def ChangeMember(self, request: pb.ChangeMemberRequest, context: Any) -> Any:
+        return self._servers().change(request)
+
+    async def TransferLeadership(self, request: pb.TransferLeadershipRequest, context: Any) -> Any:
+        return self._servers().transfer(request)
+
+    def _servers(self) -> Any:
+        if self.servers is None:
+            raise Unsupported("the membership")
+        return self.servers
 
     def _hello(self) -> Any:
         return make_hello(IDENTITY, "consensus", self.cluster_id)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
+from rostra.errors import NoPath
 from rostra.gateway.role import GatewayRole
 from rostra.gateway.settings import GatewaySettings
 
@@ -93,6 +94,7 @@ class World:
         self.gossip = SmallGossip()
         self.dns = SmallDns()
         self.raft = SmallRaft(self.hub)
+        self.raft_of_dc2 = SmallRaft(self.hub)
         self.datacenters = SmallDatacenters()
         self.autopilot = SmallAutopilot()
         self.snapshots = SmallSnapshots()
@@ -125,8 +127,14 @@ class World:
             datacenters=self.datacenters,
             autopilot=self.autopilot,
             snapshots=self.snapshots,
+            servers_elsewhere=self._servers_of,
         )
         await self.role.start()
+
+    def _servers_of(self, datacenter: str) -> SmallRaft:
+        if datacenter != "dc2":
+            raise NoPath
+        return self.raft_of_dc2
 
     async def connect(self) -> Connection:
         host, _, port = self.role.addresses[0].rpartition(":")

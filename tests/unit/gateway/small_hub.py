@@ -356,6 +356,7 @@ class SmallDatacenters:
 
     def __init__(self) -> None:
         self.hubs = {"dc2": SmallHub()}
+        self.places: Mapping[str, Coordinate] = {"far": Coordinate()}
 
     def reach(self, datacenter: str) -> SmallHub:
         if datacenter not in self.hubs:
@@ -368,7 +369,7 @@ class SmallDatacenters:
 
     async def coordinates(self, datacenter: str) -> Mapping[str, Coordinate]:
         self.reach(datacenter)
-        return {"far": Coordinate()}
+        return self.places
 
     async def list(self) -> Sequence[str]:
         return ["dc1", *self.hubs]
@@ -383,7 +384,9 @@ class SmallSnapshots:
         self.consistency = Consistency.DEFAULT
         self.error: RostraError | None = None
 
-    async def save(self, consistency: Consistency = Consistency.DEFAULT) -> SavedSnapshot:
+    async def save(self, consistency: Consistency = Consistency.DEFAULT, datacenter: str = "") -> SavedSnapshot:
+        if datacenter:
+            raise NoPath
         self.consistency = consistency
         return SavedSnapshot(7, True, 0, self._chunks())
 
@@ -393,7 +396,9 @@ class SmallSnapshots:
             if self.error is not None:
                 raise self.error
 
-    async def restore(self, chunks: AsyncIterator[bytes]) -> int:
+    async def restore(self, chunks: AsyncIterator[bytes], datacenter: str = "") -> int:
+        if datacenter:
+            raise NoPath
         held = bytearray()
         async for chunk in chunks:
             held += chunk

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rostra.model.catalog import Node, Registration, Service
+from rostra.model.coordinates import Coordinate
 
 from .conftest import World
 
@@ -22,6 +23,10 @@ READS = (
     "/v1/health/service/web",
     "/v1/health/state/any",
 )
+
+
+def at(seconds: float) -> Coordinate:
+    return Coordinate(vector=(seconds, *[0.0] * 7), height=0.0)
 
 
 async def shown(world: World, path: str) -> Any:
@@ -52,6 +57,21 @@ async def test_node_meta_and_filters_work_there_too(there: World) -> None:
     assert list(await shown(there, "/v1/catalog/services?dc=dc2&node-meta=rack:r1")) == ["db"]
     nodes = await shown(there, '/v1/catalog/nodes?dc=dc2&filter=Meta.rack=="r1"')
     assert [node["Node"] for node in nodes] == ["n3"]
+
+
+async def test_near_orders_by_where_the_nodes_there_are_and_never_from_here(there: World) -> None:
+    there.datacenters.hubs["dc2"].register("n1")
+    there.datacenters.hubs["dc2"].register("n3")
+    there.gossip.coordinates = {name: at(far) for name, far in (("n1", 0.0), ("n2", 0.2), ("n3", 0.1))}
+    there.datacenters.places = {name: at(far) for name, far in (("n1", 0.3), ("n2", 0.1), ("n3", 0.2))}
+    for near, order in (
+        ("n2", ["n2", "n3", "n1"]),
+        ("n1", ["n1", "n3", "n2"]),
+        ("_agent", ["n1", "n2", "n3"]),
+        ("who", ["n1", "n2", "n3"]),
+    ):
+        nodes = await shown(there, f"/v1/catalog/nodes?dc=dc2&near={near}")
+        assert [node["Node"] for node in nodes] == order, near
 
 
 async def test_a_blocking_query_waits_for_a_change_there(there: World) -> None:

@@ -66,6 +66,21 @@ async def test_leadership_is_handed_to_a_server_or_to_any(world: World) -> None:
     assert [what for what in world.raft.asked if what != "leader"] == ["transfer to anyone", "transfer to id-2"]
 
 
+async def test_the_servers_of_another_datacenter_are_those_that_are_asked(world: World) -> None:
+    world.raft_of_dc2.members = world.raft_of_dc2.members[:2]
+    for query, count in (("?dc=dc1", 4), ("?dc=dc2", 2), ("?dc=DC2", 2)):
+        answer = (await world.get(CONFIGURATION + query)).json
+        assert isinstance(answer, dict)
+        assert len(answer["Servers"]) == count
+    assert (await world.ask("DELETE", f"{PEER}?id=id-2&dc=dc2")).status == 200
+    assert (await world.ask("POST", f"{TRANSFER}?dc=dc2")).json == {"Success": True}
+    assert (len(world.raft.members), len(world.raft_of_dc2.members)) == (4, 1)
+    assert (world.raft.asked, world.raft_of_dc2.asked[-1]) == (["leader"], "transfer to anyone")
+    for method, path in (("GET", CONFIGURATION), ("POST", TRANSFER)):
+        answer_of_none = await world.ask(method, f"{path}?dc=dc9")
+        assert (answer_of_none.status, answer_of_none.text) == (500, "No path to datacenter")
+
+
 async def test_other_methods_are_refused_as_consul_does(world: World) -> None:
     answer = await world.put(CONFIGURATION)
     assert (answer.status, answer.text, answer.headers["allow"]) == (405, "method PUT not allowed", "OPTIONS,GET")
