@@ -7,7 +7,7 @@ catalog, views, local, dns, gateway, then the doors.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -209,12 +209,12 @@ def _build_dns(assembly: Assembly) -> None:
 
     first = settings_of(assembly.settings)
 
-    def reload(new: Settings) -> None:
-        role.reload(replace(settings_of(new), domain=first.domain, alt_domain=first.alt_domain))
+    def prepare(new: Settings) -> Callable[[], None]:
+        return role.prepare(replace(settings_of(new), domain=first.domain, alt_domain=first.alt_domain))
 
     near = Near(assembly.identity.name, assembly.gossip())
     role = DnsRole(hub, first, source=assembly.rng, datacenters=assembly.datacenters, near=near)
-    assembly.control.reload_dns = reload
+    assembly.control.prepare_dns = prepare
     wiring.handlers.add(dns_pb2_grpc.add_DnsServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
     if assembly.settings.dns.workers > 1 and first.addresses:

@@ -62,10 +62,10 @@ class Control:
         self.reload = reread
         self.reload_local: Callable[[Settings], Awaitable[None]] | None = None
         """Hands other definitions of services and checks to the local role, where it is here. Raises where one cannot be taken."""
-        self.reload_dns: Callable[[Settings], None] | None = None
-        """Hands other settings to the dns role, where it is here. Raises where one cannot be taken."""
+        self.prepare_dns: Callable[[Settings], Callable[[], None]] | None = None
+        """What puts other settings of the dns role in force, where it is here. Raises where one cannot be taken."""
         self.reload_gateway: Callable[[Settings], None] | None = None
-        """Hands other limits to the gateway role, where it is here."""
+        """Hands other limits to the gateway role, where it is here. Never refused: the limits have been checked."""
         self.reloaded: Callable[[], None] | None = None
         """Told once the effective configuration is another one."""
         self.roles: Sequence[Role] = ()

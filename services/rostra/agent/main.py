@@ -102,10 +102,11 @@ class _Agent:
         self._tasks: set[asyncio.Future[None]] = set()
         self._manager = Manager.from_environment(os.environ)
         self._reload_local: Callable[[Settings], Awaitable[None]] | None = None
-        self._reload_dns: Callable[[Settings], None] | None = None
+        self._prepare_dns: Callable[[Settings], Callable[[], None]] | None = None
         self._reload_gateway: Callable[[Settings], None] | None = None
         self._reloaded: Callable[[], None] | None = None
-        self._reload_certificates: Callable[[], Sequence[str]] = tuple
+        self._prepare_certificates: Callable[[], Callable[[], Sequence[str]]] = lambda: tuple
+        self._reloading = asyncio.Lock()
 
     async def run(self) -> int:
         from rostra.agent.assembly import Assembly
@@ -137,10 +138,10 @@ class _Agent:
             status = f"{identity.name} in {identity.datacenter}: {', '.join(settings.roles.run)}"
             parts = [*parts, SupervisionPart(self._manager, parts, status)]
         self._reload_local = control.reload_local
-        self._reload_dns = control.reload_dns
+        self._prepare_dns = control.prepare_dns
         self._reload_gateway = control.reload_gateway
         self._reloaded = control.reloaded
-        self._reload_certificates = certificates.reload
+        self._prepare_certificates = certificates.prepare
         process = Process(parts, doors)
         self._listen_to_signals(control)
         if self._role is None:
@@ -221,26 +222,31 @@ class _Agent:
             log.error("configuration not reloaded", extra={"reason": error})
 
     async def _reread(self) -> tuple[Sequence[str], Sequence[str]]:
-        """Reads the configuration again and applies what can be applied while running; the service manager is told."""
-        self._manager.reloading()
-        try:
-            applied, needs_restart = await self._apply_again()
-        finally:
-            self._manager.reloaded()
+        """Reads the configuration again and applies what can be applied while running; the service manager is told. Who comes meanwhile
+        waits for the turn: what two reloads find may differ."""
+        async with self._reloading:
+            self._manager.reloading()
+            try:
+                applied, needs_restart = await self._apply_again()
+            finally:
+                self._manager.reloaded()
         log.info("configuration reloaded", extra={"applied": ", ".join(applied), "needs_restart": ", ".join(needs_restart)})
         return applied, needs_restart
 
     async def _apply_again(self) -> tuple[Sequence[str], Sequence[str]]:
+        """All of it or nothing: what may refuse comes first, the local role last of that, since what it has taken it keeps on disk."""
         new = load(self._argv, os.environ, role=self._role)
         found = changes(self._loaded, new)
         of_local = [path for path in found.reloadable if path in OF_LOCAL and self._reload_local is not None]
-        of_dns = [path for path in found.reloadable if path.startswith(OF_DNS) and self._reload_dns is not None]
+        of_dns = [path for path in found.reloadable if path.startswith(OF_DNS) and self._prepare_dns is not None]
         of_gateway = [path for path in found.reloadable if path.startswith(OF_GATEWAY) and self._reload_gateway is not None]
         applied = [path for path in found.reloadable if path == "log_level" or path in (*of_local, *of_dns, *of_gateway)]
+        take_certificates = self._prepare_certificates()
+        take_dns = self._prepare_dns(new.settings) if self._prepare_dns is not None and of_dns else None
         if self._reload_local is not None:  # even where the files are the same: what was changed by API is theirs again
             await self._reload_local(new.settings)
-        if self._reload_dns is not None and of_dns:
-            self._reload_dns(new.settings)
+        if take_dns is not None:
+            take_dns()
         if self._reload_gateway is not None and of_gateway:
             self._reload_gateway(new.settings)
         if "log_level" in applied:
@@ -254,7 +260,7 @@ class _Agent:
         )
         if self._reloaded is not None and of_dns:
             self._reloaded()
-        applied += self._reload_certificates()
+        applied += take_certificates()
         return applied, [path for path in (*found.reloadable, *found.refused) if path not in applied]
 
     def _write_pid_file(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -101,10 +101,19 @@ class DnsRole:
         await self._driver.stop()
 
     def reload(self, settings: DnsSettings) -> None:
-        """Takes what may change while running: everything but addresses, port and connection limits."""
-        self._settings = settings
-        self._desks.clear()
-        self._desk.configure(self._core(settings), make_recursion(settings, self._source))
+        """Takes what may change while running: everything but addresses, port and connection limits. Raises ``ConfigError``."""
+        self.prepare(settings)()
+
+    def prepare(self, settings: DnsSettings) -> Callable[[], None]:
+        """Gives what puts these settings in force. Raises as ``reload``, and has changed nothing."""
+        core, recursion = self._core(settings), make_recursion(settings, self._source)
+
+        def take() -> None:
+            self._settings = settings
+            self._desks.clear()
+            self._desk.configure(core, recursion)
+
+        return take
 
     def stats(self) -> Mapping[str, Mapping[str, str]]:
         return {"dns": {"ready": str(self.ready).lower(), "pending": str(self._desk.pending)}}

@@ -68,6 +68,10 @@ class ProcessCertificates:
 
     def reload(self) -> Sequence[str]:
         """The sections that changed. Raises ``ConfigError`` with every problem; then all keep what they had."""
+        return self.prepare()()
+
+    def prepare(self) -> Callable[[], Sequence[str]]:
+        """Reads the files, and gives what puts them in force and names the sections that changed. Raises as ``reload``."""
         problems: list[str] = []
         found: list[tuple[Certificates, Material]] = []
         for each in self.all:
@@ -77,6 +81,9 @@ class ProcessCertificates:
                 problems.extend(error.problems)
         if problems:
             raise ConfigError(problems)
+        return lambda: self._take(found)
+
+    def _take(self, found: Sequence[tuple[Certificates, Material]]) -> Sequence[str]:
         changed = [(each, material) for each, material in found if material != each.material]
         for each, material in changed:
             each.material = material

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from ..harness.deployment import Deployment
+from ..harness.ports import free_port
 from ..harness.waiting import eventually
+from ..tls.pki import Pki
 from .test_checks import statuses
 
 pytestmark = pytest.mark.process
@@ -88,17 +90,46 @@ def test_files_that_are_wrong_change_nothing(start_dev: Start, tmp_path: Path) -
     file = tmp_path / "services.hcl"
     file.write_text('service { name = "web" }')
     node = start_dev(f"-config-file={file}")
-    for text in (
+    wrong = (
         'service { name = "web" port = "x" }',
         'service { name = "new" }\ncheck { name = "s" args = ["true"] interval = "9s" }',
         'service { name = "new" meta = { "a b" = "c" } }',
-    ):
+    )
+    for number, text in enumerate(wrong, start=1):
         file.write_text(text)
         answer = node.api.put("/v1/agent/reload")
         assert answer.status_code == 400, answer.text
         node.only.send(signal.SIGHUP)
-        node.only.wait_for_line("configuration not reloaded")
+        said = lambda number=number: sum("configuration not reloaded" in line for line in list(node.only.lines)) == number  # noqa: E731
+        eventually(said, 10.0, "the signal's reload is over: it reads the file too")
         assert services(node) == {"web": 0}
+
+
+def test_a_reload_that_one_part_refuses_is_in_force_in_none(start_dev: Start, tmp_path: Path) -> None:
+    file, (certificate, key) = tmp_path / "agent.hcl", Pki(tmp_path / "pki").make()
+    https = f'tls {{ https {{ cert_file = "{certificate}" key_file = "{key}" }} }} ports {{ https = {free_port()} }}\n'
+    file.write_text(https + 'service { name = "web" }')
+    node = start_dev(f"-config-file={file}")
+    good, before = 'service { name = "new" }\ndns_config { node_ttl = "9s" }\n', key.read_bytes()
+
+    def ttl() -> int:
+        return node.dns.ask(f"{node.node}.node.consul").answer[0].ttl
+
+    for bad, named in (
+        ('service { name = "bad" meta = { "a b" = "c" } }', "Meta"),
+        ('recursors = ["8.8.8.8:port"]', "recursors"),
+        ("", "key_file"),
+    ):
+        file.write_text(https + good + bad)
+        if not bad:
+            key.write_bytes(b"no key")
+        answer = node.api.put("/v1/agent/reload")
+        assert answer.status_code == 400, answer.text
+        assert named in answer.text
+        assert (services(node), ttl()) == ({"web": 0}, 0), bad
+    key.write_bytes(before)
+    node.cli("reload")
+    assert (services(node), ttl()) == ({"new": 0}, 9)
 
 
 def test_a_change_that_the_disk_does_not_take_has_never_been(start_six: Start) -> None:
