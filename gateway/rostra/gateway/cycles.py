@@ -44,6 +44,7 @@ class RouteCycle(RequestResponseCycle):
         super().__init__(keep_alive=connection is not CLOSES, expect_100_continue=False, **given)
         self._protocol = protocol
         self._start: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._head = b""
         self._framing = UNTIL_CLOSED
         self.connection = connection
         self.awaits_continue = False
@@ -89,7 +90,8 @@ class RouteCycle(RequestResponseCycle):
         if self._start is not None:
             (status, headers), self._start, self.is_stream = self._start, None, more
             self._framing = self._framing_of(body)
-            parts.append(encode_head(status, headers, self._protocol.door.date.now(), self._framing, self.connection))
+            self._head = encode_head(status, headers, self._protocol.door.date.now(), self._framing, self.connection)
+            parts.append(self._head)
         if self._framing is CHUNKED:
             parts.append(b"%x\r\n%b\r\n" % (len(body), body) if body else b"")
             parts.append(b"" if more else b"0\r\n\r\n")
@@ -99,7 +101,7 @@ class RouteCycle(RequestResponseCycle):
         if not more:
             self.response_complete = True
             self.message_event.set()
-            self.on_response()
+            self._protocol.on_answered(self._head)
 
     def _framing_of(self, body: bytes) -> bytes:
         if not self.is_stream:
@@ -274,7 +276,7 @@ class ReadCycle:
             return
         self.response_complete = True
         self._protocol.transport.write(encoded)
-        self._protocol.on_response_complete()
+        self._protocol.on_answered(encoded)
 
 
 def _defect(error: BaseException) -> Answer:

@@ -70,9 +70,10 @@ class HandledCycle:
         if door.rules.headers:
             answer = Answer(answer.status, (*answer.headers, *door.rules.headers), answer.body)
         if not self.disconnected:
-            self._protocol.transport.write(encode(answer, door.date.now(), self.connection))
+            encoded = encode(answer, door.date.now(), self.connection)
+            self._protocol.transport.write(encoded)
             self.response_complete = True
-            self._protocol.on_response_complete()
+            self._protocol.on_answered(encoded)
 
     async def _answer(self) -> Answer:
         """What the handler says; an error of ours is an answer, any other a defect that is logged."""

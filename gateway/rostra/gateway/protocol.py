@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 from rostra.errors import RostraError
-from rostra.gateway import metrics
+from rostra.gateway import metrics, request_log
 from rostra.gateway.answer import CLOSES, KEEPS, KEEPS_OLD, Answer, error_answer, text_answer
 from rostra.gateway.app import clean_path
 from rostra.gateway.ask import Ask, Parameters, decode_path
@@ -28,6 +28,7 @@ from rostra.gateway.cycles import ReadCycle, RouteCycle
 from rostra.gateway.handling import HandledCycle, handled
 from rostra.gateway.heads import CONTINUE, Refused, awaits_continue, bad_request, check_head, has_body, split_target
 from rostra.gateway.read import Read
+from rostra.gateway.request_log import Asked
 from rostra.model.consistency import Consistency
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ HALF_OPEN_S: Final = 10.0
 """For so long a client that sends no more is still answered."""
 NO_QUEUE: Final[deque[Any]] = deque(maxlen=0)
 """Shared by all connections without a request that waits for its turn: a deque of one's own takes most of a KiB."""
-NOTHING: Final[dict[str, Any]] = {}
+NOTHING: Final[dict[Any, Any]] = {}
 
 
 class Flow(FlowControl):
@@ -87,6 +88,7 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     __slots__ = (
+        "_asked",
         "_asks_for_other",
         "_begun",
         "_body_bytes",
@@ -116,6 +118,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.quiet_since = 0.0
         self.active = True
         self._queue: deque[Cycle] = NO_QUEUE
+        self._asked: dict[Cycle, Asked] = NOTHING
         self._current: Cycle | None = None
         self._in_message = False
         self._in_body = False
@@ -168,7 +171,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.active = True
         if self._current is None and not self._in_message and not self._queue:
             known = self.door.memo.get(data)
-            if known is not None and not self.flow.write_paused:
+            if known is not None and not self.flow.write_paused and not request_log.is_kept():
                 self._answer_known(known)
                 return
         idle, begun = not self._in_message and self._current is None, self._begun
@@ -304,6 +307,9 @@ class HttpProtocol(HttpToolsProtocol):
             else:
                 cycle = handled(self, method, path, query, self.headers, connection)
             cycle = cycle or self._route(method, path, query, version, connection)
+        if request_log.is_kept():
+            self._asked = {} if self._asked is NOTHING else self._asked
+            self._asked[cycle] = request_log.asked(method, self.url)
         if not isinstance(cycle, RouteCycle):
             self.scope, self.headers, self.url = None, [], b""  # type: ignore[assignment]
         if not isinstance(cycle, ReadCycle):
@@ -397,7 +403,7 @@ class HttpProtocol(HttpToolsProtocol):
             access_log=False,
             default_headers=[],
             message_event=asyncio.Event(),
-            on_response=self.on_response_complete,
+            on_response=on_nothing,
         )
 
     def _begin(self, cycle: Cycle) -> None:
@@ -407,11 +413,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._queue.append(cycle)
         self._advance()
 
-    def on_response_complete(self) -> None:
-        """Called by the cycle that has sent its last byte."""
+    def on_answered(self, head: bytes) -> None:
+        """Called by the cycle that has sent its last byte; its answer began with ``head``."""
         done, self._current = self._current, None
         self.active = True
         self.door.busy_poll.answered()
+        if self._asked and done is not None and (asked := self._asked.pop(done, None)) is not None:
+            request_log.answered(asked, head, self.client)
         if done is not None and done.connection is CLOSES:
             self.refused = True
             self._close()
@@ -498,3 +506,7 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.abort()
             else:
                 self.transport.close()
+
+
+def on_nothing() -> None:
+    """A cycle tells us itself, and with what."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final
 
-from rostra.dns import metrics
+from rostra.dns import metrics, question_log
 from rostra.dns.answer import ErrorCode, ExtendedError
 from rostra.dns.choices import Distance
 from rostra.dns.core import Core, Elsewhere, Outcome, Outside
@@ -65,7 +65,7 @@ class Desk:
             outcome = self._respond(message, transport, self._look, client, epoch=self.freshness.epoch, alone=alone)
         else:
             outcome = self._respond(message, transport, _nothing, client)
-        _count(outcome, transport)
+        _note(outcome, transport, client)
         return outcome
 
     async def answer(self, message: bytes, transport: Transport, client: str) -> bytes | None:
@@ -100,7 +100,7 @@ class Desk:
             response = await self._finish(outcome, message, transport, client)
         except Exception:
             response = self._broken(message, transport, client)
-        _count(response, transport)
+        _note(response, transport, client)
         return response
 
     async def _finish(self, outcome: Outcome, message: bytes, transport: Transport, client: str) -> bytes | None:
@@ -180,9 +180,12 @@ class Desk:
         return lambda topic: here[topic] if topic in here else self._look(topic)
 
 
-def _count(outcome: Outcome, transport: Transport) -> None:
+def _note(outcome: Outcome, transport: Transport, client: str) -> None:
+    """What is an answer is counted, and shown to who wants to see questions."""
     if type(outcome) is bytes:
         metrics.ANSWERS[transport][outcome[3] & 0xF] += 1
+        if question_log.is_kept():
+            question_log.answered(outcome, transport, client)
     elif outcome is None:
         metrics.NO_QUESTION.inc()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -410,3 +411,17 @@ async def test_a_flood_from_one_network_is_limited_and_sent_to_tcp(start: Start)
     assert truncated
     assert dropped
     assert (await ask(running, "n1.node.consul", tcp=True)).answer
+
+
+async def test_each_question_is_a_line_at_level_debug(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    running = await start(small_catalog())
+    await ask(running, "n1.node.consul")
+    assert not [record for record in caplog.records if record.message == "question answered"]
+    caplog.set_level(logging.DEBUG, "rostra.dns")
+    await ask(running, "n1.node.consul")
+    await ask(running, "nobody.node.consul", "AAAA", tcp=True)
+    lines = [vars(record) for record in caplog.records if record.message == "question answered"]
+    assert [(line["question"], line["type"], line["rcode"], line["answers"], line["network"]) for line in lines] == [
+        ("n1.node.consul.", "A", "NOERROR", 1, "udp"),
+        ("nobody.node.consul.", "AAAA", "NXDOMAIN", 0, "tcp"),
+    ]
