@@ -62,7 +62,7 @@ class Duties:
         self._writes = writes
         self._reconcile_s = reconcile_s
         self._changed = asyncio.Event()
-        self._refused: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
 
     async def run(self) -> None:
         """For ever."""
@@ -111,6 +111,8 @@ class Duties:
                 if whole:
                     return
                 await self._reconcile(term, names)
+                if self.refused:  # what another member held may be free now
+                    await self._reconcile(term, tuple(self.refused))
         finally:
             forget()
 
@@ -153,15 +155,15 @@ class Duties:
                 raise error
 
     async def _propose(self, term: int, duty: Duty) -> None:
-        log.info(f"member '%s' {duty.kind.value}", duty.member, extra={"member": duty.member})
         try:
             await self._writes.write(duty.command, only_in_term=term)
         except (Conflict, BadRequest) as error:
-            if self._refused.get(duty.member) != str(error):
+            if self.refused.get(duty.member) != str(error):
                 log.warning("a member is not taken into the catalog", extra={"member": duty.member, "reason": str(error)})
-            self._refused[duty.member] = str(error)
+            self.refused[duty.member] = str(error)
         else:
-            self._refused.pop(duty.member, None)
+            log.info(f"member '%s' {duty.kind.value}", duty.member, extra={"member": duty.member})
+            self.refused.pop(duty.member, None)
             metrics.DUTIES.labels(duty.kind.name.lower()).inc()
 
     def _check_office(self, term: int) -> None:

@@ -22,11 +22,13 @@ from rostra.catalog.results import Outcome
 from rostra.catalog.servicer import CatalogServicer
 from rostra.catalog.snapshot_servicer import SnapshotServicer
 from rostra.catalog.stream_servicer import CatalogStreamServicer, another_cluster
+from rostra.catalog.twins import refuse_twins
 from rostra.catalog.writes import Writes
 from rostra.clients.consensus import ConsensusClient
 from rostra.clients.gossip import GossipClient
 from rostra.errors import NotReady
 from rostra.model.autopilot import AutopilotConfiguration
+from rostra.model.catalog import Command
 from rostra.model.identity import Identity
 from rostra.views.silence import ASKED_CONTACT_S
 
@@ -70,7 +72,7 @@ class CatalogRole:
             rng=rng,
         )
         self.leadership = LeadershipWatch(consensus, time.monotonic, rng)
-        self.writes = Writes(consensus, self._known, self.leadership.patience_s, hold_s=hold_s, rng=rng)
+        self.writes = Writes(consensus, self._known, self.leadership.patience_s, hold_s=hold_s, rng=rng, admit=self._admit)
         self.reads = Reads(consensus, self.driver.applied, self.leadership.patience_s, hold_s=hold_s, rng=rng)
         self.members = MemberList(gossip, rng)
         self.duties = Duties(identity, self.members, self.leadership, self.driver, self.reads, self.writes)
@@ -161,6 +163,9 @@ class CatalogRole:
 
     def _known(self, request_id: bytes) -> Outcome | None:
         return self.driver.state.results.get(request_id)
+
+    def _admit(self, command: Command) -> None:
+        refuse_twins(command, self.driver.state.store, self.members.members)
 
     def _replaced(self, another: bool) -> None:
         self.writes.state_replaced()

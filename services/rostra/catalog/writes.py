@@ -71,7 +71,7 @@ class _Write:
 
 class Writes:
     """``known`` looks a request ID up among the results that the state remembers; ``patience_s`` says how long a leader is
-    worth waiting for, given how long the caller would."""
+    worth waiting for, given how long the caller would; ``admit`` raises what a command is refused with that is not proposed at all."""
 
     def __init__(
         self,
@@ -81,8 +81,10 @@ class Writes:
         *,
         hold_s: float,
         rng: random.Random,
+        admit: Callable[[Command], None] = lambda command: None,
     ) -> None:
         self._consensus = consensus
+        self._admit = admit
         self._known = known
         self._patience_s = patience_s
         self._hold_s = hold_s
@@ -137,6 +139,8 @@ class Writes:
             tell(known.index, known.error)
             return None
         deadline = asyncio.get_running_loop().time() + timeout_s
+        if request_id not in self._writes:
+            self._admit(command)
         write = self._writes.get(request_id) or self._add(command, request_id, deadline, only_in_term, was_read=was_read)
         write.deadline = max(write.deadline, deadline)
         waiter = Waiter(write, tell)

@@ -119,7 +119,8 @@ class Push:
             self._failures += 1
             self._compare_at = 0.0
             first = self._failures <= len(FIRST_RETRIES_S)
-            log.log(logging.DEBUG if first else logging.WARNING, "catalog not in line yet", extra={"reason": failure})
+            may_pass = first and isinstance(failure, Unavailable)  # a refusal does not pass by itself
+            log.log(logging.DEBUG if may_pass else logging.WARNING, "catalog not in line yet", extra={"reason": failure})
             return (FIRST_RETRIES_S[self._failures - 1] if first else RETRY_S) * self._rng.uniform(1.0, 1.5)
         self._failures = 0
         return self._compare_at - loop.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from typing import Any
@@ -295,3 +296,34 @@ def test_operators_see_and_change_how_the_servers_are_kept_from_any_node(fleet: 
 def _healthy(node: Node) -> Any:
     answer = node.api.get("/v1/operator/autopilot/health")
     return answer.json() if answer.status_code == 200 else None
+
+
+def test_a_clone_of_a_living_node_takes_nothing_from_it(fleet: Fleet, client: Node) -> None:
+    """A machine image with a data folder in it, started under another name: the ID is the first one's, whoever leads."""
+    client.kill()
+    clone = fleet.add_client("clone")
+    assert client.data is not None
+    assert clone.data is not None
+    shutil.copytree(client.data, clone.data, ignore=shutil.ignore_patterns("*.sock"))
+    del fleet.nodes[clone.node]
+    fleet.start()
+    leader = fleet.leader()
+    eventually(lambda: leader.dig("web.service.consul") == [client.address], SOON_S, "the first is back")
+    before = next(node for node in leader.api.get("/v1/catalog/nodes").json() if node["Node"] == client.node)
+    try:
+        for name in clone.commands:
+            clone.start_one(name)
+        for server in fleet.servers:
+            eventually(lambda server=server: said_by_consul(server, clone.node) == "alive", SOON_S, "gossip shows both")  # type: ignore[misc]
+        told = clone.running.get("local") or clone.only
+        eventually(lambda: any("runs on a copy of the other's data folder" in line for line in list(told.lines)), SOON_S, "it is told why")
+        leader.cli("operator", "raft", "transfer-leader")
+        new = eventually(lambda: fleet.leader() if fleet.leader() is not leader else None, SOON_S, "another leads")
+        keeper = new.running.get("catalog") or new.only
+        eventually(lambda: any("a member is not taken into the catalog" in line for line in list(keeper.lines)), SOON_S, "it has compared")
+        for server in fleet.servers:
+            assert before in server.api.get("/v1/catalog/nodes").json(), "the same entry, never away"
+            assert clone.node not in server.nodes()
+            assert server.dig("web.service.consul") == [client.address]
+    finally:
+        clone.stop()
