@@ -321,6 +321,8 @@ class Watching:
             self._move_to = self._share(now)
             if self._move_to:
                 raise Unavailable(f"{self._move_to} leads, or came and takes a share")
+            if not self._alone and silence.is_overdue(now):
+                self.probe()
             if reason := silence.look(now, self._asked_at()):
                 self.silent = upstream.address
                 raise Unavailable(reason)

@@ -152,6 +152,17 @@ async def test_a_catalog_that_falls_silent_is_taken_for_dead(world: World) -> No
     assert not first.watched
 
 
+async def test_a_catalog_that_falls_silent_is_asked_although_nobody_does_and_left(world: World) -> None:
+    await world.add_catalog()
+    await world.add_catalog()
+    await world.add_hub(hold_s=60.0, limits=HubLimits(patience_s=60.0, silence_s=60.0))
+    first, second = world.serving(), world.other()
+    first.silent = True
+    first.barrier_gate.clear()
+    await until(lambda: second.watched)
+    assert first.barriers
+
+
 async def test_who_waits_for_a_catalog_that_hangs_has_the_answer_of_another(world: World) -> None:
     """It breaks no connection and refuses nothing; the other limits are far away. How soon, ``test_silence`` says."""
     await world.add_catalog()

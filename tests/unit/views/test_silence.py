@@ -60,6 +60,21 @@ def test_where_nobody_waits_a_server_has_three_seconds_and_is_looked_at_rarely()
     assert reason == "the server was silent for 3 s"
 
 
+@pytest.mark.parametrize("died_at", [0.0, 0.2, 0.5, 0.7, 0.99])
+def test_a_server_whose_word_is_overdue_is_asked_and_then_has_half_a_second(died_at: float) -> None:
+    """It says something every second, at 0 for the last time; whenever it dies before the next, its watchers are elsewhere soon."""
+    silence, asked_at = Silence(IDLE_S, ASKED_S, 0.0), None
+    while True:
+        now = silence.next_look
+        if asked_at is None and silence.is_overdue(now):
+            asked_at = now
+        if silence.look(now, asked_at):
+            break
+    assert asked_at is not None
+    assert asked_at > 1.0, "not before it could have said it"
+    assert now - died_at < 2.5
+
+
 def test_a_process_that_was_kept_from_running_blames_nobody_for_it() -> None:
     silence = Silence(IDLE_S, ASKED_S, 0.0)
     assert silence.look(1.5, 0.1) == "", "what the server said meanwhile is still to be read"
