@@ -61,8 +61,8 @@ class AgentEndpoints:
         text = ask.parameters.get("filter")
         wanted = compile_filter(text, MEMBER) if text else None
         members, _ = await self._gossip.list_members(pool(ask))
-        shown = [member_record(member) for member in members if wanted is None or wanted(member)]
-        return render_json(ask, shown, self._settings)
+        records = [member_record(member) for member in members]
+        return render_json(ask, [record for record in records if wanted is None or wanted(record)], self._settings)
 
     async def join(self, ask: Ask) -> Answer:
         if not ask.tail:

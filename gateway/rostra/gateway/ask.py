@@ -89,6 +89,11 @@ def read_options(parameters: Parameters, *, default_wait_s: float, max_wait_s: f
     return ReadOptions(consistency, cached, index, min(wait_s if wait_s > 0 else default_wait_s, max_wait_s))
 
 
+def check_read_parameters(ask: Ask) -> None:
+    """For reads that do not block: what contradicts itself or cannot be read is refused all the same."""
+    read_options(ask.parameters, default_wait_s=0.0, max_wait_s=0.0)
+
+
 def _wait(parameters: Parameters) -> float:
     text = parameters.get("wait")
     try:

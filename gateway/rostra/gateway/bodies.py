@@ -1,6 +1,6 @@
-"""JSON bodies of writes. As with Consul, the case of names does not matter, null is the same as nothing, and a field that is not known
-is refused by name; an agent's bodies may also be written in snake case, as its configuration is. Unlike Consul's, a body ends where its
-JSON ends."""
+"""JSON bodies of writes. As with Consul, the case of names does not matter, null is the same as nothing (in a list or map, an empty one of
+its kind), and a field that is not known is refused by name; an agent's bodies may also be written in snake case, as its configuration is.
+Unlike Consul's, a body ends where its JSON ends."""
 
 from __future__ import annotations
 
@@ -77,18 +77,28 @@ def _inner(kind: Any) -> Any:
     return next(iter(typing.get_args(kind)[-1:]), None)
 
 
+def _zero(kind: Any) -> object:
+    """What stands for a null among others: nothing of its kind."""
+    bare = _bare(kind)
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        return {}
+    return (typing.get_origin(bare) or bare)()
+
+
 def _canonical(value: object, kind: Any) -> object:
-    """``value`` with the names that ``kind`` has, without nulls; what does not fit is left for the conversion to refuse."""
+    """``value`` with the names that ``kind`` has, nulls as nothing; what does not fit is left for the conversion to refuse."""
     if type(value) not in _CONTAINERS:
         return value
     kind = _bare(kind)
     if isinstance(value, list):
         inner = _inner(kind)
-        return value if inner is None else [_canonical(item, inner) for item in value]
+        return value if inner is None else [_zero(inner) if item is None else _canonical(item, inner) for item in value]
     assert isinstance(value, dict)
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         inner = _inner(kind)
-        return {key: item if inner is None else _canonical(item, inner) for key, item in value.items() if item is not None}
+        if inner is None or inner is Any:
+            return value
+        return {key: _zero(inner) if item is None else _canonical(item, inner) for key, item in value.items()}
     fields, found, snake_case = _fields(kind), {}, getattr(kind, "snake_case", False)
     for key, item in value.items():
         field = fields.get(key.lower().replace("_", "") if snake_case else key.lower())

@@ -71,11 +71,13 @@ class CoordinateReads:
         return self._answer(ask, await self._found(ask))
 
     async def node(self, ask: Ask) -> Answer:
-        """404 for a node without a coordinate."""
-        found = [each for each in await self._found(ask) if each.node == ask.tail]
+        """404 for a node without a coordinate. The case of its name does not matter, as everywhere."""
+        found = [each for each in await self._found(ask) if each.node.lower() == ask.tail.lower()]
         return self._answer(ask, found) if found else Answer(404)
 
     async def _found(self, ask: Ask) -> list[NodeCoordinateRecord]:
+        if ask.parameters.get("segment"):
+            return []  # there are none
         datacenter = other_datacenter(ask.parameters.get("dc"), self._settings.datacenter)
         try:
             coordinates = await (self._datacenters.coordinates(datacenter) if datacenter else self._gossip.list_coordinates(LAN))

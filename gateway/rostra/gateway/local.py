@@ -172,7 +172,7 @@ class LocalEndpoints:
         if not body.name:
             raise HttpError(400, "Missing check name")
         try:
-            await self._agent.register_check(local_check(body), token=body.token)
+            await self._agent.register_check(local_check(body, "Bad check status"), token=body.token)
         except NotFound:
             raise HttpError(400, f'ServiceID "{body.service_id}" does not exist') from None
         return DONE

@@ -115,6 +115,7 @@ class DefinitionRecord(Struct, rename="pascal", omit_defaults=True):
     """How a check is run; what is not set is left out."""
 
     interval: str = ""
+    output_max_size: int = 0
     timeout: str = ""
     deregister_critical_service_after: str = ""
     http: str = field(name="HTTP", default="")
@@ -125,6 +126,9 @@ class DefinitionRecord(Struct, rename="pascal", omit_defaults=True):
     body: str = ""
     disable_redirects: bool = False
     tcp: str = field(name="TCP", default="")
+    script_args: tuple[str, ...] = ()
+    docker_container_id: str = field(name="DockerContainerID", default="")
+    shell: str = ""
     udp: str = field(name="UDP", default="")
     grpc: str = field(name="GRPC", default="")
     grpc_use_tls: bool = field(name="GRPCUseTLS", default=False)
@@ -132,7 +136,8 @@ class DefinitionRecord(Struct, rename="pascal", omit_defaults=True):
     os_service: str = field(name="OSService", default="")
     alias_node: str = ""
     alias_service: str = ""
-    ttl: str = field(name="TTL", default="")
+    ttl: int = field(name="TTL", default=0)
+    """Nanoseconds: the one duration that Consul shows so."""
 
 
 class CheckRecord(Struct, rename="pascal"):
@@ -322,7 +327,11 @@ def definition_record(definition: CheckDefinition) -> DefinitionRecord:
         os_service=definition.os_service,
         alias_node=definition.alias_node,
         alias_service=definition.alias_service,
-        ttl=_duration(definition.ttl_s),
+        script_args=definition.args,
+        docker_container_id=definition.docker_container_id,
+        shell=definition.shell,
+        output_max_size=definition.output_max_size,
+        ttl=round(definition.ttl_s * 1e9),
     )
 
 

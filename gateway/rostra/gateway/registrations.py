@@ -5,7 +5,7 @@ https://developer.hashicorp.com/consul/api-docs/catalog#register-entity, …/age
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from msgspec import Meta, Struct, field
 
@@ -13,10 +13,13 @@ from rostra.clients.agent import LocalCheck
 from rostra.config.durations import parse_duration
 from rostra.gateway.answer import HttpError
 from rostra.model.catalog import Check, CheckDefinition, Deregistration, HealthStatus, Node, Registration, Service, ServiceAddress, Weights
-from rostra.model.rules import MAX_DURATION_S
+from rostra.model.rules import MAX_DURATION_S, MAX_WEIGHT, check_service_meta
+
+SHORTEST_S: Final = 0.001
+BAD_STATUS: Final = "Status for checks must 'passing', 'warning', 'critical'"
+"""Consul's words, where a check comes with its service."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Weight = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0, le=2**31)]
 
 
@@ -30,8 +33,8 @@ class AddressBody(Struct, rename="pascal", forbid_unknown_fields=True):
 class WeightsBody(Struct, rename="pascal", forbid_unknown_fields=True):
     """DNS weights."""
 
-    passing: Weight = 1
-    warning: Weight = 1
+    passing: int = 1
+    warning: int = 1
 
 
 class DefinitionBody(Struct, rename="pascal"):
@@ -52,6 +55,10 @@ class DefinitionBody(Struct, rename="pascal"):
     os_service: str = field(name="OSService", default="")
     alias_node: str = ""
     alias_service: str = ""
+    script_args: list[str] = []
+    docker_container_id: str = field(name="DockerContainerID", default="")
+    shell: str = ""
+    output_max_size: Count = 0
     ttl: str | int = field(name="TTL", default="")
     interval: str | int = ""
     interval_duration: str | int = ""
@@ -250,6 +257,7 @@ def agent_service(body: AgentServiceBody) -> tuple[Service, tuple[LocalCheck, ..
     """What ``PUT /v1/agent/service/register`` asks for."""
     if not body.name:
         raise HttpError(400, "Missing service name")
+    check_service_meta(body.meta, "Invalid Service Meta")
     service = Service(
         id=body.id or body.name,
         name=body.name,
@@ -268,9 +276,10 @@ def agent_service(body: AgentServiceBody) -> tuple[Service, tuple[LocalCheck, ..
     return service, tuple(local_check(check) for check in checks)
 
 
-def local_check(body: AgentCheckBody) -> LocalCheck:
-    """A check for the agent to run; whether its parts go together is for the agent to say."""
-    status = _local_status(body.status) if body.status else HealthStatus.CRITICAL
+def local_check(body: AgentCheckBody, refusal: str = BAD_STATUS) -> LocalCheck:
+    """A check for the agent to run; whether its parts go together is for the agent to say. ``refusal`` is what it is told for a status
+    that is none."""
+    status = _local_status(body.status, refusal) if body.status else HealthStatus.CRITICAL
     definition = CheckDefinition(
         http=body.http,
         method=body.method,
@@ -312,11 +321,11 @@ def check_status(text: str) -> HealthStatus:
         raise HttpError(400, f"Invalid check status: '{text}'") from None
 
 
-def _local_status(text: str) -> HealthStatus:
+def _local_status(text: str, refusal: str) -> HealthStatus:
     try:
         return HealthStatus(text)
     except ValueError:
-        raise HttpError(400, "Status for checks must 'passing', 'warning', 'critical'") from None
+        raise HttpError(400, refusal) from None
 
 
 def _catalog_definition(body: DefinitionBody) -> CheckDefinition:
@@ -331,9 +340,13 @@ def _catalog_definition(body: DefinitionBody) -> CheckDefinition:
         grpc_use_tls=body.grpc_use_tls,
         h2ping=body.h2ping,
         ttl_s=_seconds(body.ttl),
+        args=tuple(body.script_args),
+        docker_container_id=body.docker_container_id,
+        shell=body.shell,
         alias_node=body.alias_node,
         alias_service=body.alias_service,
         os_service=body.os_service,
+        output_max_size=body.output_max_size,
         interval_s=_seconds(body.interval or body.interval_duration),
         timeout_s=_seconds(body.timeout or body.timeout_duration),
         deregister_critical_service_after_s=_seconds(
@@ -350,20 +363,27 @@ def _addresses(bodies: dict[str, AddressBody]) -> dict[str, ServiceAddress]:
 
 
 def _weights(body: WeightsBody | None) -> Weights:
-    """Consul refuses a passing weight of nothing: such an instance would never be named."""
+    """Consul's texts. It refuses a passing weight of nothing: such an instance would never be named."""
     if body is None:
         return Weights()
     if body.passing < 1:
         raise HttpError(400, "Invalid Weights: Passing must be greater than 0")
+    if body.warning < 0:
+        raise HttpError(400, "Invalid Weights: Warning must be greater or equal than 0")
+    if max(body.passing, body.warning) > MAX_WEIGHT:
+        raise HttpError(400, "Invalid Weights: DNS Weight must be between 0 and 65535")
     return Weights(body.passing, body.warning)
 
 
 def _seconds(given: str | int) -> float:
-    """A duration as text, or as a number of nanoseconds."""
+    """A duration as text, or as a number of nanoseconds; what is kept is milliseconds."""
     try:
         seconds = given / 1e9 if isinstance(given, int) else parse_duration(given) if given else 0.0
     except (ValueError, OverflowError):
         raise HttpError(400, f'Request decode failed: time: invalid duration "{given}"') from None
     if not 0 <= seconds <= MAX_DURATION_S:
         raise HttpError(400, f'Request decode failed: time: duration "{given}" is negative or longer than ten years')
+    if 0 < seconds < SHORTEST_S:
+        hint = ": a number counts nanoseconds" if isinstance(given, int) else ""
+        raise HttpError(400, f'Request decode failed: time: duration "{given}" is shorter than a millisecond{hint}')
     return seconds

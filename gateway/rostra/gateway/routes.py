@@ -16,7 +16,7 @@ from rostra.gateway import dns_over_https
 from rostra.gateway.agent import AgentEndpoints
 from rostra.gateway.agent_metrics import Metrics
 from rostra.gateway.answer import Answer, StreamedAnswer
-from rostra.gateway.ask import READ_PARAMETERS, Ask, check_namespace
+from rostra.gateway.ask import READ_PARAMETERS, Ask, check_namespace, check_read_parameters
 from rostra.gateway.autopilot import AutopilotEndpoints, ConfigurationBody
 from rostra.gateway.coordinates import CoordinateReads
 from rostra.gateway.datacenters import DatacenterReads
@@ -36,6 +36,15 @@ NAMESPACED: Final = (
     *("/v1/catalog/register", "/v1/catalog/deregister"),
 )
 """Beginnings of the paths whose things are in a namespace, beside the reads of the catalog."""
+
+READING: Final = (
+    "/v1/catalog/datacenters",
+    "/v1/coordinate/node",
+    "/v1/operator/raft/configuration",
+    "/v1/operator/autopilot/",
+    "/v1/status/",
+)
+"""Beginnings of the paths that take a read's parameters, beside the reads of the catalog."""
 
 JSON_TYPE: Final = "application/json"
 
@@ -208,7 +217,7 @@ def build_table(
         Route("PUT", "/v1/agent/check/fail/{check}", "Sets a TTL check to critical.", local.check_fail, parameters=("note",)),
         Route("PUT", "/v1/agent/check/update/{check}", "Sets a TTL check and its output.", local.check_update, body=TtlBody),
     ]  # fmt: skip
-    return Table([*(_with_read_parameters(route) for route in reads), *map(_in_the_namespace, others)])
+    return Table([*(_with_read_parameters(route) for route in reads), *map(_checked, others)])
 
 
 def both(catalog: Everywhere, name: str) -> tuple[Handler, Reading]:
@@ -216,13 +225,18 @@ def both(catalog: Everywhere, name: str) -> tuple[Handler, Reading]:
     return lambda ask: catalog.handle(name, ask), lambda ask: catalog.read(name, ask)
 
 
-def _in_the_namespace(route: Route) -> Route:
+def _checked(route: Route) -> Route:
+    """With what is refused before it is handled."""
     handle = route.handle
-    if handle is None or not route.path.startswith(NAMESPACED):
+    namespaced, reading = route.path.startswith(NAMESPACED), route.method == "GET" and route.path.startswith(READING)
+    if handle is None or not (namespaced or reading):
         return route
 
     async def checked(ask: Ask) -> Answer | StreamedAnswer:
-        check_namespace(ask)
+        if namespaced:
+            check_namespace(ask)
+        if reading:
+            check_read_parameters(ask)
         return await handle(ask)
 
     return replace(route, handle=checked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rostra.gateway.answer import Answer
-from rostra.gateway.ask import Ask, read_options
+from rostra.gateway.ask import Ask
 from rostra.gateway.catalog import render_json
 from rostra.gateway.elsewhere import Datacenters, other_datacenter
 from rostra.gateway.settings import GatewaySettings
@@ -37,5 +37,4 @@ class StatusReads:
         return (await views.read((NODES,), Consistency.STALE)).contact.leader_address
 
     def _other(self, ask: Ask) -> str:
-        read_options(ask.parameters, default_wait_s=self._settings.default_query_time_s, max_wait_s=self._settings.max_query_time_s)
         return other_datacenter(ask.parameters.get("dc"), self._settings.datacenter)

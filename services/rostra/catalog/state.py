@@ -35,9 +35,9 @@ from rostra.model.catalog import (
     Service,
     Weights,
 )
+from rostra.model.rules import MAX_WEIGHT
 from rostra.model.topics import SEPARATOR, Topic, TopicKind
 
-MAX_WEIGHT: Final = 65535
 NOTHING_TOUCHED: Final[Touched] = {}
 
 

@@ -3,7 +3,8 @@
 A pattern is read to an automaton (Thompson, "Regular Expression Search Algorithm", 1968) that is made deterministic as texts are read
 (Cox, "Regular Expression Matching Can Be Simple And Fast", 2007). The syntax is the common part of RE2's
 (https://github.com/google/re2/wiki/Syntax): literals, ``.``, classes, groups, ``|``, ``* + ? {m,n}``, ``^ $``, ``\\d \\w \\s`` and their
-opposites, and ``(?i)`` or ``(?s)`` in front. A pattern is found anywhere in the text unless it is anchored.
+opposites, named classes (``[[:alpha:]]``), and ``(?i)`` or ``(?s)`` in front. A pattern is found anywhere in the text unless it is
+anchored.
 """
 
 from __future__ import annotations
@@ -170,6 +171,24 @@ _CLASSES: Final[dict[str, Test]] = {
     "w": lambda character: character.isascii() and (character.isalnum() or character == "_"),
     "s": lambda character: character in "\t\n\f\r ",
 }
+_NAMED: Final = {
+    "alnum": r"[0-9A-Za-z]",
+    "alpha": r"[A-Za-z]",
+    "ascii": r"[\x00-\x7f]",
+    "blank": r"[\t ]",
+    "cntrl": r"[\x00-\x1f\x7f]",
+    "digit": r"[0-9]",
+    "graph": r"[!-~]",
+    "lower": r"[a-z]",
+    "print": r"[ -~]",
+    "punct": r"[!-/:-@\[-`{-~]",
+    "space": r"[\t\n\v\f\r ]",
+    "upper": r"[A-Z]",
+    "word": r"[0-9A-Za-z_]",
+    "xdigit": r"[0-9A-Fa-f]",
+}
+"""Of ASCII, as in RE2."""
+_NAME: Final = re.compile(r"\[:(\^?)([a-z]+):\]")
 _CONTROLS: Final = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
 
 
@@ -290,6 +309,8 @@ class _Reader:
         return lambda character: any(test(character) for test in tests) is not negated
 
     def _class_item(self) -> Test:
+        if named := _NAME.match(self._pattern, self._next):
+            return self._named(named)
         low = self._character("missing closing ] in the pattern")
         if low == "\\":
             letter = self._character()
@@ -306,6 +327,14 @@ class _Reader:
         if not self._ignore_case:
             return lambda character: low <= character <= high
         return lambda character: low <= character.lower() <= high or low <= character.upper() <= high
+
+    def _named(self, found: re.Match[str]) -> Test:
+        negation, name = found.groups()
+        if name not in _NAMED:
+            raise PatternError(f"there is no class {found[0]} for a pattern")
+        self._next = found.end()
+        passes = re.compile(_NAMED[name], re.ASCII | (re.IGNORECASE if self._ignore_case else 0)).match
+        return lambda character: (passes(character) is not None) is not (negation == "^")
 
     def _literal(self, wanted: str) -> Test:
         if not self._ignore_case:

@@ -110,9 +110,44 @@ def _map(path: str, inner: Schema | None = None) -> Field:
     return Field(Kind.MAP, attrgetter(path), inner)
 
 
+def _always(kind: Kind, value: object, inner: Schema | None = None) -> Field:
+    """What is the same on every record: the mesh's fields, of which there are none set here."""
+    return Field(kind, lambda _: value, inner)
+
+
 _TEXT_ITEM: Final = Schema({})
 _ADDRESS: Final = Schema({"Address": _text("address"), "Port": _number("port")})
 _WEIGHTS: Final = Schema({"Passing": _number("passing"), "Warning": _number("warning")})
+
+_MODE: Final = Schema({"Mode": _always(Kind.TEXT, "")})
+_UPSTREAM: Final = Schema({
+    "Datacenter": _always(Kind.TEXT, ""),
+    "DestinationName": _always(Kind.TEXT, ""),
+    "DestinationNamespace": _always(Kind.TEXT, ""),
+    "DestinationType": _always(Kind.TEXT, ""),
+    "LocalBindAddress": _always(Kind.TEXT, ""),
+    "LocalBindPort": _always(Kind.NUMBER, 0),
+    "MeshGateway": _always(Kind.RECORD, (), _MODE),
+})  # fmt: skip
+_EXPOSED: Final = Schema({
+    "ListenerPort": _always(Kind.NUMBER, 0),
+    "LocalPathPort": _always(Kind.NUMBER, 0),
+    "Path": _always(Kind.TEXT, ""),
+    "Protocol": _always(Kind.TEXT, ""),
+})  # fmt: skip
+_PROXY: Final = _always(Kind.RECORD, (), Schema({
+    "DestinationServiceID": _always(Kind.TEXT, ""),
+    "DestinationServiceName": _always(Kind.TEXT, ""),
+    "Expose": _always(Kind.RECORD, (), Schema({
+        "Checks": _always(Kind.TRUTH, value=False),
+        "Paths": _always(Kind.LIST, (), _EXPOSED),
+    })),
+    "LocalServiceAddress": _always(Kind.TEXT, ""),
+    "LocalServicePort": _always(Kind.NUMBER, 0),
+    "MeshGateway": _always(Kind.RECORD, (), _MODE),
+    "Upstreams": _always(Kind.LIST, (), _UPSTREAM),
+}))  # fmt: skip
+_CONNECT: Final = _always(Kind.RECORD, (), Schema({"Native": _always(Kind.TRUTH, value=False)}))
 
 CHECK: Final = Schema({
     "CheckID": _text("check_id"),
@@ -129,11 +164,13 @@ CHECK: Final = Schema({
 
 SERVICE: Final = Schema({
     "Address": _text("address"),
+    "Connect": _CONNECT,
     "EnableTagOverride": _truth("enable_tag_override"),
     "ID": _text("id"),
     "Kind": _text("kind"),
     "Meta": _map("meta"),
     "Port": _number("port"),
+    "Proxy": _PROXY,
     "Service": _text("name"),
     "SocketPath": _text("socket_path"),
     "TaggedAddresses": _map("tagged_addresses", _ADDRESS),
@@ -144,12 +181,19 @@ SERVICE: Final = Schema({
 SUMMARY: Final = Schema({"ServiceName": _text("name"), "ServiceTags": _texts("tags")})
 
 MEMBER: Final = Schema({
-    "Addr": _text("address"),
+    "Addr": _text("addr"),
+    "DelegateCur": _number("delegate_cur"),
+    "DelegateMax": _number("delegate_max"),
+    "DelegateMin": _number("delegate_min"),
     "Name": _text("name"),
     "Port": _number("port"),
-    "Status": _text("status.value"),
+    "ProtocolCur": _number("protocol_cur"),
+    "ProtocolMax": _number("protocol_max"),
+    "ProtocolMin": _number("protocol_min"),
+    "Status": _number("status"),
     "Tags": _map("tags"),
 })  # fmt: skip
+"""Of a member as it is shown: role and state in Consul's words and numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +223,14 @@ def schemas_of(datacenter: str) -> Schemas:
         "Node": _text("node.name"),
         "NodeMeta": _map("node.meta"),
         "ServiceAddress": _text("service.address"),
+        "ServiceConnect": _CONNECT,
         "ServiceEnableTagOverride": _truth("service.enable_tag_override"),
         "ServiceID": _text("service.id"),
         "ServiceKind": _text("service.kind"),
         "ServiceMeta": _map("service.meta"),
         "ServiceName": _text("service.name"),
         "ServicePort": _number("service.port"),
+        "ServiceProxy": _PROXY,
         "ServiceSocketPath": _text("service.socket_path"),
         "ServiceTaggedAddresses": _map("service.tagged_addresses", _ADDRESS),
         "ServiceTags": _texts("service.tags"),

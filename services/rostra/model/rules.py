@@ -21,6 +21,7 @@ MAX_META_PAIRS: Final = 64
 MAX_META_KEY_LENGTH: Final = 128
 MAX_META_VALUE_LENGTH: Final = 512
 MAX_PORT: Final = 65535
+MAX_WEIGHT: Final = 65535
 MAX_DURATION_S: Final = 10 * 365 * 86400.0
 """Of an interval or time-out: more is a mistake, and the longest that a message can hold does not survive being read and written."""
 MAX_GROUP: Final = 1024
@@ -91,6 +92,11 @@ def check_node_id(node: Node) -> None:
             raise BadRequest(f"Bad node ID: encoding/hex: invalid byte: U+{letter:04X} {chr(letter)!r}", field="ID")
 
 
+def check_service_meta(meta: Mapping[str, str], about: str) -> None:
+    """``about`` begins the text of a refusal."""
+    _check_meta(meta, about, "Service.Meta", reserved="consul-")
+
+
 def _check_service(node: str, service: Service) -> None:
     if not service.name:
         raise BadRequest("Must provide service name with ID" if service.id else "Must provide service name", field="Service.Service")
@@ -101,8 +107,7 @@ def _check_service(node: str, service: Service) -> None:
     _check_port(service.port, "Service.Port")
     for tag, place in service.tagged_addresses.items():
         _check_port(place.port, f"Service.TaggedAddresses[{tag}].Port")
-    about = f"failed inserting service: Invalid Service Meta for node {node} and serviceID {service.id}"
-    _check_meta(service.meta, about, "Service.Meta", reserved="consul-")
+    check_service_meta(service.meta, f"failed inserting service: Invalid Service Meta for node {node} and serviceID {service.id}")
 
 
 def _check_check(node: str, check: Check) -> None:

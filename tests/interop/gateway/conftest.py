@@ -78,7 +78,7 @@ class Server:
             heads = re.compile(rb"HTTP/1\.[01] (\d+) ")
             while chunk := connection.recv(65536):
                 answered += chunk
-                if len(heads.findall(answered)) == request.count(b"HTTP/"):
+                if len(heads.findall(answered)) >= request.count(b"HTTP/"):
                     break
             connection.sendall(b"GET /v1/last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             while chunk := connection.recv(65536):

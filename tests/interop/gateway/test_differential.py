@@ -31,6 +31,11 @@ SETUP = [
     '{"Node":"c","Address":"2.2.2.2","NodeMeta":{"rack":"7","zone":"<b>&"},"TaggedAddresses":{"lan":"2.2.2.2"},'
     '"Service":{"Service":"web","Port":81},"Check":{"CheckID":"c1","Name":"c","ServiceID":"web"}}',
     '{"Node":"e","Address":"host.example","Service":{"Service":"two words","Port":1}}',
+    '{"Node":"nulls","Address":"5.5.5.5","NodeMeta":{"a":null},"TaggedAddresses":{"lan":null},"Service":{"Service":"nulls","Tags":[null,"x"],'
+    '"Meta":{"k":null},"TaggedAddresses":{"lan":null}},"Checks":[{"Name":"s","Definition":{"ScriptArgs":["a","b"],"Shell":"sh","Body":"x",'
+    '"DockerContainerID":"d","OutputMaxSize":9,"TTL":"10s","Header":{"B":[null]},"Interval":"1h"}}]}',
+    '{"Node":"Ünï 世界","Address":"6.6.6.6","Service":{"Service":"sérvice","ID":"a/b c?d","Tags":["","ü","\\u2028<&>"],'
+    '"Meta":{"k":"\\u2029"}}}',
 ]  # fmt: skip
 
 READS = [
@@ -53,6 +58,19 @@ READS = [
     "/v1/health/state/any", "/v1/health/state/passing", "/v1/health/state/warning", "/v1/health/state/critical", "/v1/health/state/odd",
     "/v1/health/state/any?node-meta=rack:7",
     "/v1/agent/services", "/v1/agent/checks",
+    "/v1/catalog/node/nulls", "/v1/catalog/service/nulls", "/v1/health/service/nulls", "/v1/health/node/nulls",
+    "/v1/catalog/node-services/nulls",
+    "/v1/catalog/node/%C3%9Cn%C3%AF%20%E4%B8%96%E7%95%8C", "/v1/health/service/s%C3%A9rvice", "/v1/catalog/service/S%C3%89RVICE",
+    "/v1/catalog/nodes?stale=false", "/v1/catalog/nodes?consistent=false", "/v1/catalog/nodes?leader&stale", "/v1/catalog/nodes?STALE",
+    "/v1/catalog/nodes?st%61le", "/v1/catalog/nodes?index=1&index=abc", "/v1/catalog/nodes?wait=1ms&wait=abc", "/v1/catalog/nodes?wait=-1s",
+    "/v1/catalog/nodes?wait=.5s", "/v1/catalog/nodes?wait=1%C2%B5s", "/v1/catalog/nodes?index=18446744073709551615&wait=1ms",
+    "/v1/catalog/nodes?node-meta=rack:", "/v1/catalog/nodes?node-meta=:7", "/v1/catalog/nodes?node-meta=rack:7:8",
+    "/v1/catalog/nodes?node-meta=zone:%3Cb%3E%26", "/v1/catalog/nodes?dc=dc1&dc=nope", "/v1/catalog/nodes?near=_ip",
+    "/v1/catalog/nodes?&=&&",
+    "/v1/health/service/web?passing=false&passing=true", "/v1/health/service/web?passing=T", "/v1/health/service/web?tag=",
+    "/v1/catalog/service/a%2F%2Fb",
+    "/v1/catalog/service/web%2F", "/v1/catalog/service/a+b", "/v1/catalog/service/%20", "/v1/health/state/ANY", "/v1/health/state/any/",
+    "/v1/catalog/service/%77eb", "/v1/catalog/service/a;b=c",
 ]  # fmt: skip
 
 REFUSED = [
@@ -70,12 +88,20 @@ REFUSED = [
     "/v1/agent/service/web?ns=x", "/v1/agent/health/service/id/web?ns=x", "/v1/catalog/datacenters?ns=x",
     "/v1/acl/tokens", "/v1/acl/token/self", "/v1/acl/policies", "/v1/acl/info/x",
     "/v1/agent/members?segment=x",
+    "/v1/catalog/nodes?index=0x1", "/v1/catalog/nodes?index=1.5", "/v1/catalog/nodes?index=abc&index=1",
+    "/v1/catalog/nodes?wait=9999999999h",
+    "/v1/catalog/nodes?wait=1h1", "/v1/catalog/nodes?wait=abc&wait=1ms", "/v1/catalog/nodes?stale=false&consistent=false",
+    "/v1/health/service/web?passing=tRUE", "/v1/health/service/web?passing=yes", "/v1/catalog/nodes?dc=%20dc1",
+    "/v1/coordinate/nodes?index=abc", "/v1/coordinate/node/n1?wait=1", "/v1/coordinate/nodes?stale&consistent",
+    "/v1/operator/raft/configuration?index=abc", "/v1/operator/autopilot/health?wait=1", "/v1/operator/autopilot/configuration?index=-1",
 ]  # fmt: skip
 
 METHODS = [
     ("PUT", "/v1/catalog/nodes"), ("DELETE", "/v1/catalog/register"), ("GET", "/v1/catalog/register"), ("PATCH", "/v1/catalog/nodes"),
     ("HEAD", "/v1/catalog/nodes"), ("HEAD", "/v1/status/leader"), ("POST", "/v1/health/service/web"), ("GET", "/v1/agent/leave"),
     ("OPTIONS", "/v1/catalog/nodes"), ("OPTIONS", "/v1/catalog/register"), ("OPTIONS", "/v1/nope"), ("OPTIONS", "/v1/agent/check/pass/x"),
+    ("PUT", "/v1/catalog/service"), ("OPTIONS", "/v1/operator/keyring"), ("TRACE", "/v1/catalog/register"), ("PUT",
+    "//v1/catalog/register"),
     ("POST", "/v1/agent/self"), ("PUT", "/v1/agent/members"), ("GET", "/v1/agent/maintenance"), ("DELETE", "/v1/agent/services"),
 ]  # fmt: skip
 
@@ -94,6 +120,10 @@ WRITES = [
     ("/v1/agent/service/register", '{"Name":"w","Check":{"TTL":"abc"}}'), ("/v1/agent/service/register", '{"Name":"w","Check":{"Foo":1}}'),
     ("/v1/agent/service/register", '{"Name":"w","Check":{"TTL":"9s","Status":"odd"}}'),
     ("/v1/agent/service/register", '{"Name":"w","Weights":{"Passing":0}}'),
+    *(("/v1/agent/service/register", '{"Name":"w","Meta":' + meta + "}") for meta in ('{"":"v"}', '{"a b":"v"}', '{"consul-a":"v"}')),
+    *(("/v1/agent/service/register", '{"Name":"w","Weights":' + weights + "}")
+      for weights in ('{"Passing":-1}', '{"Passing":70000}', '{"Passing":1,"Warning":70000}', '{"Passing":1,"Warning":-1}')),
+    ("/v1/agent/check/register", '{"Name":"c","TTL":"9s","Status":"PASSING"}'),
     ("/v1/agent/check/register", ""), ("/v1/agent/check/register", "{}"), ("/v1/agent/check/register", '{"Name":"c","Foo":1}'),
     ("/v1/agent/service/deregister/nope", ""), ("/v1/agent/check/deregister/nope", ""),
     ("/v1/agent/check/update/nope", '{"Status":"odd"}'), ("/v1/agent/check/update/nope", '{"Foo":1}'),
@@ -157,18 +187,33 @@ FILTERS = {
         "Meta not contains rack", "Node matches `^[ac]$`", "Node not matches a", "Datacenter == dc1", "not Node == a and not Node == c",
         "Node == a or Node == c and Meta.rack == 8", "(Node == a or Node == c) and Meta.rack == 7", "TaggedAddresses.lan == `2.2.2.2`",
         "Foo == a", "Node", "(", "Node == a-b", "Meta == x", "Node is empty", "Node matches `(`", "Meta.a.b == c", "", " ",
-        "Node == 1", "CreateIndex == 1", "NOT Node == a", 'Node == "\\u0061"', "Node == `a`", "Meta contains zone",
+        "Node == 1", "CreateIndex == 1", "NOT Node == a",
+        "Node matches `[[:alpha:]]`", "Node matches `^[[:^alpha:]_]`", "Node matches `^[^[:upper:]]+$`", "Node matches `(?i)[[:upper:]]`",
+        "Node matches `[[:nope:]]`", "Node matches `(?=a)`", "Node matches `a{1,2}`", "Node==a", "Node\n==\ta", "Node === a", "Node<>a",
+        "Node == 01", "Node == 1e5", "Node == not", 'Node == "\\q"', "not not Node == a", "Node not == a", "Meta.rack is empty",
+        'Meta["rack"] == 7', "Meta[`rack`] == 7", "Meta isnot empty", "Meta is Empty", "node == a", "Node in Node",
+        "lan in TaggedAddresses",
+        "Node == ''", "Meta[rack] == 7", 'Node == "\\u0061"', "Node == `a`", "Meta contains zone",
     ],
     "/v1/health/service/web": [
         "Checks.Status == warning", "Checks.Status != warning", "not Checks.Status == warning", "Checks is empty", "Checks is not empty",
         "Service.Port == 80", 'Service.Port == "80"', "Service.Port == x", "Service.EnableTagOverride == false", "Service.Tags contains v1",
         "Service.Tags is empty", "Service.Tags == a", "Node.Node == a", "Node == a", "Node.Meta.rack == 7",
         "Checks.ServiceTags contains v1",
+        "Service.Connect.Native == false", "Service.Connect.Native == true", "Service.Connect is empty", "Service.Proxy == x",
+        "Service.Proxy.DestinationServiceName == x", "Service.Proxy.LocalServicePort == 0", "Service.Proxy.MeshGateway.Mode == ``",
+        "Service.Proxy.Upstreams is empty", "Service.Proxy.Upstreams.DestinationName == x", "Service.Proxy.Expose.Checks == false",
+        "Service.Proxy.Expose.Paths is empty", "Service.Proxy.Mode == ``", "Service.Port == 0x50", "Service.Port == 080",
+        "Service.Port == +80",
+        "Service.Port == 99999999999999999999", "Service.EnableTagOverride == yes", "Service.EnableTagOverride != T", "v1 in Service.Tags",
+        "Service.Tags matches v", "Checks.Status is empty", "Checks[0].Status == warning", "Checks contains x", "Service == web",
         "Checks.Name matches `^d`", "Checks.Name not matches `^d`", "Service.Weights.Passing == 1",
     ],
     "/v1/catalog/service/db": [
         "ServiceTags contains a", "ServicePort == 99", "ServiceMeta.k == v", "NodeMeta.rack == 7", "ServiceTaggedAddresses.lan.Port == 8",
-        "ServiceWeights.Passing == 3", "ServiceEnableTagOverride == true", "ServiceID == db1", "ServiceTags not contains a",
+        "ServiceConnect.Native == false", "ServiceProxy.DestinationServiceName == ``", "ServiceProxyDestination == ``",
+        "ServiceTaggedAddresses.nope.Port == 0", "ServiceTaggedAddresses contains lan", "ServiceWeights.Passing == 3",
+        "ServiceEnableTagOverride == true", "ServiceID == db1", "ServiceTags not contains a",
     ],
     "/v1/health/state/any": ["Status == passing", "Name == disk", "ServiceName == web", "Output == ``", "Type == http", "Node == a"],
 }  # fmt: skip

@@ -150,5 +150,13 @@ def test_flags_classes_and_escapes_are_read() -> None:
         ("[]a]", "]"),
         ("[a-]", "-"),
         ("(?P<n>x)y", "xy"),
+        ("[[:alpha:]]", "1a"),
+        ("^[^[:alpha:]_]$", "1"),
+        ("^[[:^digit:]x]+$", "xyz"),
+        ("(?i)^[[:upper:]]$", "a"),
+        ("^[[:punct:]]{4}$", "[`~-"),
+        ("[[:]", ":"),
     ):
         assert compile_pattern(pattern)(text), pattern
+    for pattern, text in (("[[:alpha:]]", "1é"), ("[[:upper:]]", "a"), ("[[:^alpha:]]", "a")):
+        assert not compile_pattern(pattern)(text), pattern

@@ -104,6 +104,9 @@ async def test_an_empty_check_is_none(world: World) -> None:
         ('{"Name":"web","Check":{"TTL":"abc"}}', 'Request decode failed: time: invalid duration "abc"'),
         ('{"Name":"web","Check":{"Status":"odd"}}', "Status for checks must 'passing', 'warning', 'critical'"),
         ('{"Name":"web","Weights":{"Passing":0}}', "Invalid Weights: Passing must be greater than 0"),
+        ('{"Name":"web","Weights":{"Passing":65536}}', "Invalid Weights: DNS Weight must be between 0 and 65535"),
+        ('{"Name":"web","Weights":{"Passing":1,"Warning":-1}}', "Invalid Weights: Warning must be greater or equal than 0"),
+        ('{"Name":"web","Meta":{"":"x"}}', "Invalid Service Meta: Couldn't load metadata pair ('', 'x'): Key cannot be blank"),
         ('{"Name":"web","Check":{"TTL":"-1s"}}', 'Request decode failed: time: duration "-1s" is negative or longer than ten years'),
     ],
 )
@@ -244,6 +247,12 @@ async def test_filters_narrow_members_services_and_checks(world: World) -> None:
     world.agent.services |= {"web": Service("web", "web", port=1), "db": Service("db", "db", port=2)}
     assert list(msgspec.json.decode((await world.get("/v1/agent/services?filter=Port==2")).body)) == ["db"]
     assert (await world.get("/v1/agent/members?filter=Name==n2")).text == "[]"
+    for wanted, unwanted in (("Tags.role==consul", "Tags.role==rostra"), ("Status==1", "Status==4"), ("ProtocolCur==2", "Tags+is+empty")):
+        assert '"n1"' in (await world.get(f"/v1/agent/members?filter={wanted}")).text
+        assert (await world.get(f"/v1/agent/members?filter={unwanted}")).text == "[]"
+    for always, never in (("Connect.Native==false", "Connect.Native==true"), ("Proxy.Upstreams+is+empty", "Proxy.Expose.Checks==true")):
+        assert list(msgspec.json.decode((await world.get(f"/v1/agent/services?filter={always}")).body)) == ["db", "web"]
+        assert (await world.get(f"/v1/agent/services?filter={never}")).text == "{}"
     refused = await world.get("/v1/agent/checks?filter=Port==2")
     assert (refused.status, refused.text) == (400, 'Failed to create boolean expression evaluator: 1:1 (0): Selector "Port" is not valid')
 
@@ -281,6 +290,28 @@ async def test_the_version_is_told(world: World) -> None:
     assert (await world.get("/v1/agent/version")).text == '{"SHA":"","BuildDate":"0001-01-01T00:00:00Z","HumanVersion":"0.1.0","FIPS":""}'
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/v1/coordinate/nodes", "/v1/coordinate/node/n1", "/v1/catalog/datacenters", "/v1/status/peers"),
+        *("/v1/operator/raft/configuration", "/v1/operator/autopilot/configuration", "/v1/operator/autopilot/health"),
+    ],
+)
+async def test_reads_that_do_not_block_refuse_the_parameters_that_others_refuse(world: World, path: str) -> None:
+    for query, text in (
+        ("stale&consistent", "Cannot specify ?stale with ?consistent, conflicting semantics."),
+        ("index=abc", "Invalid index"),
+        ("wait=1", "Invalid wait time"),
+    ):
+        answer = await world.get(f"{path}?{query}")
+        assert (answer.status, answer.text) == (400, text)
+
+
+async def test_datacenters_come_from_the_cache_if_one_likes(world: World) -> None:
+    answer = await world.get("/v1/catalog/datacenters?cached")
+    assert (answer.headers["x-cache"], answer.headers["age"]) == ("HIT", "0")
+
+
 async def test_coordinates_are_those_that_gossip_knows(world: World) -> None:
     world.gossip.coordinates = {"n2.dc1": Coordinate(), "n1.dc1": Coordinate(height=0.5)}
     nodes = (await world.get("/v1/coordinate/nodes")).json
@@ -292,6 +323,8 @@ async def test_coordinates_are_those_that_gossip_knows(world: World) -> None:
     assert isinstance(areas, list)
     assert (areas[0]["Datacenter"], areas[0]["AreaID"], areas[0]["Coordinates"][1]["Node"]) == ("dc1", "wan", "n2")
     assert (await world.get("/v1/coordinate/node/n1.dc1")).status == 200
+    assert (await world.get("/v1/coordinate/node/N1.dc1")).json == [nodes[0]]
     assert (await world.get("/v1/coordinate/node/nope")).status == 404
+    assert (await world.get("/v1/coordinate/nodes?segment=none")).text == "[]"
     assert (await world.get("/v1/coordinate/nodes?dc=dc2")).body.startswith(b'[{"Node":"far"')
     assert (await world.get("/v1/coordinate/nodes?dc=dc9")).status == 500

@@ -42,6 +42,33 @@ async def test_the_case_of_names_does_not_matter_and_null_is_the_same_as_nothing
     assert (await world.get("/v1/catalog/services")).text == '{"web":[]}'
 
 
+async def test_null_among_others_is_an_empty_one_of_its_kind(world: World) -> None:
+    service = '{"Service":"web","Tags":[null,"x"],"Meta":{"k":null},"TaggedAddresses":{"lan":null}}'
+    body = '{"Node":"n1","Address":"1.1.1.1","NodeMeta":{"a":null},"Service":' + service + ',"Checks":[{"Name":"c"}]}'
+    assert (await world.put(REGISTER, body)).status == 200
+    command = world.hub.commands[0]
+    assert isinstance(command, Registration)
+    assert command.service is not None
+    assert (command.node.meta, command.service.tags, command.service.meta) == ({"a": ""}, ("", "x"), {"k": ""})
+    assert command.service.tagged_addresses == {"lan": ServiceAddress("", 0)}
+    assert (await world.put(REGISTER, '{"Node":"n1","Address":"1.1.1.1","Checks":[null]}')).status == 400
+
+
+async def test_a_definition_keeps_what_consul_keeps_and_shows_a_ttl_in_nanoseconds(world: World) -> None:
+    definition = '{"ScriptArgs":["a","b"],"Shell":"sh","DockerContainerID":"d","OutputMaxSize":9,"TTL":"10s"}'
+    await world.put(REGISTER, '{"Node":"n1","Address":"1.1.1.1","Check":{"Name":"x","Definition":' + definition + "}}")
+    shown = '"Definition":{"OutputMaxSize":9,"ScriptArgs":["a","b"],"DockerContainerID":"d","Shell":"sh","TTL":10000000000}'
+    assert shown in (await world.get("/v1/health/node/n1")).text
+
+
+@pytest.mark.parametrize(("given", "hint"), [("15", ": a number counts nanoseconds"), ('"10us"', "")])
+async def test_a_duration_that_would_be_lost_is_refused(world: World, given: str, hint: str) -> None:
+    body = '{"Node":"n1","Address":"1.1.1.1","Check":{"Name":"x","Definition":{"Interval":' + given + "}}}"
+    answer = await world.put(REGISTER, body)
+    text = f"""Request decode failed: time: duration "{given.strip('"')}" is shorter than a millisecond{hint}"""
+    assert (answer.status, answer.text) == (400, text)
+
+
 async def test_a_check_without_a_state_is_critical(world: World) -> None:
     await world.put(REGISTER, '{"Node":"n1","Address":"1.1.1.1","Check":{"Name":"x"}}')
     assert '"Status":"critical"' in (await world.get("/v1/health/node/n1")).text
