@@ -146,8 +146,9 @@ class ReadCycle:
     def cancel(self) -> None:
         """The client is gone."""
         self.disconnected = True
-        if self._parked is not None:
-            self._parked.leave()
+        parked, self._parked = self._parked, None  # it holds this: neither is to wait for the garbage collector
+        if parked is not None:
+            parked.leave()
         if self._cancel is not None:
             self._cancel()
 

@@ -75,8 +75,9 @@ class _Lot:
     def close(self) -> None:
         """Nobody waits any longer."""
         self._parking.forget(self._results)
-        if self._watch is not None and self._watch is not asyncio.current_task():
-            self._watch.cancel()
+        watch, self._watch = self._watch, None  # a task that was cancelled holds its frames, which hold this
+        if watch is not None and watch is not asyncio.current_task():
+            watch.cancel()
 
     async def _run(self) -> None:
         while self._parked:

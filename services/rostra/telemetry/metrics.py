@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -18,6 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import REGISTRY, Collector
 
 from rostra.errors import RostraError
+from rostra.telemetry.garbage import Garbage
 
 LAG_PERIOD_S: Final = 0.5
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -41,19 +42,19 @@ def expose_stats(role: str, stats: Callable[[], Mapping[str, Mapping[str, str]]]
 
 
 async def watch_loop(readiness: Mapping[str, Callable[[], bool]]) -> None:
-    """Measures the loop's lag for ever, and collects garbage while the loop is idle: a full one would hold it up."""
+    """Measures the loop's lag for ever, and has garbage collected between two measurements."""
     loop = asyncio.get_running_loop()
-    turn = 0
+    turn, garbage = 0, Garbage(loop.time())
     while True:
-        due = loop.time() + LAG_PERIOD_S
+        used_s, due = time.process_time(), loop.time() + LAG_PERIOD_S
         await asyncio.sleep(LAG_PERIOD_S)
         _LAG.observe(max(0.0, loop.time() - due))
+        garbage.look(loop.time(), (time.process_time() - used_s) / LAG_PERIOD_S)
         turn += 1
         if turn % 20 == 0:
             for role, ready in readiness.items():
                 _READY.labels(role).set(ready())
             _TASKS.set(len(asyncio.all_tasks()))
-            gc.collect(1)
 
 
 class StatsCollector(Collector):

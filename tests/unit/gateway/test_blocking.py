@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
+from rostra.gateway.protocol import HttpProtocol
 from rostra.model.catalog import Check, Deregistration, HealthStatus, Node, Registration, Service
 
 from .conftest import Connection, World, until
@@ -169,3 +172,25 @@ async def test_a_query_that_was_woken_is_not_ended_a_second_time_when_its_time_i
     assert (await world.get(f"/v1/catalog/nodes?index={world.hub.state.applied_index}&wait=60ms")).status == 200
     assert world.blocked == 0
     assert await still_blocked(waiting)
+
+
+async def test_who_waits_and_goes_leaves_nothing_for_the_garbage_collector(world: World) -> None:
+    """What lives for some seconds before it goes is in the oldest generation, which is seldom looked at."""
+    gc.collect()
+    gc.disable()
+    try:
+        for target in ("/v1/catalog/nodes", "/v1/health/service/none", "/v1/health/service/none?stale"):
+            index = (await world.get(target)).index
+            waiting = await block(world, f"{target}{'&' if '?' in target else '?'}index={index}")
+            (protocol,) = (each for each in gc.get_objects() if isinstance(each, HttpProtocol) and each.connections)
+            gone = weakref.ref(protocol)
+            tasks = weakref.WeakSet(asyncio.all_tasks())
+            del protocol
+            waiting.writer.transport.abort()
+            await until(lambda: world.blocked == 0)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert gone() is None
+            assert [task for task in tasks if task.done()] == []
+    finally:
+        gc.enable()
