@@ -103,7 +103,7 @@ class Reads:
         self.places = Places(settings.limits.blocked_queries)
         self._coordinates = coordinates
         self._settings = settings
-        self._results = ResultSets()
+        self.results = ResultSets(max_bytes=settings.limits.answer_bytes)
         self.slices = Slices()
         self._moment = _Moment(-1, Contact(), b"")
 
@@ -121,7 +121,7 @@ class Reads:
         """A read made ready; ``match`` is a filter expression and what it means."""
         text, predicate = match or ("", None)
         render: Callable[[Sequence[View]], bytes] = lambda views: lookup.render(views, predicate)  # noqa: E731
-        results = self._results.get((lookup.topics, lookup.key, text), render)
+        results = self.results.get((lookup.topics, lookup.key, text), render)
         return Read(lookup, results, options, match=predicate, pretty=pretty, cacheable=cacheable, near=near, gzip=gzip)
 
     async def answer(self, read: Read, *, may_block: bool = True) -> Answer:
@@ -150,7 +150,8 @@ class Reads:
             return answer
         packed = results.packed.get(read.pretty)
         if packed is None and len(body) < LARGE_BYTES:
-            packed = results.packed[read.pretty] = compress(body)
+            packed = compress(body)
+            results.keep_packed(read.pretty, packed)
         return answer if packed is None else Answer(answer.status, (GZIP, *answer.headers), packed)
 
     def is_at_hand(self, read: Read, reading: Reading) -> bool:
@@ -162,13 +163,15 @@ class Reads:
 
     async def at_length(self, read: Read, reading: Reading) -> Answer:
         """The answer, compressed in the thread."""
+        while read.results.is_condensed:
+            await self.slices.refreshed(read, reading.views)
         results = self._results_of(read, reading)
         body, answer = results.body, self.now(read, reading)
         if not read.gzip or not is_worth_it(answer.headers, answer.body):
             return answer
         answer = await compressed(answer)
         if results.body is body:
-            results.packed[read.pretty] = answer.body
+            results.keep_packed(read.pretty, answer.body)
         return answer
 
     def at_hand(self, read: Read, barrier: Barrier | None, date: bytes, extra: tuple[Header, ...]) -> bytes:
@@ -204,7 +207,7 @@ class Reads:
             return kept.encoded
         answer = self.now(read, reading)
         encoded = encode(Answer(answer.status, (*answer.headers, *extra), answer.body), date)
-        results.finished[read.variant] = Finished(encoded, date, contact)
+        results.keep(read.variant, Finished(encoded, date, contact))
         return encoded
 
     def _results_of(self, read: Read, reading: Reading) -> ResultSet:

@@ -21,18 +21,24 @@ from rostra.views.view import View
 MAX_RESULT_SETS: Final = 4096
 """Answers remembered; the one used longest ago is forgotten first, and starts anew at its views' index."""
 
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of answers kept. Of the one made longest ago no more is kept then than tells whether it has changed."""
+
+UNSEEN: Final = -1
+"""No view has had that load."""
+
 
 Variant: TypeAlias = tuple[bool, bool, bool, int]
 """What one answer may differ by: indented, compressed, cached, and how fresh it was asked (the value of a ``Consistency``)."""
 
 
-Seen: TypeAlias = tuple[tuple[View, str, int, int], ...]
-"""Views, each with the cluster, index and number of loads that it had."""
+Seen: TypeAlias = tuple[tuple[str, int, int], ...]
+"""The cluster, index and load that each of some views had. A load is one view's alone; the view itself may be let go meanwhile."""
 
 
 def as_seen(views: Sequence[View]) -> Seen:
     """What these views are now."""
-    return tuple((view, view.cluster_id, view.index, view.loads) for view in views)
+    return tuple((view.cluster_id, view.index, view.loads) for view in views)
 
 
 class Finished:
@@ -55,11 +61,28 @@ class Finished:
 class ResultSet:
     """One read's answer. Only ``refresh`` changes it; between two awaits it is consistent."""
 
-    __slots__ = ("_pretty", "_render", "_seen", "body", "changed", "coming", "finished", "index", "packed", "views_index")
+    __slots__ = (
+        "_grew",
+        "_pretty",
+        "_print",
+        "_render",
+        "_seen",
+        "body",
+        "changed",
+        "coming",
+        "finished",
+        "index",
+        "packed",
+        "views_index",
+    )
 
-    def __init__(self, render: Callable[[Sequence[View]], bytes]) -> None:
+    def __init__(self, render: Callable[[Sequence[View]], bytes], grew: Callable[[ResultSet], None] = lambda _: None) -> None:
+        """``grew`` is told whenever there may be more bytes kept."""
         self._render = render
+        self._grew = grew
         self._seen: Seen = ()
+        self._print: tuple[int, int] | None = None
+        """What is left of ``body`` once it was dropped: its length and hash."""
         self.body = b""
         self.changed = 0
         """Index at which ``body`` last changed."""
@@ -67,9 +90,9 @@ class ResultSet:
         """Index to give out: ``changed``, or a later one that is known to name the same answer."""
         self.views_index = 0
         self.finished: dict[Variant, Finished] = {}
-        """Whole answers made of ``body`` and ``index``: emptied whenever one changes."""
+        """Whole answers made of ``body`` and ``index``: emptied whenever one changes. ``keep`` adds to them."""
         self.packed: dict[bool, bytes] = {}
-        """``body`` compressed, by whether it is indented."""
+        """``body`` compressed, by whether it is indented. ``keep_packed`` adds to it."""
         self.coming: asyncio.Future[None] | None = None
         """Done when it was brought up to its views in slices, while that is under way."""
         self._pretty: bytes | None = None
@@ -81,35 +104,39 @@ class ResultSet:
     def take(self, seen: Seen, render: Callable[[], bytes]) -> ResultSet:
         """The answer of views that were ``seen`` so."""
         pairs = list(zip(seen, self._seen, strict=False))
-        if any(now[1] == before[1] and now[2] < before[2] for now, before in pairs):
+        if any(now[0] == before[0] and now[1] < before[1] for now, before in pairs):
             return self  # these views were let go, or others have been seen since: an answer never goes back
-        same_cluster = bool(pairs) and all(now[1] == before[1] for now, before in pairs)
+        same_cluster = bool(pairs) and all(now[0] == before[0] for now, before in pairs)
         body = render()
         self._seen = seen
-        self.views_index = max(1, *(index for _, _, index, _ in seen))
-        if not same_cluster or body != self.body:
-            self.body, self._pretty = body, None
+        self.views_index = max(1, *(index for _, index, _ in seen))
+        is_same = same_cluster and (body == self.body if self._print is None else _print_of(body) == self._print)
+        if not is_same or self._print is not None:
+            self.body, self._pretty, self._print = body, None, None
             self.packed.clear()
+            self._grew(self)
+        if not is_same:
             self.changed = max(self.views_index, self.changed + 1) if same_cluster else self.views_index
             self._give_out(self.changed)
         return self
 
     def is_of(self, views: Sequence[View]) -> bool:
         """Whether it is the answer that these views give now."""
-        for view, (old, _, index, _) in zip(views, self._seen, strict=False):
-            if view is not old or view.index != index:
+        for view, (_, index, loads) in zip(views, self._seen, strict=False):
+            if view.loads != loads or view.index != index:
                 return False
         return len(self._seen) == len(views)
 
     def was_made_of(self, views: Sequence[View]) -> bool:
         """Whether it is an earlier answer of these views, which have not begun anew since."""
-        seen = [(view, loads) for view, _, _, loads in self._seen]
-        return seen == [(view, view.loads) for view in views]
+        return [loads for _, _, loads in self._seen] == [view.loads for view in views]
 
     def is_as_new_as(self, wanted: Seen) -> bool:
-        """Whether it is of those views as they were then, or later."""
+        """Whether it is of those views as they were then, or later, and here."""
+        if self._print is not None:
+            return False
         pairs = zip(self._seen, wanted, strict=False)
-        return len(self._seen) == len(wanted) and all(own[1] == other[1] and own[2] >= other[2] for own, other in pairs)
+        return len(self._seen) == len(wanted) and all(own[0] == other[0] and own[1] >= other[1] for own, other in pairs)
 
     def is_due(self, index: int) -> bool:
         """Whether a client that holds ``index`` is to be answered now; asked when it comes, and after each ``refresh`` while it waits.
@@ -135,15 +162,55 @@ class ResultSet:
             return self.body
         if self._pretty is None:
             self._pretty = indent_json(self.body)
+            self._grew(self)
         return self._pretty
+
+    def keep(self, variant: Variant, finished: Finished) -> None:
+        """A whole answer made of it."""
+        self.finished[variant] = finished
+        self._grew(self)
+
+    def keep_packed(self, pretty: bool, packed: bytes) -> None:
+        """``shown(pretty)``, compressed."""
+        self.packed[pretty] = packed
+        self._grew(self)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept of it."""
+        packed, finished = self.packed.values(), self.finished.values()
+        return len(self.body) + len(self._pretty or b"") + sum(map(len, packed)) + sum(len(each.encoded) for each in finished)
+
+    @property
+    def is_condensed(self) -> bool:
+        """Whether its bytes are gone, until the next ``refresh`` or ``take``."""
+        return self._print is not None
+
+    def condense(self) -> None:
+        """Drops the bytes. Indexes stay exact: what is kept of them tells whether the answer changes."""
+        if self._print is None:
+            self._print = _print_of(self.body)
+            self._seen = tuple((cluster_id, index, UNSEEN) for cluster_id, index, _ in self._seen)
+            self.body, self._pretty = b"", None
+            self.packed.clear()
+            self.finished.clear()
+
+
+def _print_of(body: bytes) -> tuple[int, int]:
+    """Bytes are hashed with a key of this process's own, so nobody can make others with the same."""
+    return len(body), hash(body)
 
 
 class ResultSets:
-    """The result sets in use, by what was asked."""
+    """The result sets in use, by what was asked. At most ``limit`` are known, and ``max_bytes`` of answers kept."""
 
-    def __init__(self, limit: int = MAX_RESULT_SETS) -> None:
+    def __init__(self, limit: int = MAX_RESULT_SETS, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
         self._limit = limit
         self._sets: OrderedDict[Hashable, ResultSet] = OrderedDict()
+        self._kept: OrderedDict[ResultSet, int] = OrderedDict()
+        """What each keeps, by when that last grew."""
+        self._kept_bytes = 0
 
     def __len__(self) -> int:
         return len(self._sets)
@@ -152,9 +219,20 @@ class ResultSets:
         """The one of ``key``, made if need be."""
         found = self._sets.get(key)
         if found is None:
-            found = self._sets[key] = ResultSet(render)
+            found = self._sets[key] = ResultSet(render, self._grew)
             if len(self._sets) > self._limit:
-                self._sets.popitem(last=False)
+                self._condense(self._sets.popitem(last=False)[1])
         else:
             self._sets.move_to_end(key)
         return found
+
+    def _grew(self, results: ResultSet) -> None:
+        size = results.kept_bytes
+        self._kept_bytes += size - self._kept.pop(results, 0)
+        self._kept[results] = size
+        while self._kept_bytes > self.max_bytes and len(self._kept) > 1:
+            self._condense(next(iter(self._kept)))
+
+    def _condense(self, results: ResultSet) -> None:
+        self._kept_bytes -= self._kept.pop(results, 0)
+        results.condense()

@@ -99,6 +99,7 @@ class GatewayRole:
         """Other limits from now on, for connections that are there as well; the time for TLS handshakes stays."""
         self.door.limits = limits
         self._reads.places.limit = limits.blocked_queries
+        self._reads.results.max_bytes = limits.answer_bytes
 
     async def start(self) -> None:
         """Raises an error that names the address that cannot be bound."""

@@ -28,6 +28,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Answered bytes that a client has not taken before no further request of it is read."""
     blocked_queries: int = 20_000
     """Blocking queries parked at one time, of all clients; one more is answered 429."""
+    answer_bytes: int = 64 * 1024 * 1024
+    """Bytes of answers kept for who asks again. Of more, those made longest ago are dropped, and made again when they are asked for."""
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -255,6 +255,7 @@ def _build_gateway(assembly: Assembly) -> None:
             write_timeout_s=http.write_timeout_s,
             write_buffer_bytes=http.write_buffer_bytes,
             blocked_queries=http.max_blocked_queries,
+            answer_bytes=http.max_answer_bytes,
         )
 
     settings, identity, wiring, hub = assembly.settings, assembly.identity, assembly.wiring, assembly.hub

@@ -230,6 +230,7 @@ class Http(Group, frozen=True):
     write_timeout_s: float
     write_buffer_bytes: int
     max_blocked_queries: int
+    max_answer_bytes: int
     busy_poll_s: float
 
 

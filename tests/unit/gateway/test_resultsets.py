@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import weakref
 
 import pytest
 
-from rostra.gateway.resultsets import ResultSet, ResultSets
+from rostra.gateway.resultsets import Finished, ResultSet, ResultSets
 from rostra.model.catalog import Node
+from rostra.model.consistency import Contact
 from rostra.model.topics import NODES, Entry
 from rostra.views.view import View
 
@@ -153,3 +155,46 @@ def test_an_answer_does_not_go_back_to_views_that_were_let_go() -> None:
     assert results.refresh((new,)).body == b"a@9"
     assert results.refresh((old,)).body == b"a@9"
     assert results.index == 9
+
+
+def as_json(views: tuple[View, ...]) -> bytes:
+    return b"[%b]" % b",".join(b'"%b"' % entry.key.encode() for entry in views[0].entries())
+
+
+def test_no_more_bytes_are_kept_than_that_however_many_answers_there_are() -> None:
+    view = view_at(7, *(node(f"a{number:04}", 3) for number in range(100)))
+    body = as_json((view,))
+    sets = ResultSets(max_bytes=5 * len(body))
+    answers = [sets.get(key, as_json).refresh((view,)) for key in range(50)]  # type: ignore[arg-type]
+    assert sum(each.kept_bytes for each in answers) <= sets.max_bytes
+    assert [each.refresh((view,)).body for each in answers] == [body] * 50
+    for each in answers:
+        each.refresh((view,)).shown(True)
+        each.keep_packed(False, body)
+        each.keep((False, False, False, 0), Finished(body, b"", Contact()))
+    assert sum(each.kept_bytes for each in answers) <= sets.max_bytes
+
+
+def test_who_waits_for_an_answer_whose_bytes_were_dropped_sleeps_until_it_changes() -> None:
+    view = view_at(7, node("a", 3))
+    sets = ResultSets(max_bytes=0)
+    held = sets.get("held", rendered).refresh((view,))  # type: ignore[arg-type]
+    sets.get("other", rendered).refresh((view,))  # type: ignore[arg-type]
+    assert held.is_condensed
+    view.apply(9, [node("b", 9)])
+    assert not held.refresh((view,)).is_due(7)
+    assert (held.body, held.index) == (b"a@3", 7)
+    sets.get("other", rendered).refresh((view,))  # type: ignore[arg-type]
+    assert held.is_condensed
+    view.apply(10, [node("ab", 10)])
+    assert held.refresh((view,)).is_due(7)
+    assert (held.body, held.index) == (b"a@3,ab@10", 10)
+
+
+def test_an_answer_holds_no_view_that_was_let_go() -> None:
+    view = view_at(7, node("a", 3))
+    results = results_of(view).refresh((view,))
+    gone = weakref.ref(view)
+    del view
+    assert gone() is None
+    assert results.body == b"a@3"

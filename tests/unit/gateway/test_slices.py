@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 
 import pytest
 
 from rostra.gateway import slices
+from rostra.gateway.settings import Limits
 from rostra.model.catalog import Node, Registration
+from rostra.model.consistency import Consistency
 
 from .conftest import World, until
 from .test_ways import by_application
@@ -64,6 +67,25 @@ async def test_answers_in_slices_are_those_of_one_go(large: World, knows: bool, 
     in_one_go = [await by_application(large.role.door.application, query) for query in queries]
     assert in_slices == in_one_go
     assert fast == [answer.partition(b"\r\n\r\n")[2] for answer in in_one_go]
+
+
+async def test_answers_are_whole_where_others_push_their_bytes_out(large: World) -> None:
+    """No place for two: what one has made is gone by the time that another is done, or while it waits to be compressed."""
+    large.role.reload(Limits(answer_bytes=0))
+    targets = [f"/v1/catalog/nodes?filter=Meta.rack{sign}{rack}" for rack in range(7) for sign in ("==", "!=")]
+    answers = await asyncio.gather(*(large.get(target, {"Accept-Encoding": coding}) for target in targets for coding in ("", "", "gzip")))
+    for target, answer in zip((target for target in targets for _ in range(3)), answers, strict=True):
+        body = gzip.decompress(answer.body) if answer.headers.get("content-encoding") == "gzip" else answer.body
+        racks = {number for number in range(7) if (number == int(target[-1])) is ("==" in target)}
+        assert names(body.decode()) == [f"n{number:04}" for number in range(NODES) if number % 7 in racks], target
+
+
+async def test_an_answer_that_was_pushed_out_before_it_was_sent_is_made_again(large: World) -> None:
+    whole = (await large.get("/v1/catalog/nodes")).body
+    (read,) = large.role.door.prepared.values()
+    reading = await large.hub.read(read.topics, Consistency.STALE)
+    read.results.condense()
+    assert (await large.role.door.reads.at_length(read, reading)).body == whole
 
 
 async def test_who_comes_after_a_change_gets_an_answer_that_was_begun_after_it(large: World) -> None:

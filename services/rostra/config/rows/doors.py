@@ -54,6 +54,8 @@ HTTP = (
         field="http.write_buffer_bytes", minimum=1024, maximum=1 << 24, reloadable=True),
     Key(WORKS, "http_config.max_blocked_queries", INT, 20_000, "Blocking queries that wait at one time, of all clients.",
         field="http.max_blocked_queries", minimum=1, reloadable=True),
+    Key(WORKS, "http_config.max_answer_bytes", INT, 64 << 20, "Bytes of answers kept for who asks the same again.",
+        field="http.max_answer_bytes", minimum=0, reloadable=True),
     Key(WORKS, "http_config.busy_poll", DURATION, 0.00005, "Time to stay awake for a client's next request, where requests follow quickly.",
         field="http.busy_poll_s", minimum=0.0, maximum=0.01, why="waking takes longer than answering; 0 saves the processor time"),
     Key(HARMLESS, "disable_http_unprintable_char_filter", BOOL, False, "Take unprintable characters in paths.",
