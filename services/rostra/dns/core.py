@@ -28,6 +28,8 @@ ROTATION: Final = 64
 RENEWAL: Final = 17
 _MAX_KEY: Final = 320
 """Longer questions are not kept; a name of 255 bytes with EDNS and a client subnet is shorter."""
+_OVERHEAD: Final = 768
+"""What a finished answer takes beside its bytes, its question's among it. A name that does not exist is answered in a tenth of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class _Finished:
         self.epoch = 0
         self.only = first if compose is None else None
         """The answer, where there is but one order."""
-        self.size = len(first) * (ROTATION if compose else 1)
+        self.size = _OVERHEAD + len(first) * (ROTATION if compose else 1)
         self._grounds = grounds
         self._compose = compose
         self._orders = [first]

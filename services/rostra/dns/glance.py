@@ -23,16 +23,16 @@ class Lacking(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WholeView:
-    """The answer was made from all of a topic."""
+    """The answer was made from all of a topic, as its view was after that load at that index. (Of the view itself nothing is kept: it
+    may be let go.)"""
 
     topic: Topic
-    view: View
-    cluster_id: str
+    loads: int
     index: int
 
     def stands(self, look: Look) -> bool:
         view = look(self.topic)
-        return view is self.view and view.index == self.index and view.cluster_id == self.cluster_id
+        return view is not None and view.loads == self.loads and view.index == self.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Glance:
     def view(self, topic: Topic) -> View:
         """All of a topic; raises ``Lacking`` when it is not here."""
         view = self._get(topic)
-        self.grounds.append(WholeView(topic, view, view.cluster_id, view.index))
+        self.grounds.append(WholeView(topic, view.loads, view.index))
         return view
 
     def views(self, topics: Sequence[Topic]) -> list[View]:

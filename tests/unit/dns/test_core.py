@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import tracemalloc
+import weakref
 from collections import Counter
 
 import dns.flags
@@ -106,6 +109,32 @@ def test_what_is_kept_is_bounded_whatever_is_asked() -> None:
         core.respond(message, Transport.UDP, catalog.look)
     store = core._store
     assert sum(finished.size for half in (store._young, store._old) for finished in half.values()) <= 11_000
+
+
+def test_a_storm_of_names_that_do_not_exist_takes_no_more_memory_than_that() -> None:
+    catalog = Catalog()
+    catalog.node("n1")
+    limit = 128 << 10
+    core = Core(DnsSettings(max_cached_bytes=limit), random.Random(1))
+    messages = [dns.message.make_query(f"x{number}.service.consul", "A").to_wire() for number in range(1000)]
+    core.respond(messages[0], Transport.UDP, catalog.look)
+    tracemalloc.start()
+    try:
+        for message in messages:
+            core.respond(message, Transport.UDP, catalog.look)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 1.5 * limit
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_finished_answer_holds_no_view_that_was_let_go() -> None:
+    catalog = Catalog()
+    catalog.add(make_instance(catalog.node("n1"), "web"))
+    core = Core(DnsSettings(), random.Random(1))
+    assert isinstance(core.respond(dns.message.make_query("web.service.consul", "A").to_wire(), Transport.UDP, catalog.look), bytes)
+    view = weakref.ref(catalog._views.pop(Topic(TopicKind.SERVICE, "web")))
+    assert view() is None
 
 
 def test_a_view_that_is_not_here_is_asked_for_by_its_topic() -> None:
