@@ -183,10 +183,10 @@ class _Parser:
         if selected.kind is not Kind.TEXT:
             raise self._mismatch(selected, operator, "matches")
         try:
-            search = compile_pattern(pattern)
+            compile_pattern(pattern)
         except PatternError as error:
             raise _error(self._text, token.place, str(error)) from None
-        return selected.predicate(lambda found: (found is not None and search(found)) is not negated)
+        return selected.predicate(lambda found: (found is not None and compile_pattern(pattern)(found)) is not negated)
 
     def _equals(self, selected: Selected, operator: Token) -> Predicate:
         token = self._peek

@@ -19,7 +19,9 @@ MAX_PATTERN: Final = 512
 MAX_PLACES: Final = 512
 """Places in the automaton: ``(a{100}){100}`` has too many."""
 MAX_STEPS: Final = 2000
-"""Deterministic steps kept; when there are more, all are dropped and made again as needed."""
+"""Deterministic steps kept of one pattern; when there are more, all are dropped and made again as needed."""
+MAX_PATTERNS: Final = 64
+"""Patterns kept, each of which may come to take half a MiB."""
 MAX_DEPTH: Final = 50
 
 Test: TypeAlias = Callable[[str], bool]
@@ -69,9 +71,9 @@ class Anchor:
 Node: TypeAlias = Character | Sequence | Choice | Repeat | Anchor
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=MAX_PATTERNS)
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
-    """Whether a text holds the pattern. Raises ``PatternError``."""
+    """Whether a text holds the pattern. Raises ``PatternError``. Ask again rather than keep it: what it has learned takes memory."""
     if len(pattern) > MAX_PATTERN:
         raise PatternError(f"a pattern has at most {MAX_PATTERN} characters")
     return _Automaton(_Reader(pattern).read()).search

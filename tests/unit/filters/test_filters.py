@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from rostra.errors import BadRequest
 from rostra.filters.expressions import compile_filter
-from rostra.filters.patterns import PatternError, compile_pattern
+from rostra.filters.patterns import MAX_PATTERNS, PatternError, _Automaton, compile_pattern
 from rostra.filters.selectors import CHECK, SERVICE, Schema, schemas_of
 from rostra.model.catalog import Check, HealthStatus, Node, Service, ServiceAddress, ServiceInstance
 
@@ -160,3 +161,11 @@ def test_flags_classes_and_escapes_are_read() -> None:
         assert compile_pattern(pattern)(text), pattern
     for pattern, text in (("[[:alpha:]]", "1é"), ("[[:upper:]]", "a"), ("[[:^alpha:]]", "a")):
         assert not compile_pattern(pattern)(text), pattern
+
+
+def test_filters_that_are_kept_keep_no_patterns_beyond_so_many() -> None:
+    """Each pattern learns, and what it has learned takes memory; filters are kept by the thousand."""
+    kept = [compile_filter(f'Service matches "^{number}[a-z]+$"', SERVICE) for number in range(3 * MAX_PATTERNS)]
+    assert [number for number, predicate in enumerate(kept) if predicate(Service("a", "7abc"))] == [7]
+    gc.collect()
+    assert sum(isinstance(each, _Automaton) for each in gc.get_objects()) <= MAX_PATTERNS
