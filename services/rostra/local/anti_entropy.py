@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 from msgspec.structs import replace
@@ -44,11 +44,12 @@ class AntiEntropy:
         """What the catalog has, by key; None: perhaps something."""
         self._differing: dict[str, None] = {}
         self._output_due: dict[str, float] = {}
+        """When outputs that were held back are to be told, soonest first: each waits for the same time."""
 
     @property
     def deadline(self) -> float | None:
         """When an output that was held back is to be told."""
-        return min(self._output_due.values(), default=None)
+        return next(iter(self._output_due.values()), None)
 
     @property
     def is_even(self) -> bool:
@@ -82,9 +83,8 @@ class AntiEntropy:
 
     def steps(self, now: float) -> list[Step]:
         """What to tell the catalog, the node first. A service goes with those of its checks that differ, and they go with it."""
-        for key, due in list(self._output_due.items()):
-            if due <= now:
-                self._judge(key, now)
+        for key in list(takewhile(lambda key: self._output_due[key] <= now, self._output_due)):
+            self._judge(key, now)
         steps: list[Step] = []
         covered: set[str] = set()
         for key in sorted(self._differing, key=lambda key: (key != NODE_ENTRY_KEY, not key.startswith("service"))):

@@ -8,6 +8,7 @@ nothing. What changed is collected in ``take_changes`` for whoever pushes it to 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,6 +57,7 @@ class LocalState:
         self._of_service: dict[str, tuple[str, ...]] = {}
         self._aliases: dict[str, None] = {}
         self._timed: dict[str, None] = {}
+        self._no_ttl_before = math.inf
         self._defined_services: frozenset[str] = frozenset()
         self._defined_checks: frozenset[str] = frozenset()
         self._output_max_size = output_max_size
@@ -136,9 +138,8 @@ class LocalState:
 
     @property
     def deadline(self) -> float | None:
-        """When ``tick`` has something to do."""
-        times = (self._checks[check_id].ttl_deadline for check_id in self._timed)
-        return min((time for time in times if time is not None), default=None)
+        """No TTL ends before. It may be early: asked after every heartbeat, it must not look at all checks."""
+        return self._no_ttl_before if self._no_ttl_before < math.inf else None
 
     def take_changes(self) -> set[str]:
         """Keys (``node_service_key``, ``node_check_key``) of what was added, changed or removed since the last call."""
@@ -250,7 +251,7 @@ class LocalState:
         limit, size = self.output_max_size(held.check), len(output.encode())
         if size > limit:
             output = f"{output.encode()[:limit].decode(errors='ignore')} ... (captured {limit} of {size} bytes)"
-        self._checks[check_id] = replace(held, ttl_deadline=now + held.check.definition.ttl_s)
+        self._live_until(check_id, now + held.check.definition.ttl_s)
         self._set(check_id, status, output, now)
         self._follow_aliases(now)
 
@@ -258,7 +259,7 @@ class LocalState:
         """What a TTL check was told before the restart, for the time that is left of it."""
         held = self._checks.get(check_id)
         if held is not None and held.check.definition.ttl_s:
-            self._checks[check_id] = replace(held, ttl_deadline=now + min(left_s, held.check.definition.ttl_s))
+            self._live_until(check_id, now + min(left_s, held.check.definition.ttl_s))
             self._set(check_id, status, output, now)
             self._follow_aliases(now)
 
@@ -294,6 +295,8 @@ class LocalState:
                 self._checks[check_id] = replace(held, ttl_deadline=None)
                 last = f" (last output before timeout follows): {held.check.output}" if held.check.output else ""
                 self._set(check_id, HealthStatus.CRITICAL, f"TTL expired{last}", now)
+        deadlines = (self._checks[check_id].ttl_deadline for check_id in self._timed)
+        self._no_ttl_before = min((deadline for deadline in deadlines if deadline is not None), default=math.inf)
         self._follow_aliases(now)
 
     def overdue(self, now: float) -> list[str]:
@@ -342,11 +345,10 @@ class LocalState:
         if before is not None:
             placed = replace(placed, status=before.check.status, output=before.check.output)
         ttl_s = check.definition.ttl_s
-        self._checks[check.check_id] = HeldCheck(
-            placed, check, ttl_deadline=now + ttl_s if ttl_s else None, critical_since=before.critical_since if before is not None else None
-        )
+        self._checks[check.check_id] = HeldCheck(placed, check, critical_since=before.critical_since if before is not None else None)
         if ttl_s:
             self._timed[check.check_id] = None
+            self._live_until(check.check_id, now + ttl_s)
         self._of_service[check.service_id] = (*self._of_service.get(check.service_id, ()), check.check_id)
         if check.definition.alias_service or check.definition.alias_node:
             self._aliases[check.check_id] = None
@@ -370,6 +372,10 @@ class LocalState:
     def _amend(self, check_id: str, **fields: Any) -> None:
         held = self._checks[check_id]
         self._checks[check_id] = replace(held, check=replace(held.check, **fields))
+
+    def _live_until(self, check_id: str, deadline: float) -> None:
+        self._checks[check_id] = replace(self._checks[check_id], ttl_deadline=deadline)
+        self._no_ttl_before = min(self._no_ttl_before, deadline)
 
     def _set(self, check_id: str, status: HealthStatus, output: str, now: float) -> bool:
         """Whether that is news."""

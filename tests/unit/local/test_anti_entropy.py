@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -281,3 +283,25 @@ def test_the_node_is_told_first() -> None:
     assert isinstance(first.command, Registration)
     assert not first.command.skip_node_update
     assert all(isinstance(step.command, Registration) and step.command.skip_node_update for step in rest)
+
+
+def test_what_an_output_costs_does_not_grow_with_how_many_are_held_back() -> None:
+    """An agent with thousands of checks, each of which says something else each time, has thousands of outputs held back."""
+
+    def cost_of_a_heartbeat_s(checks: int) -> float:
+        pair = Pair()
+        for number in range(checks):
+            pair.state.register_check(replace(ttl(), check_id=f"c{number}", name="c"), 0.0)
+        pair.compare()
+        costs = []
+        for turn in range(3):
+            started = time.process_time()
+            for number in range(checks):
+                pair.state.update_ttl(f"c{number}", HealthStatus.CRITICAL, f"turn {turn}", 1.0)
+                pair.push(1.0)
+                _ = pair.entropy.deadline, pair.state.deadline
+            costs.append((time.process_time() - started) / checks)
+        assert pair.entropy.deadline == 301.0
+        return min(costs)
+
+    assert cost_of_a_heartbeat_s(3000) < 5 * cost_of_a_heartbeat_s(100)

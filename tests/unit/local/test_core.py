@@ -85,6 +85,7 @@ def test_registering_again_makes_nothing_flap() -> None:
     local.update_ttl("service:web", PASSING, "well", 1.0)
     local.register_service(WEB, [replace(ttl(seconds=20.0), status=WARNING)], now=2.0)
     assert (local.checks()["service:web"].status, local.checks()["service:web"].output) == (PASSING, "well")
+    local.tick(2.0)
     assert local.deadline == 22.0
 
 
@@ -202,6 +203,7 @@ def test_a_ttl_check_that_is_not_told_anything_turns_critical_and_says_what_it_w
     local = state()
     local.register_service(WEB, [ttl(seconds=10.0)], now=0.0)
     local.update_ttl("service:web", PASSING, "well", 5.0)
+    local.tick(10.0)
     assert local.deadline == 15.0
     local.tick(14.9)
     assert statuses(local) == {"service:web": "passing"}
