@@ -412,6 +412,8 @@ class Consensus:
         seen = core.term, core.leader, core.term_confirmed, core.configuration
         if seen != self._seen_of_leadership:
             self._seen_of_leadership = seen
+            if core.leader not in (None, self._leadership.value.leader):
+                self._transport.led_by(core.leader)
             self._leadership.set(self._leadership_now())
 
     @property

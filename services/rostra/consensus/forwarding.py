@@ -119,11 +119,15 @@ class Forwarder:
             self._opened.clear()
             if not self._hoping:
                 self._wanted.clear()
-            for future in self._waiting.values():
-                if not future.done():
-                    future.set_result(UnknownOutcome("the connection to the leader broke"))
+            self.give_up("the connection to the leader broke")
             failures += 1
             await asyncio.sleep(self._peers.pause_s(failures))
+
+    def give_up(self, reason: str) -> None:
+        """What was sent and not answered is ``UnknownOutcome`` from now on."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_result(UnknownOutcome(reason))
 
     async def _receive(self, stream: ForwardStream) -> None:
         while True:

@@ -108,6 +108,12 @@ class Peers:
             self._tasks.create_task(forwarder.run(), name=f"consensus: proposals for {leader.node_id}")
         return await forwarder.propose(commands, only_in_term, level, timeout_s)
 
+    def led_by(self, leader: PeerId) -> None:
+        """As ``Transport.led_by``."""
+        for former, forwarder in self._forwarders.items():
+            if former != leader:
+                forwarder.give_up("another server leads now")
+
     async def send_snapshot(self, peer: PeerId, meta: SnapshotMeta, term: int, snapshots: SnapshotStore) -> bool:
         """Sends it from where the peer already is; True once the peer has installed it."""
         channel = self.channel(peer)

@@ -28,6 +28,10 @@ class Transport(Protocol):
         """Has the leader propose; it does not forward again. A loss on the way is ``UnknownOutcome``."""
         ...
 
+    def led_by(self, leader: PeerId) -> None:
+        """Another leads than before: what was forwarded to a former leader is no longer waited for. That one may hang and never answer."""
+        ...
+
 
 class NoTransport:
     """For a server that is alone."""
@@ -42,3 +46,6 @@ class NoTransport:
     async def forward(self, leader: PeerId, commands: Sequence[bytes], only_in_term: int, level: int, timeout_s: float) -> list[Outcome]:
         """There is nobody."""
         raise NotLeader(leader.node_id)
+
+    def led_by(self, leader: PeerId) -> None:
+        """It has always been led by itself."""

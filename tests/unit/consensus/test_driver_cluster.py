@@ -32,6 +32,7 @@ class Network:
         self.options = options
         self.limits = limits
         self.servers: dict[PeerId, Consensus] = {}
+        self.links: dict[PeerId, Link] = {}
         self.tasks: dict[PeerId, asyncio.Task[None]] = {}
         self.cut: set[PeerId] = set()
         self.sent: list[tuple[Sequence[Message], bool]] = []
@@ -47,7 +48,7 @@ class Network:
             limits=self.limits,
         )
         link.own = server.core.id
-        self.servers[server.core.id] = server
+        self.servers[server.core.id], self.links[server.core.id] = server, link
         self.tasks[server.core.id] = asyncio.create_task(server.run())
         return server
 
@@ -69,6 +70,10 @@ class Link:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self.leaders: list[PeerId] = []
+
+    def led_by(self, leader: PeerId) -> None:
+        self.leaders.append(leader)
 
     def send(self, peer: PeerId, batch: Sequence[Message], *, unhurried: bool = False) -> None:
         self._network.sent.append((batch, unhurried))
@@ -227,6 +232,18 @@ async def test_a_leader_that_is_cut_off_answers_nothing_and_names_unknown_outcom
         network.cut = set()
         (outcome,) = await lost
         assert isinstance(outcome, NotLeader), "another entry is committed in its place: it will never be"
+
+
+async def test_everybody_is_told_who_leads_now_so_that_nobody_waits_for_who_led(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (network, _):
+        former = await leader_of(network)
+        network.cut = {former.core.id}
+        leader = await leader_of(network, lambda leadership: leadership.term > former.core.term)
+        (follower,) = (server for server in network.servers.values() if server not in (former, leader))
+        async for leadership in follower.watch_leadership():
+            if leadership.leader == leader.core.id:
+                break
+        assert network.links[follower.core.id].leaders[-1] == leader.core.id
 
 
 async def test_leadership_is_handed_over_on_request(tmp_path: Path) -> None:

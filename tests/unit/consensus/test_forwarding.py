@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
 
+from rostra.consensus.configuration import Configuration
 from rostra.consensus.core import Core
 from rostra.consensus.forwarding import Forwarder, ForwardStream
 from rostra.consensus.model import PeerId, ReadMode
@@ -17,7 +20,7 @@ from rostra.consensus.reads import ReadBatches
 from rostra.consensus.servicer import MAX_GROUP, ConsensusServicer, _groups
 from rostra.consensus.snapshots import MemorySnapshots
 from rostra.consensus.storage import MemoryStore
-from rostra.errors import Busy, NotLeader
+from rostra.errors import Busy, NotLeader, UnknownOutcome
 from rostra.rpc.channels import PlainConnector
 from rostra.rpc.handlers import Handlers
 from rostra.rpc.hello import make_hello
@@ -101,5 +104,45 @@ async def test_who_waits_for_the_leader_is_not_forgotten_when_the_first_connecti
         (outcome,) = await forwarder.propose([b"a"], 0, 1, 5.0)
         assert isinstance(outcome, Committed)
         assert way.attempts == 4
+        running.cancel()
+        await asyncio.wait([running])
+
+
+class Hangs:
+    """A leader that was stopped: the connection stands, and nothing is answered."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def Propose(  # noqa: N802 (gRPC's name)
+        self, requests: AsyncIterator[consensus_pb2.ProposeRequest], _: object
+    ) -> AsyncIterator[consensus_pb2.ProposeResponse]:
+        yield consensus_pb2.ProposeResponse(hello=make_hello(IDENTITY, "consensus", ""))
+        async for request in requests:
+            if request.HasField("batch"):
+                self.asked.set()
+
+
+async def test_a_leader_that_hangs_is_not_waited_for_once_another_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    former, other = PeerId("n1", "s1"), PeerId("n2", "s2")
+    hangs: Any = Hangs()
+    handlers = Handlers()
+    method: Any = grpc.stream_stream_rpc_method_handler(hangs.Propose)
+    handlers.add_registered_method_handlers("rostra.v1.ConsensusService", {"Propose": method})
+    channel: Any = InProcessChannel(handlers)
+    peers = Peers(IDENTITY, AddressBook(Configuration), lambda: PeerId("n3", "s3"), PlainConnector(), random.Random(1))
+    monkeypatch.setattr(peers, "channel", lambda _: channel)
+    running = asyncio.create_task(peers.run())
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(30):
+            proposal = asyncio.create_task(peers.forward(former, [b"a", b"b"], 0, 1, 600.0))
+            await hangs.asked.wait()
+            peers.led_by(former)
+            await asyncio.sleep(0)
+            assert not proposal.done()
+            peers.led_by(other)
+            assert [type(outcome) for outcome in await proposal] == [UnknownOutcome, UnknownOutcome]
+    finally:
         running.cancel()
         await asyncio.wait([running])
