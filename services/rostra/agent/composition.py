@@ -98,7 +98,7 @@ def _build_consensus(assembly: Assembly) -> None:
     assembly.wiring.handlers.add(consensus_pb2_grpc.add_ConsensusServiceServicer_to_server, role.servicer)
     assembly.parts.append(role)
     if settings.ports.server > 0:
-        assembly.parts.append(Strangers(settings.ports.server))
+        assembly.parts.append(Strangers(settings.ports.server, settings.addresses.bind))
 
 
 def _build_catalog(assembly: Assembly) -> None:

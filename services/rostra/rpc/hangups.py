@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 _REQUEST: Final = struct.Struct("=IHHII BBBxI HH16s16sI8s")
@@ -37,15 +38,18 @@ class Hangup(NamedTuple):
     port: int
 
 
-def hangups(port: int) -> set[Hangup]:
-    """The connections to this TCP port that the system remembers to have been closed from here. Blocks for some milliseconds. Raises
-    ``OSError`` where the system cannot be asked: other systems than Linux, and some sandboxes."""
+def hangups(port: int, host: str = "") -> set[Hangup]:
+    """The connections to this TCP port that the system remembers to have been closed from here; to another ``host`` than that, an IP
+    address, they were another process's. Blocks for some milliseconds. Raises ``OSError`` where the system cannot be asked: other systems
+    than Linux, and some sandboxes."""
+    own = ip_address(host.partition("%")[0] or "::")
+    here = "" if own.is_unspecified else str(own)
     with socket.socket(_netlink(), socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as asking:
         asking.settimeout(_TIMEOUT_S)
         found: set[Hangup] = set()
         for family in (socket.AF_INET, socket.AF_INET6):
             asking.send(_request(family, port))
-            while _read(asking.recv(_ANSWER_BYTES), found):
+            while _read(asking.recv(_ANSWER_BYTES), found, here):
                 pass
     return found
 
@@ -78,7 +82,7 @@ def _request(family: int, port: int) -> bytes:
     )
 
 
-def _read(answer: bytes, found: set[Hangup]) -> bool:
+def _read(answer: bytes, found: set[Hangup], here: str) -> bool:
     """Takes what one datagram of the kernel tells; False: it was the last."""
     offset = 0
     while offset + _HEADER.size <= len(answer):
@@ -88,8 +92,9 @@ def _read(answer: bytes, found: set[Hangup]) -> bool:
         if kind == _ERROR:
             (number,) = struct.unpack_from("=i", answer, offset + _HEADER.size)
             raise OSError(-number, "sock_diag")
-        family, _, _, _, _, port, _, address = _FOUND.unpack_from(answer, offset + _HEADER.size)
-        found.add(Hangup(_host(family, address), int.from_bytes(port, "big")))
+        family, _, _, _, _, port, own, address = _FOUND.unpack_from(answer, offset + _HEADER.size)
+        if not here or _host(family, own) == here:
+            found.add(Hangup(_host(family, address), int.from_bytes(port, "big")))
         offset += (size + 3) & ~3
     return True
 

@@ -23,7 +23,8 @@ _NAMED_MAX: Final = 1024
 
 
 class Strangers:
-    """Watches the server port as something a process runs. ``look`` finds the connections to a port that were closed from here."""
+    """Watches the server port as something a process runs. ``look`` finds the connections to a port (of a
+    host) that were closed from here."""
 
     name = "strangers"
     ready = True
@@ -31,10 +32,12 @@ class Strangers:
     def __init__(
         self,
         port: int,
-        look: Callable[[int], set[Hangup]] = hangups,
+        host: str = "",
+        look: Callable[[int, str], set[Hangup]] = hangups,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._port = port
+        self._host = host
         self._look = look
         self._sleep = sleep
         self._seen: set[Hangup] = set()
@@ -61,7 +64,7 @@ class Strangers:
 
     async def _found(self) -> set[Hangup]:
         try:
-            return await asyncio.to_thread(self._look, self._port)
+            return await asyncio.to_thread(self._look, self._port, self._host)
         except OSError:  # this system does not tell; they are refused all the same
             return set()
 

@@ -29,10 +29,10 @@ class Watched(Strangers):
     def __init__(self, *looks: set[Hangup] | OSError) -> None:
         self.looks = list(looks)
         self.has_reported = asyncio.Event()
-        super().__init__(8300, self.next_look, self.pause)
+        super().__init__(8300, "10.0.0.9", self.next_look, self.pause)
 
-    def next_look(self, port: int) -> set[Hangup]:
-        assert port == 8300
+    def next_look(self, port: int, host: str) -> set[Hangup]:
+        assert (port, host) == (8300, "10.0.0.9")
         look = self.looks.pop(0)
         if isinstance(look, OSError):
             raise look
@@ -84,7 +84,8 @@ def test_the_kernel_tells_which_connections_were_closed_from_here(host: str) -> 
             assert hangups(port) == set()
             ours.close()
             assert theirs.recv(1) == b""
-        eventually(lambda: hangups(port) == {hung_up_on}, 5)
+        eventually(lambda: hangups(port) == hangups(port, host) == {hung_up_on}, 5)
+        assert hangups(port, "127.0.0.2") == set(), "what another process of this machine hung up on is not ours"
         with socket.create_connection((host, port)) as theirs, server.accept()[0] as ours:
             theirs.close()
             assert ours.recv(1) == b""
