@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +98,22 @@ def test_sighup_reads_the_configuration_again(start_dev: Start) -> None:
     agent.only.send(signal.SIGHUP)
     agent.only.wait_for_line("configuration reloaded")
     agent.assert_alive()
+
+
+def test_files_that_take_long_to_read_hold_up_nothing(start_dev: Start, tmp_path: Path) -> None:
+    """Thousands of definitions take seconds; here the file is a pipe, and takes as long as the test wants."""
+    file = tmp_path / "agent.json"
+    file.write_text("{}")
+    agent = start_dev(f"-config-file={file}")
+    file.unlink()
+    os.mkfifo(file)
+    agent.only.send(signal.SIGHUP)
+    with file.open("w") as pipe:  # which waits until somebody reads
+        agent.api.register("n1", "127.0.0.9")
+        assert agent.dns.addresses("n1.node.consul") == ["127.0.0.9"]
+        pipe.write('{"service": {"name": "late", "port": 80}}')
+    agent.only.wait_for_line("configuration reloaded")
+    assert "late" in agent.api.get("/v1/agent/services").json()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

@@ -235,7 +235,8 @@ class _Agent:
 
     async def _apply_again(self) -> tuple[Sequence[str], Sequence[str]]:
         """All of it or nothing: what may refuse comes first, the local role last of that, since what it has taken it keeps on disk."""
-        new = load(self._argv, os.environ, role=self._role)
+        # Thousands of definitions take seconds to read, in which the loop has its turns.
+        new = await asyncio.to_thread(load, self._argv, dict(os.environ), role=self._role)
         found = changes(self._loaded, new)
         of_local = [path for path in found.reloadable if path in OF_LOCAL and self._reload_local is not None]
         of_dns = [path for path in found.reloadable if path.startswith(OF_DNS) and self._prepare_dns is not None]

@@ -3,13 +3,15 @@ snake_case, durations still as text, for the role ``local`` to register."""
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from rostra.config.document import Node, Table
 from rostra.config.given import Findings, did_you_mean
 from rostra.config.key import Key, Kind, Value
-from rostra.config.keys import DEFINITION_FIELDS, is_table
+from rostra.config.keys import DEFINITION_FIELDS, DEFINITION_TABLES
 from rostra.config.rows.definitions import CHECK_KINDS
 from rostra.config.values import described, from_document, shown
 
@@ -41,17 +43,23 @@ def _squashed(name: str) -> str:
     return name.replace("_", "").lower()
 
 
+@functools.cache
+def _known_below(prefix: str) -> Mapping[str, str]:
+    """The names of fields, by how they may be written."""
+    names = (path[len(prefix) :].partition(".")[0] for path in DEFINITION_FIELDS if path.startswith(prefix))
+    return {_squashed(name): name for name in names}
+
+
 def _read(prefix: str, table: Table, file: str, findings: Findings) -> Definition:
     """The fields below ``prefix``, each judged by its own standing."""
-    known = {_squashed(path[len(prefix) :].partition(".")[0]): path[len(prefix) :].partition(".")[0] for path in DEFINITION_FIELDS
-             if path.startswith(prefix)}  # fmt: skip
+    known = _known_below(prefix)
     definition: Definition = {}
     for written, node in table.entries:
         origin = f"{file}:{node.line}"
         field = known.get(_squashed(written))
         if field is None:
             findings.problem(origin, f"unknown key {shown(prefix + written)}{did_you_mean(written.lower(), known.values(), prefix=prefix)}")
-        elif is_table(path := prefix + field, DEFINITION_FIELDS):
+        elif (path := prefix + field) in DEFINITION_TABLES:
             if isinstance(node.value, Table):
                 definition.setdefault(field, {}).update(_read(f"{path}.", node.value, file, findings))
             else:

@@ -11,7 +11,7 @@ from rostra.config.document import Node, SyntaxProblem, Table, read_hcl, read_js
 from rostra.config.flags import Flag
 from rostra.config.given import Findings, Given, did_you_mean
 from rostra.config.key import Kind
-from rostra.config.keys import FLAGS, SETTINGS, is_table
+from rostra.config.keys import FLAGS, SETTING_TABLES, SETTINGS
 from rostra.config.values import described, from_document, shown
 
 READERS: dict[str, Callable[[str], Table]] = {"json": read_json, "hcl": read_hcl}
@@ -87,7 +87,7 @@ def _read_table(prefix: str, table: Table, file: str, findings: Findings) -> Non
         path = prefix + written.lower()
         if path in SETTINGS:
             _read_setting(path, node, file, findings)
-        elif not is_table(path, SETTINGS):
+        elif path not in SETTING_TABLES:
             findings.problem(f"{file}:{node.line}", f"unknown key {shown(prefix + written)}{_nearest(prefix, written)}")
         elif isinstance(node.value, Table):
             _read_table(f"{path}.", node.value, file, findings)

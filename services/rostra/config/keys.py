@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from rostra.config.key import Key, Standing
 from rostra.config.rows.definitions import CHECK, SERVICE
@@ -45,9 +46,15 @@ DEFINITION_FIELDS: Mapping[str, Key] = {key.path: key for key in (*SERVICE, *CHE
 FLAGS: Mapping[str, Key] = {flag: key for _, rows in GROUPS for key in rows for flag in key.flags}
 VARIABLES: Mapping[str, Key] = {key.variable: key for _, rows in GROUPS for key in rows if key.variable}
 
-__all__ = ["DEFINITION_FIELDS", "FLAGS", "GROUPS", "SETTINGS", "VARIABLES", "Key", "Standing", "is_table"]
+__all__ = ["DEFINITION_FIELDS", "DEFINITION_TABLES", "FLAGS", "GROUPS", "SETTINGS", "SETTING_TABLES", "VARIABLES", "Key", "Standing"]
 
 
-def is_table(path: str, table: Mapping[str, Key]) -> bool:
-    """Whether ``path`` names a table of settings, such as ``dns_config`` or ``dns_config.soa``."""
-    return any(known.startswith(path + ".") for known in table)
+def _tables_of(keys: Mapping[str, Key]) -> frozenset[str]:
+    return frozenset(path[:place] for path in keys for place, character in enumerate(path) if character == ".")
+
+
+SETTING_TABLES: Final = _tables_of(SETTINGS)
+"""Paths of tables of settings, such as ``dns_config`` or ``dns_config.soa``."""
+
+DEFINITION_TABLES: Final = _tables_of(DEFINITION_FIELDS)
+"""The same within ``service.`` and ``check.``."""

@@ -216,9 +216,10 @@ class LocalState:
     def define(self, definitions: Definitions, now: float) -> None:
         """Takes over what the configuration files define, and drops what they defined before and do not any more. A definition has
         the last word over a registration under the same ID; what is there already keeps its state."""
-        rehearsal = self.copy()
-        rehearsal._define(definitions, now)
-        self._define(definitions, now)
+        other = self.copy()
+        other._define(definitions, now)
+        other._changes |= self._changes
+        vars(self).update(vars(other))
 
     def restore(self, services: Iterable[Service], checks: Iterable[Check], now: float) -> list[BadRequest]:
         """Takes back what was registered before the restart, as far as no file defines it. Checks are critical until they have run.
