@@ -56,7 +56,7 @@ class Callers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(15.0)
+            thread.join(stretched(15.0))
         if error is None:
             assert {name: record.problem for name, record in self.records.items() if record.problem} == {}
             assert all(record.done for record in self.records.values()), "every call was made"

@@ -17,7 +17,7 @@ from .waiting import eventually
 
 ROLES: Final = ("gossip", "consensus", "catalog", "local", "dns", "gateway")
 HOST: Final = "127.0.0.1"
-START_LIMIT_S: Final = 15.0
+START_LIMIT_S: Final = 20.0
 FAST: Final = ("-hcl=performance { raft_multiplier = 1 }",)
 """Elections as quick as a server's may be: nothing else here depends on how long they take."""
 

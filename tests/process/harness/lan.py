@@ -17,12 +17,13 @@ import socket
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from .program import Program, this_rostra
 
 NOBODY: Final = "02:00:00:00:00:fe"
-COMMAND_LIMIT_S: Final = 10.0
+COMMAND_LIMIT_S: Final = 60.0
 NETWORKS: Final = 100
 DELAYED: Final = ("netem", "delay", "80ms", "60ms")
 LOSSY: Final = ("netem", "loss", "15%")
@@ -186,8 +187,12 @@ class Lan:
 
 
 def _claim_network() -> tuple[socket.socket, int]:
-    """A number that is nobody else's as long as the socket is open: a name of an abstract socket is given once."""
+    """A number that is nobody else's as long as the socket is open: a name of an abstract socket is given once. Nor is it one of the
+    machine's own, or of a run that was ended before it had taken its networks away."""
+    known = Path("/proc/net/fib_trie").read_text()
     for number in random.sample(range(NETWORKS), NETWORKS):
+        if any(f" 10.{100 + number}.{which}." in known for which in (0, 1, 2)):
+            continue
         claim = socket.socket(socket.AF_UNIX)
         try:
             claim.bind(f"\0rostra-lan-{number}")

@@ -46,7 +46,8 @@ class Program:
             env=environment,
             cwd=folder / "work",
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
             timeout=stretched(COMMAND_LIMIT_S),
             check=False,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import signal
 import subprocess
@@ -34,7 +32,8 @@ class Running:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="backslashreplace",
             start_new_session=True,
         )
         assert self._process.stdout is not None
@@ -95,8 +94,7 @@ class Running:
 
     def kill(self) -> None:
         """Ends it at once, whatever it is doing. Ended already is fine."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        self._process.kill()  # not by its id, which may be another's once it has ended
         self.wait()
 
     def _collect(self, stream: IO[str], into: list[str]) -> None:

@@ -45,7 +45,11 @@ def written_files(pid: int) -> list[str]:
     """Regular files that the process has open for writing, deleted ones and those in memory included."""
     found = []
     for number, target in _open_files(pid).items():
-        flags = re.search(r"^flags:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/{number}").read_text(), re.MULTILINE)
+        try:
+            info = Path(f"/proc/{pid}/fdinfo/{number}").read_text()
+        except FileNotFoundError:
+            continue  # closed meanwhile
+        flags = re.search(r"^flags:\s*(\d+)", info, re.MULTILINE)
         if flags and int(flags[1], 8) & WRITE_FLAGS and target.startswith("/") and not target.startswith("/dev/"):
             found.append(target)
     return found
@@ -53,7 +57,19 @@ def written_files(pid: int) -> list[str]:
 
 def children(pid: int) -> list[int]:
     """Processes that it has started and that still run."""
-    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process runs no more; who should have taken note of its end may not have done so yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def files_below(folder: Path) -> set[str]:

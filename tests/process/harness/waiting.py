@@ -10,12 +10,14 @@ import dns.exception
 import grpc
 import httpx
 
+from rostra.errors import RostraError
+
 from .pressure import stretched
 
 Result = TypeVar("Result")
 
 PAUSE_S = 0.02
-NOT_YET = (AssertionError, OSError, LookupError, ValueError, httpx.HTTPError, grpc.RpcError, dns.exception.DNSException)
+NOT_YET = (AssertionError, OSError, LookupError, ValueError, httpx.HTTPError, grpc.RpcError, dns.exception.DNSException, RostraError)
 """What a condition may raise while it does not hold yet."""
 
 
