@@ -53,7 +53,7 @@ def _run(deployment: Deployment) -> Iterator[Deployment]:
 
 
 def _unharmed(deployment: Deployment) -> Iterator[Deployment]:
-    """The test that leaves something fails, and not the next one: what an agent has been told to forget, the catalog is told a little later."""
+    """The test that leaves something fails, and not the next one. What an agent is told to forget, the catalog is told a little later."""
     deployment.assert_alive()
     yield deployment
     deployment.assert_alive()

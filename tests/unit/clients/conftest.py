@@ -104,7 +104,7 @@ class World:
         await until(lambda: self.local_role.ready and self.hub.ready)
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     """Waits for a condition; fails after the limit."""
     end = time.monotonic() + limit_s
     while not condition():

@@ -37,6 +37,7 @@ from rostra.rpc.inprocess import InProcessChannel
 from rostra.views.messages import BarrierAnswer, BarrierRequest, SnapshotPart, Subscribe
 from tests.unit.clients.conftest import IDENTITY, World, until
 
+LIMIT_S = 30.0
 WEB = Registration(Node("db1", "127.0.0.9"), service=Service("web", "web", port=80))
 
 
@@ -64,11 +65,11 @@ async def test_gossip_changes_tags_and_refuses_what_is_wrong(world: World) -> No
 
 async def test_consensus_commits_what_is_proposed_and_hands_it_to_whoever_attaches(world: World) -> None:
     async with world.consensus.propose() as stream:
-        await stream.send([Proposal(7, b"", 5.0), Proposal(8, b"", 5.0)])
+        await stream.send([Proposal(7, b"", LIMIT_S), Proposal(8, b"", LIMIT_S)])
         results = await stream.receive()
     assert [(result.sequence, result.error) for result in results] == [(7, None), (8, None)]
     async with world.consensus.read_index() as reads:
-        await reads.send(3, Consistency.CONSISTENT, 5.0)
+        await reads.send(3, Consistency.CONSISTENT, LIMIT_S)
         answer = await reads.receive()
     assert answer.index >= results[-1].index
     at_once = world.consensus.read_index_at_once(Consistency.CONSISTENT)
@@ -133,7 +134,7 @@ async def test_a_blocking_read_waits_for_its_own_change(world: World) -> None:
 async def test_the_catalog_streams_topics_writes_and_barriers(world: World) -> None:
     client = CatalogStreamClient(world.channel, IDENTITY, "client")
     async with client.write() as writes:
-        await writes.send([NumberedWrite(1, prepare_write(WEB, b"0123456789abcdef"), 5.0)])
+        await writes.send([NumberedWrite(1, prepare_write(WEB, b"0123456789abcdef"), LIMIT_S)])
         (result,) = await writes.receive()
     assert (result.sequence, result.error) == (1, None)
     async with client.watch() as watch:
@@ -143,7 +144,7 @@ async def test_the_catalog_streams_topics_writes_and_barriers(world: World) -> N
         while len(names) < 2:
             if isinstance(part := await watch.receive(), SnapshotPart):
                 names.setdefault(part.subscription, []).extend(entry.key for entry in part.entries)
-        await watch.send(BarrierRequest(9, Consistency.DEFAULT, 5.0))
+        await watch.send(BarrierRequest(9, Consistency.DEFAULT, LIMIT_S))
         while not isinstance(event := await watch.receive(), BarrierAnswer):
             pass
     assert event.index >= result.index
@@ -155,7 +156,7 @@ async def test_the_agent_keeps_services_and_checks_and_the_catalog_follows(world
     await world.agent.register_service(Service("api", "api", port=8080), [alive])
     assert [service.id for service in await world.agent.list_services()] == ["api"]
     await world.agent.update_ttl("service:api", HealthStatus.PASSING, "well")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         found = await world.catalog.list_service_instances("api")
         while not found.value or found.value[0].status is not HealthStatus.PASSING:
             found = await world.catalog.list_service_instances("api", options=ReadOptions(wait_index=found.index, wait_s=1.0))

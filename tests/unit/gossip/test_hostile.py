@@ -149,7 +149,7 @@ def test_a_msgpack_bomb_costs_little_memory_and_time_wherever_it_is_put(bomb: by
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 32 * 1024 * 1024
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 10
 
 
 class TestEncryption:

@@ -27,9 +27,13 @@ from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
 from rostra.v1 import gossip_pb2, gossip_pb2_grpc
 
+from ...process.harness.ports import free_port
+
 QUICK = dataclasses.replace(
-    LAN, probe_interval_s=0.05, probe_timeout_s=0.02, gossip_interval_s=0.01, leave_propagate_delay_s=0.02, broadcast_timeout_s=1.0
-)
+    LAN, probe_interval_s=0.05, probe_timeout_s=0.02, gossip_interval_s=0.01, leave_propagate_delay_s=0.02, broadcast_timeout_s=1.0,
+    query_timeout_mult=3000,
+)  # fmt: skip
+"""Quick, but for how long an answer may take: every member of these pools has to find time for it."""
 OLD, NEW = bytes(range(16)), bytes(range(32))
 
 
@@ -114,7 +118,7 @@ async def read(call: Any) -> Any:
 async def until(node: Node, pool: str, name: str, status: MemberStatus | None) -> None:
     """Follow the members as any client does."""
     known: dict[str, MemberStatus] = {}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in node.client.watch_members(pool):
             match event:
                 case Members(members=members):
@@ -141,7 +145,7 @@ async def test_a_slow_watcher_is_given_the_whole_list_again_and_ends_up_right(no
         if number % 500 == 0:
             await asyncio.sleep(0)
     seen, snapshots, changes = 0, 0, 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while seen < last:
             message = await read(call)
             if message.HasField("snapshot"):
@@ -169,7 +173,7 @@ async def test_a_slow_reader_of_events_is_told_how_many_it_lost(nodes: Nodes) ->
         if number % 500 == 0:
             await asyncio.sleep(0)
     heard, lost = 0, 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while heard + lost < count:
             message = await read(call)
             if message.HasField("user_event"):
@@ -189,7 +193,7 @@ async def test_an_event_is_sent_by_one_and_watched_at_another(nodes: Nodes) -> N
     call = gossip_pb2_grpc.GossipServiceStub(second.channel).WatchUserEvents(gossip_pb2.WatchUserEventsRequest())
     assert (await read(call)).HasField("hello")
     ltime = await first.client.send_user_event("deploy", b"v1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert (await read(call)).user_event == gossip_pb2.UserEvent(name="deploy", payload=b"v1", ltime=ltime)
     with pytest.raises(BadRequest):
         await first.client.send_user_event("", b"")
@@ -213,7 +217,7 @@ async def test_keys_are_listed_and_changed_on_every_member(nodes: Nodes) -> None
 
 
 async def test_a_member_that_does_not_answer_about_keys_is_named(nodes: Nodes) -> None:
-    first = await nodes.start("n1", keys=[OLD], timing=dataclasses.replace(QUICK, probe_interval_s=30.0))
+    first = await nodes.start("n1", keys=[OLD], timing=dataclasses.replace(QUICK, probe_interval_s=30.0, query_timeout_mult=20))
     second = await nodes.join("n2", first, keys=[OLD])
     await second.crash()
     listed = await first.client.list_keys()
@@ -263,7 +267,7 @@ async def test_who_has_left_the_wan_pool_is_not_brought_back(nodes: Nodes) -> No
     wan = second.role.pools["wan"]
     dialled = wan.stats()["streams_opened"]
     second.lan.set_tags({**second.lan.local_member().tags, "new": "tag"})  # as good as a server that appears
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for event in first.client.watch_members():
             told = event.members if isinstance(event, Members) else [event.member] if isinstance(event, MemberChange) else []
             if any(member.tags.get("new") == "tag" for member in told):
@@ -280,9 +284,8 @@ async def test_a_keyring_that_cannot_be_read_is_found_out_before_anything_starts
 
 
 async def test_sockets_that_were_bound_and_never_run_are_given_back(tmp_path: Path) -> None:
-    node = Node(tmp_path, "n1")
+    node = Node(tmp_path, "n1", bind_port=(port := free_port()), server=False)
     await node.role.start()
-    port = node.role.port("lan")
     await node.role.stop()
     again = Node(tmp_path, "n1", bind_port=port, server=False)
     await again.role.start()

@@ -37,7 +37,7 @@ class Disk(LocalStore):
 
     def write(self, changes: Mapping[str, Record | None]) -> None:
         self.begun += 1
-        assert self.free.wait(10.0)
+        assert self.free.wait(60.0)
         self.writes += 1
         if self.failure:
             raise RostraError(self.failure)
@@ -79,7 +79,7 @@ def remove(name: str) -> Change:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60.0):
         while not condition():  # noqa: ASYNC110 - a thread is what is waited for
             await asyncio.sleep(0)
 

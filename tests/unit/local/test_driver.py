@@ -73,7 +73,7 @@ async def living(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(60.0):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.001)
 
@@ -111,7 +111,7 @@ async def test_scripts_that_were_registered_need_leave_again(tmp_path: Path, cap
     with caplog.at_level(logging.WARNING, "rostra.local"):
         async with living(tmp_path, with_scripts=False) as life:
             assert life.statuses == {}
-    assert [record.__dict__["check"] for record in caplog.records] == ["s"]
+    assert [record.__dict__["check"] for record in caplog.records if record.name.startswith("rostra")] == ["s"]
 
 
 async def test_a_ttl_runs_out_by_itself_and_the_catalog_hears_of_it(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ async def test_a_service_that_is_critical_for_too_long_is_deregistered_for_good(
     async with living(tmp_path) as life:
         await life.driver.change(lambda state, now: state.register_service(WEB, [check], now=now))
         await life.driver.change(lambda state, now: state.register_service(Service("db", "db"), [], now=now))
-        life.driver.state.observe("c", HealthStatus.CRITICAL, "", asyncio.get_running_loop().time() - 59.0)
+        life.driver.state.observe("c", HealthStatus.CRITICAL, "", asyncio.get_running_loop().time() - 30.0)
         await asyncio.sleep(0.02)
         assert list(life.driver.state.services()) == ["db", "web"]
         life.driver.state.observe("c", HealthStatus.PASSING, "", 0.0)

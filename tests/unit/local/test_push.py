@@ -115,7 +115,7 @@ class Bench:
     async def until(self, condition: Callable[[], bool]) -> None:
         task = asyncio.create_task(self.push.run())
         try:
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(60.0):
                 while not condition():
                     assert not task.done() or task.result()
                     await asyncio.sleep(0.001)

@@ -83,7 +83,7 @@ class Bench:
         self.runs.follow(name, check(name, CheckDefinition(http=name, interval_s=interval_s)), 4096)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(60.0):
             while not condition():
                 self.news.clear()
                 await self.news.wait()

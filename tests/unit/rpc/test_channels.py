@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,11 @@ from rostra.tls.credentials import server_credentials
 from rostra.tls.material import utc_now
 from rostra.v1 import catalog_stream_pb2 as stream_pb2
 from rostra.v1 import catalog_stream_pb2_grpc, common_pb2, dns_pb2, dns_pb2_grpc, gossip_pb2, gossip_pb2_grpc
+
+from ...process.harness.ports import free_port
+
+LIMIT_S = 30.0
+"""For what takes milliseconds."""
 
 
 class Echo(dns_pb2_grpc.DnsServiceServicer):
@@ -136,9 +140,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[
         await door.start()
         world.channel = connect(f"unix:{tmp_path}/door.sock")
     elif request.param == "TLS":
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         certificates = mutual_tls(tmp_path)
         assert certificates.internal_rpc is not None
         credentials = server_credentials(certificates.internal_rpc, ask_clients=True)
@@ -172,7 +174,7 @@ def batch(*sequences: int) -> stream_pb2.WriteRequest:
 
 
 async def test_a_unary_call_gives_its_answer(world: World) -> None:
-    assert (await world.dns.Query(dns_pb2.QueryRequest(message=b"hello"), timeout=5)).message == b"hello"
+    assert (await world.dns.Query(dns_pb2.QueryRequest(message=b"hello"), timeout=LIMIT_S)).message == b"hello"
 
 
 async def test_the_servicer_knows_the_deadline(world: World) -> None:
@@ -190,7 +192,7 @@ async def test_the_servicer_knows_the_deadline(world: World) -> None:
 )
 async def test_a_domain_error_arrives_as_itself(world: World, message: bytes, code: grpc.StatusCode, error: RostraError) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
-        await world.dns.Query(dns_pb2.QueryRequest(message=message), timeout=5)
+        await world.dns.Query(dns_pb2.QueryRequest(message=message), timeout=LIMIT_S)
     assert caught.value.code() is code
     arrived = error_from_rpc(caught.value)
     assert (type(arrived), str(arrived), vars(arrived)) == (type(error), str(error), vars(error))
@@ -198,15 +200,18 @@ async def test_a_domain_error_arrives_as_itself(world: World, message: bytes, co
 
 async def test_a_bug_is_an_internal_error_that_tells_nothing(world: World) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
-        await world.dns.Query(dns_pb2.QueryRequest(message=b"bug"), timeout=5)
+        await world.dns.Query(dns_pb2.QueryRequest(message=b"bug"), timeout=LIMIT_S)
     assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.INTERNAL, "internal error")
 
 
 async def test_a_call_ends_at_its_deadline_and_so_does_the_servicer(world: World) -> None:
-    with pytest.raises(aio.AioRpcError) as caught:
-        await world.dns.Query(dns_pb2.QueryRequest(message=b"hang"), timeout=0.1)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    async with asyncio.timeout(5):
+    for timeout_s in (0.1, 1.0, LIMIT_S):  # on a busy machine it may be over before the servicer has heard of it
+        with pytest.raises(aio.AioRpcError) as caught:
+            await world.dns.Query(dns_pb2.QueryRequest(message=b"hang"), timeout=timeout_s)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        if world.echo.hanging.is_set():
+            break
+    async with asyncio.timeout(LIMIT_S):
         await world.echo.cancelled.wait()
 
 
@@ -215,12 +220,12 @@ async def test_cancelling_the_caller_cancels_the_servicer(world: World) -> None:
         await world.dns.Query(dns_pb2.QueryRequest(message=b"hang"))
 
     task = asyncio.ensure_future(ask())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await world.echo.hanging.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await world.echo.cancelled.wait()
 
 
@@ -236,10 +241,10 @@ async def test_within_the_process_a_method_that_does_not_wait_answers_within_the
 
 
 async def test_a_request_over_a_mebibyte_and_an_answer_over_four_are_refused(world: World) -> None:
-    assert len((await world.dns.Query(dns_pb2.QueryRequest(message=b"grow less"), timeout=5)).message) == MAX_ANSWER_BYTES - 64
+    assert len((await world.dns.Query(dns_pb2.QueryRequest(message=b"grow less"), timeout=LIMIT_S)).message) == MAX_ANSWER_BYTES - 64
     for message in (b"x" * MAX_MESSAGE_BYTES, b"grow"):
         with pytest.raises(aio.AioRpcError) as caught:
-            await world.dns.Query(dns_pb2.QueryRequest(message=message), timeout=5)
+            await world.dns.Query(dns_pb2.QueryRequest(message=message), timeout=LIMIT_S)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -252,7 +257,7 @@ async def test_a_server_stream_waits_for_a_slow_reader_and_ends_when_cancelled(w
             await asyncio.sleep(0)
         assert world.counting.sent <= STREAM_LIMIT + 2
     call.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await world.counting.ended.wait()
     with pytest.raises(asyncio.CancelledError):
         await call.read()
@@ -291,7 +296,7 @@ async def test_an_in_process_call_that_is_dropped_ends_the_servicer() -> None:
     await call.read()
     del call
     gc.collect()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LIMIT_S):
         await world.counting.ended.wait()
 
 
@@ -327,7 +332,7 @@ async def test_a_method_nobody_serves_is_unimplemented(world: World) -> None:
     world.handlers.methods.clear()
     if isinstance(world.channel, InProcessChannel):
         with pytest.raises(aio.AioRpcError) as caught:
-            await world.dns.Query(dns_pb2.QueryRequest(message=b"hello"), timeout=5)
+            await world.dns.Query(dns_pb2.QueryRequest(message=b"hello"), timeout=LIMIT_S)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -20,11 +19,13 @@ from rostra.local.checks.os_service import OsServiceCheck
 from rostra.local.checks.outcome import Outcome, Tail
 from rostra.local.checks.script import ScriptCheck
 from rostra.model.catalog import CheckDefinition, HealthStatus
+from tests.process.harness.system import has_ended
+from tests.process.harness.waiting import eventually
 
 PASSING, WARNING, CRITICAL = HealthStatus.PASSING, HealthStatus.WARNING, HealthStatus.CRITICAL
 
 
-async def script(*args: str, limit: int = 4096, timeout_s: float = 10.0) -> Outcome:
+async def script(*args: str, limit: int = 4096, timeout_s: float = 60.0) -> Outcome:
     return await ScriptCheck(CheckDefinition(args=args, timeout_s=timeout_s), limit).run()
 
 
@@ -63,25 +64,27 @@ async def test_a_script_that_says_more_than_a_pipe_holds_is_not_held_up() -> Non
 
 
 async def test_a_script_whose_time_is_over_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
-    outcome = await sh(f"echo before; sleep 1000 & echo $! > {tmp_path}/child; wait", timeout_s=0.5)
-    assert outcome == Outcome(CRITICAL, "Timed out (500ms) running check\n\nbefore\n")
+    limits = iter([("500ms", 0.5), ("5s", 5.0), ("50s", 50.0)])
+    while not (tmp_path / "child").exists():  # on a busy machine the shell may not have come so far by then
+        said, timeout_s = next(limits)
+        outcome = await sh(f"echo before; sleep 1000 & echo $! > {tmp_path}/child; wait", timeout_s=timeout_s)
+    assert outcome == Outcome(CRITICAL, f"Timed out ({said}) running check\n\nbefore\n")
     child = int((tmp_path / "child").read_text())
-    with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.Process(child).wait(5.0)
-    assert not psutil.pid_exists(child)
+    eventually(lambda: has_ended(child), 10.0, "what it started is gone, too")
 
 
 async def test_what_a_script_leaves_in_the_background_holds_it_up_neither_by_itself_nor_by_its_output(tmp_path: Path) -> None:
-    outcome = await sh(f"sleep 1000 & echo $! > {tmp_path}/child; echo done", timeout_s=10.0)
+    outcome = await sh(f"sleep 1000 & echo $! > {tmp_path}/child; echo done", timeout_s=60.0)
     child = psutil.Process(int((tmp_path / "child").read_text()))
     child.kill()
     assert outcome == Outcome(PASSING, "done\n")
 
 
 async def test_a_script_that_closes_its_output_costs_nothing_while_it_goes_on() -> None:
+    gc.collect()  # which would be counted, too
     before = sum(psutil.Process().cpu_times()[:2])
-    assert (await sh("exec >&- 2>&-; sleep 0.5")).status is PASSING
-    assert sum(psutil.Process().cpu_times()[:2]) - before < 0.3
+    assert (await sh("exec >&- 2>&-; sleep 1")).status is PASSING
+    assert sum(psutil.Process().cpu_times()[:2]) - before < 0.6, "whoever asks again and again takes the whole second"
 
 
 def open_files() -> int:
@@ -90,22 +93,24 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def zombies() -> list[int]:
+    return [child.pid for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+
+
 async def test_runs_leave_nothing_open_and_no_zombies() -> None:
     await sh("true")
-    files = open_files()
+    files, ended = open_files(), zombies()
     check = ScriptCheck(CheckDefinition(args=("true",)), 4096)
     for _ in range(20):
         await check.run()
-    assert open_files() <= files
-    assert [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE] == []
+    assert open_files() < files + 20, "one for each run; this process may have opened some for itself"
+    assert set(zombies()) <= set(ended)
 
 
-async def test_scripts_run_beside_each_other() -> None:
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    outcomes = await asyncio.gather(*(sh("sleep 0.5") for _ in range(20)))
+async def test_scripts_run_beside_each_other(tmp_path: Path) -> None:
+    met = f"touch {tmp_path}/$$; until [ $(ls {tmp_path} | wc -l) = 20 ]; do sleep 0.1; done"
+    outcomes = await asyncio.gather(*(sh(met) for _ in range(20)))
     assert {outcome.status for outcome in outcomes} == {PASSING}
-    assert loop.time() - begin < 5.0
 
 
 def test_a_tail_keeps_the_end_and_counts_all() -> None:
@@ -148,7 +153,8 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("systemctl")
 async def test_a_service_of_the_system_passes_while_it_is_active(name: str, outcome: Outcome) -> None:
-    assert await OsServiceCheck(CheckDefinition(os_service=name, timeout_s=1.0)).run() == outcome
+    timeout_s = 1.0 if name == "slow" else 60.0
+    assert await OsServiceCheck(CheckDefinition(os_service=name, timeout_s=timeout_s)).run() == outcome
 
 
 async def test_without_systemd_a_service_of_the_system_is_critical(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -211,7 +217,8 @@ async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def docker(container: str, limit: int = 4096) -> Outcome:
-    return await DockerCheck(CheckDefinition(docker_container_id=container, args=("a", "b c"), timeout_s=1.0), limit).run()
+    timeout_s = 1.0 if container == "hangs" else 60.0
+    return await DockerCheck(CheckDefinition(docker_container_id=container, args=("a", "b c"), timeout_s=timeout_s), limit).run()
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, PASSING), (1, WARNING), (2, CRITICAL)])
