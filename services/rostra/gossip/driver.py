@@ -183,7 +183,12 @@ class Driver:
             writer.close()
             return
         self._inbound_streams += 1
-        self._tasks.create_task(self._serve(reader, writer), name="gossip stream of a peer")
+        serving = self._tasks.create_task(self._serve(reader, writer), name="gossip stream of a peer")
+        serving.add_done_callback(lambda _: self._end_serving(writer))  # a task that is cancelled before its first step has no ``finally``
+
+    def _end_serving(self, writer: asyncio.StreamWriter) -> None:
+        self._inbound_streams -= 1
+        writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.counters["streams_accepted"] += 1
@@ -196,9 +201,6 @@ class Driver:
             self.counters["streams_timed_out"] += 1
         except OSError:
             self.counters["streams_broken"] += 1
-        finally:
-            self._inbound_streams -= 1
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader) -> bytes | None:
         try:

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import uvloop
@@ -38,10 +39,10 @@ from rostra.model.members import MemberChangeKind, MemberStatus
 from ...process.harness.ports import free_port
 
 QUICK = dataclasses.replace(
-    LAN, probe_interval_s=0.05, probe_timeout_s=0.02, gossip_interval_s=0.01, leave_propagate_delay_s=0.02, broadcast_timeout_s=1.0,
-    query_timeout_mult=3000,
+    LAN, probe_interval_s=30.0, gossip_interval_s=0.01, leave_propagate_delay_s=0.02, broadcast_timeout_s=1.0, query_timeout_mult=3000
 )  # fmt: skip
-"""Quick, but for how long an answer may take: every member of these pools has to find time for it."""
+"""Quick, but for how long an answer may take: every member of these pools has to find time for it, and nobody is to be thought dead."""
+PROBING = dataclasses.replace(QUICK, probe_interval_s=0.05, probe_timeout_s=0.02)
 
 
 class Pools:
@@ -111,7 +112,7 @@ async def test_two_find_each_other_and_the_changes_are_watched_in_order(pools: P
 
 
 async def test_who_stops_without_a_word_fails_and_may_be_forced_to_leave(pools: Pools) -> None:
-    a, b = await pools.pair()
+    a, b = await pools.pair(timing=PROBING)
     await pools.stop(b)
     await has(a, lambda: status(a, "b") is MemberStatus.FAILED)
     a.force_leave("b")
@@ -375,6 +376,15 @@ async def test_a_silent_stream_is_closed_in_time(pools: Pools) -> None:
     assert await reader.read() == b""
     writer.close()
     assert a.stats()["streams_timed_out"] == 1
+
+
+async def test_a_stream_that_came_as_the_pool_stopped_is_closed(pools: Pools) -> None:
+    a = await pools.start("a")
+    writer, running = Mock(asyncio.StreamWriter), a._driver
+    running._on_connection(asyncio.StreamReader(), writer)
+    await pools.stop(a)  # in the same turn of the loop: the task of the connection does not come to its first step
+    writer.close.assert_called_once()
+    assert running._inbound_streams == 0
 
 
 async def test_only_so_many_streams_are_served_at_once(pools: Pools) -> None:

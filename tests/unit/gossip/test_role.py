@@ -30,10 +30,10 @@ from rostra.v1 import gossip_pb2, gossip_pb2_grpc
 from ...process.harness.ports import free_port
 
 QUICK = dataclasses.replace(
-    LAN, probe_interval_s=0.05, probe_timeout_s=0.02, gossip_interval_s=0.01, leave_propagate_delay_s=0.02, broadcast_timeout_s=1.0,
-    query_timeout_mult=3000,
+    LAN, probe_interval_s=30.0, gossip_interval_s=0.01, leave_propagate_delay_s=0.02, broadcast_timeout_s=1.0, query_timeout_mult=3000
 )  # fmt: skip
-"""Quick, but for how long an answer may take: every member of these pools has to find time for it."""
+"""Quick, but for how long an answer may take: every member of these pools has to find time for it, and nobody is to be thought dead."""
+PROBING = dataclasses.replace(QUICK, probe_interval_s=0.05, probe_timeout_s=0.02)
 OLD, NEW = bytes(range(16)), bytes(range(32))
 
 
@@ -217,7 +217,7 @@ async def test_keys_are_listed_and_changed_on_every_member(nodes: Nodes) -> None
 
 
 async def test_a_member_that_does_not_answer_about_keys_is_named(nodes: Nodes) -> None:
-    first = await nodes.start("n1", keys=[OLD], timing=dataclasses.replace(QUICK, probe_interval_s=30.0, query_timeout_mult=20))
+    first = await nodes.start("n1", keys=[OLD], timing=dataclasses.replace(QUICK, query_timeout_mult=20))
     second = await nodes.join("n2", first, keys=[OLD])
     await second.crash()
     listed = await first.client.list_keys()
@@ -243,9 +243,9 @@ async def test_a_key_request_that_makes_no_sense_is_refused(nodes: Nodes, reques
 
 
 async def test_servers_are_brought_into_the_wan_pool_and_forced_out_of_both(nodes: Nodes) -> None:
-    first = await nodes.start("n1")
-    second = await nodes.join("n2", first)
-    await nodes.join("c1", first, server=False)
+    first = await nodes.start("n1", timing=PROBING)
+    second = await nodes.join("n2", first, timing=PROBING)
+    await nodes.join("c1", first, server=False, timing=PROBING)
     await until(first, "wan", "n2.dc1", MemberStatus.ALIVE)
     await until(second, "wan", "n1.dc1", MemberStatus.ALIVE)
     assert {member.name for member in (await first.client.list_members("wan"))[0]} == {"n1.dc1", "n2.dc1"}
