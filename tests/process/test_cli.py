@@ -147,13 +147,13 @@ def test_agent_help_shows_default_key_and_variable_of_each_flag(program: Program
 @pytest.mark.interop("consul")
 def test_the_real_consul_members_reads_rostra(node: Deployment) -> None:
     command = ["consul", "members", f"-http-addr=http://{node.http_address}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     header, row = rows(done.stdout)
     assert header == ["Node", "Address", "Status", "Type", "Build", "Protocol", "DC", "Segment"]
     assert row[:7] == [node.node, f"{HOST}:{node.ports.serf_lan}", "alive", "server", VERSION, "2", "dc1"]
-    detailed = subprocess.run([*command, "-detailed"], capture_output=True, text=True, timeout=20, check=True).stdout
+    detailed = subprocess.run([*command, "-detailed"], capture_output=True, text=True, timeout=60, check=True).stdout
     assert "role=consul" in detailed
-    wan = subprocess.run([*command, "-wan"], capture_output=True, text=True, timeout=20, check=True).stdout
+    wan = subprocess.run([*command, "-wan"], capture_output=True, text=True, timeout=60, check=True).stdout
     assert f"{node.node}.dc1" in wan
 
 
@@ -161,7 +161,7 @@ def test_the_real_consul_members_reads_rostra(node: Deployment) -> None:
 def test_other_commands_of_the_real_consul_read_rostra(node: Deployment) -> None:
     def consul(*arguments: str) -> str:
         command = ["consul", *arguments, f"-http-addr=http://{node.http_address}"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
     assert node.node in consul("catalog", "nodes")
     assert consul("catalog", "services").split() == ["consul"]

@@ -181,11 +181,11 @@ def test_a_blocking_query_returns_when_its_answer_changes(node: Deployment) -> N
     found: list[httpx.Response] = []
     with httpx.Client(base_url=f"http://{node.http_address}", trust_env=False) as client:
         waiting = threading.Thread(
-            target=lambda: found.append(client.get(f"/v1/catalog/node/watched?index={index}&wait=20s", timeout=30.0)), daemon=True
+            target=lambda: found.append(client.get(f"/v1/catalog/node/watched?index={index}&wait=120s", timeout=60.0)), daemon=True
         )
         waiting.start()
         node.api.register("watched", "127.0.0.6")
-        waiting.join(15.0)
+        waiting.join(60.0)
     assert not waiting.is_alive()
     assert found[0].json()["Node"]["Address"] == "127.0.0.6"
     assert index_of(found[0]) > index

@@ -19,7 +19,7 @@ OF_EVERY_PROCESS = {"rostra_loop_lag_seconds", "rostra_role_ready", "rostra_rpc_
 
 def ask(node: Deployment, name: str, path: str) -> httpx.Response:
     """An answer of the metrics door of one process."""
-    return httpx.get(f"http://{HOST}:{node.metrics_ports[name]}{path}", timeout=10.0, trust_env=False)
+    return httpx.get(f"http://{HOST}:{node.metrics_ports[name]}{path}", timeout=30.0, trust_env=False)
 
 
 def families(node: Deployment, name: str) -> set[str]:
@@ -62,7 +62,7 @@ def test_liveness_does_not_depend_on_a_leader_but_readiness_does(tmp_path: Path)
         assert ready.status_code == 503
         assert "consensus" in ready.text
         assert ask(agent, "agent", "/health/live").status_code == 200
-        assert agent.api.get("/v1/catalog/nodes").text == "No cluster leader"
+        eventually(lambda: agent.api.get("/v1/catalog/nodes").text == "No cluster leader", 10.0, "it is told over HTTP")
         assert agent.api.get("/v1/status/leader").json() == ""
         assert [member["Name"] for member in agent.api.get("/v1/agent/members").json()] == [agent.node]
     finally:

@@ -37,7 +37,7 @@ def register(agent: Deployment) -> None:
 
 
 def test_a_single_durable_server_is_warned_about_its_disk(start_durable: Start) -> None:
-    start_durable().only.wait_for_line(r"\[WARN\].*losing its disk loses the catalog", 0.1)
+    start_durable().only.wait_for_line(r"\[WARN\].*losing its disk loses the catalog")
 
 
 def test_the_data_folder_is_for_its_owner_only(start_durable: Start) -> None:

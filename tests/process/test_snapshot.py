@@ -62,7 +62,7 @@ class Watcher:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(10.0)
+        self._thread.join(60.0)
         assert self.problem == ""
         indexes = [index for index, _ in self.seen]
         assert indexes == sorted(indexes), "an index went back"
@@ -73,7 +73,7 @@ class Watcher:
 
     def _run(self) -> None:
         index = 0
-        with httpx.Client(trust_env=False, timeout=10.0) as client:
+        with httpx.Client(trust_env=False, timeout=60.0) as client:
             while not self._stop.is_set():
                 answer = client.get(self._url, params={"index": str(index), "wait": "2s"})
                 if answer.status_code != 200:

@@ -76,7 +76,7 @@ def test_an_agent_is_ready_when_it_serves_and_says_what_it_does(manager: Manager
     try:
         place = manager.hears("READY")
         assert not any("READY" in message for message in manager.heard[: place - 1])
-        with socket.create_connection((HOST, ports.http), timeout=5.0) as client:
+        with socket.create_connection((HOST, ports.http), timeout=30.0) as client:
             client.sendall(b"GET /v1/status/leader HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert f":{ports.server}".encode() in client.makefile("rb").read(), "who is ready has a leader and answers"
         assert manager.heard[place - 1]["STATUS"].endswith(": gossip, consensus, catalog, dns, gateway, local")

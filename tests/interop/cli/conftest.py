@@ -16,7 +16,7 @@ import pytest
 
 from ...process.harness.ports import free_port
 
-START_TIME_MAX_S = 30.0
+START_TIME_MAX_S = 120.0
 FLAGS = ("http-port", "dns-port", "grpc-port", "serf-lan-port", "serf-wan-port", "server-port")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -58,7 +58,7 @@ def consul_agent(consul_path: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def _run(command: list[str], address: str, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("CONSUL_")}
     environ["CONSUL_HTTP_ADDR"] = address
-    return subprocess.run([*command, *words], text=True, capture_output=True, env=environ, timeout=30, check=False)
+    return subprocess.run([*command, *words], text=True, capture_output=True, env=environ, timeout=120, check=False)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from ...process.harness.ports import free_port
 from .catalog import CATALOG
 
 HOST = "127.0.0.1"
-START_TIME_MAX_S = 60.0
+START_TIME_MAX_S = 120.0
 PORTS = ("http", "dns", "server", "serf_lan", "serf_wan", "grpc")
 DNS_CONFIG = {"node_ttl": "7s", "service_ttl": {"web": "3s", "d*": "4s", "*": "5s"}, "soa": {"min_ttl": 6}}
 ALL_QUIRKS = {"enable_truncate": False, "compat": dict.fromkeys(Compatibility.__dataclass_fields__, True)}
@@ -40,7 +40,7 @@ class Agent:
     def register(self, registration: Mapping[str, object]) -> None:
         body = json.dumps(registration).encode()
         request = urllib.request.Request(f"http://{HOST}:{self.http_port}/v1/catalog/register", body, method="PUT")
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             assert response.status == 200
 
     def is_up(self) -> bool:

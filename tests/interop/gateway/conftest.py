@@ -30,7 +30,7 @@ from rostra.gateway.settings import GatewaySettings
 from ...process.harness.ports import free_port
 
 HOST = "127.0.0.61"
-START_S = 20.0
+START_S = 120.0
 
 
 def load_small_hub() -> ModuleType:
@@ -62,7 +62,7 @@ class Server:
     port: int
 
     def ask(self, method: str, target: str, body: str | bytes | None = None, headers: dict[str, str] | None = None) -> Response:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         try:
             connection.request(method, target, body.encode() if isinstance(body, str) else body, headers or {})
             answer = connection.getresponse()
@@ -112,7 +112,7 @@ def consul() -> Iterator[Server]:
         yield server
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 class Gateway:
@@ -133,7 +133,7 @@ class Gateway:
         self.server = Server(host, int(port))
 
     def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
     def stop(self) -> None:
         self.run(self.role.stop())

@@ -20,6 +20,8 @@ from rostra.gossip.pool import Pool, PoolConfig
 from rostra.gossip.timing import LAN, Timing
 from rostra.model.members import MemberStatus
 
+from ...process.harness.pressure import stretched
+
 _numbers = itertools.count(1)
 
 
@@ -38,7 +40,7 @@ async def until(condition: Callable[[], Any], at_most_s: float, what: str) -> fl
             found = await found
         if found:
             return time.monotonic() - started
-        assert time.monotonic() - started < at_most_s, f"not within {at_most_s} s: {what}"
+        assert time.monotonic() - started < stretched(at_most_s), f"not within {at_most_s} s: {what}"
         await asyncio.sleep(0.1)
 
 

@@ -279,6 +279,6 @@ class Recipe:
 
 
 def _run(command: Sequence[str], **environment: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, **environment})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env={**os.environ, **environment})
     assert done.returncode == 0, f"{command}: {done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -15,7 +15,7 @@ import pytest
 from ..conftest import Start
 from ..harness.deployment import HOST, Deployment
 from ..harness.ports import free_port
-from ..harness.system import Listener, children, listeners
+from ..harness.system import Listener, children, has_ended, listeners
 from ..harness.waiting import eventually
 
 pytestmark = pytest.mark.process
@@ -29,8 +29,8 @@ def answers(deployment: Deployment, name: str) -> list[dns.message.Message]:
     url = f"http://{deployment.http_address}/dns-query"
     encoded = base64.urlsafe_b64encode(question).decode().rstrip("=")
     found = [
-        httpx.post(url, content=question, headers=MEDIA, trust_env=False),
-        httpx.get(url, params={"dns": encoded}, trust_env=False),
+        httpx.post(url, content=question, headers=MEDIA, timeout=30.0, trust_env=False),
+        httpx.get(url, params={"dns": encoded}, timeout=30.0, trust_env=False),
     ]
     assert [response.headers["content-type"] for response in found] == ["application/dns-message"] * 2
     return [dns.message.from_wire(response.content) for response in found]
@@ -84,18 +84,18 @@ def test_several_workers_answer_on_one_port_come_back_and_end_with_the_agent(sta
     eventually(lambda: len(workers()) == 2 and first[0] not in workers(), 30.0, "a worker that ended is started again")
     left = workers()
     agent.only.kill()
-    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 20.0, "nothing is left of them")
+    eventually(lambda: all(has_ended(pid) for pid in left), 20.0, "nothing is left of them")
 
 
 def test_recursors_serve_the_networks_that_are_allowed_and_are_tried_in_turn(start_dev: Start) -> None:
     """The second recursor is another agent, for another domain; the first says nothing."""
     other = start_dev("-alt-domain=other", node="far")
     recursors = [f"-recursor={HOST}:{free_port()}", f"-recursor={HOST}:{other.ports.dns}"]
-    timeout = '-hcl=dns_config { recursor_timeout = "300ms" }'
+    timeout = '-hcl=dns_config { recursor_timeout = "1s" }'
     asking = start_dev(*recursors, timeout, node="near")
     closed = start_dev(*recursors, '-hcl=dns_config { allow_recursion = ["10.0.0.0/8"] }', node="closed")
     eventually(lambda: asking.dns.addresses("far.node.other", recursive=True) == [HOST], 10.0, "the recursor's answer comes")
-    assert asking.dns.code("nobody.node.other", recursive=True) == "NXDOMAIN"
+    eventually(lambda: asking.dns.code("nobody.node.other", recursive=True) == "NXDOMAIN", 10.0, "and its denial")
     assert closed.dns.code("far.node.other", recursive=True) == "REFUSED"
     asking.api.register("abroad", "far.node.other")
 

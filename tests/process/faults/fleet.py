@@ -161,8 +161,8 @@ class Fleet:
 
 
 def _mount(folder: Path) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(folder)], check=True, timeout=10)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(folder)], check=True, timeout=60)
 
 
 def _unmount(folder: Path) -> None:
-    subprocess.run(["umount", "--lazy", str(folder)], check=False, timeout=10)
+    subprocess.run(["umount", "--lazy", str(folder)], check=False, timeout=60)

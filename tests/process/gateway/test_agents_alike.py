@@ -225,7 +225,7 @@ def test_what_one_refuses_the_other_refuses_with_a_reason(both: Both, method: st
 
 
 def test_health_of_the_servers_has_the_same_fields(both: Both) -> None:
-    theirs, ours = (eventually(lambda answer=answer: answer.json(), 20.0) for answer in both.ask("GET", "/v1/operator/autopilot/health"))  # type: ignore[misc]
+    theirs, ours = eventually(lambda: [answer.json() for answer in both.ask("GET", "/v1/operator/autopilot/health")], 20.0)
     assert list(ours) == list(theirs)
     assert list(ours["Servers"][0]) == list(theirs["Servers"][0])
 

@@ -69,11 +69,11 @@ def test_py_consul_reads_catalog_health_status_and_agent(agent: Deployment, libr
 def test_py_consul_blocks_until_its_answer_changes(agent: Deployment, library: Any) -> None:
     index, _ = library.health.service("lib-late")
     seen: list[Any] = []
-    waiting = threading.Thread(target=lambda: seen.append(library.health.service("lib-late", index=index, wait="20s")))
+    waiting = threading.Thread(target=lambda: seen.append(library.health.service("lib-late", index=index, wait="120s")))
     waiting.start()
     eventually(lambda: agent.api.get("/v1/agent/self").json()["Stats"]["gateway"]["blocked_queries"] != "0", 10)
     agent.api.register("lib-node", "10.1.1.1", Service={"Service": "lib-late", "Port": 1})
-    waiting.join(15)
+    waiting.join(60)
     agent.api.deregister("lib-node")
     ((new_index, (found,)),) = seen
     assert int(new_index) > int(index)

@@ -20,6 +20,9 @@ STATUSES: Final = {1: "alive", 2: "leaving", 3: "left", 4: "failed"}
 _QUICK: Final = '{ gossip_interval = "50ms" probe_interval = "200ms" probe_timeout = "100ms" suspicion_mult = 3 }'
 QUICK: Final = ("-hcl=performance { raft_multiplier = 1 }", f"-hcl=gossip_lan {_QUICK}", f"-hcl=gossip_wan {_QUICK}")
 
+PATIENT: Final = '-hcl=gossip_lan { probe_interval = "1s" probe_timeout = "900ms" suspicion_mult = 3 }'
+"""Where nobody is to be suspected for being slow on a busy machine."""
+
 
 class Agent:
     """One node. Its process comes and goes; its folder and its command stay."""
@@ -86,7 +89,7 @@ class Agent:
 
     def metric(self, name: str, group: str = "serf_lan") -> float:
         """A number of the role gossip; 0 where it has not been counted yet."""
-        text = httpx.get(f"http://{self._metrics}/metrics", trust_env=False).text
+        text = httpx.get(f"http://{self._metrics}/metrics", timeout=30.0, trust_env=False).text
         prefix = f'rostra_gossip_{name}{{group="{group}"}} '
         return next((float(line.removeprefix(prefix)) for line in text.splitlines() if line.startswith(prefix)), 0.0)
 

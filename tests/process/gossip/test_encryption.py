@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..harness.program import this_rostra
-from .agents import Agent, Agents
+from .agents import PATIENT, Agent, Agents
 
 pytestmark = pytest.mark.process
 
@@ -22,9 +22,9 @@ def keyring(agent: Agent, pool: str = "lan") -> Path:
 
 
 def test_keys_are_rotated_live_without_losing_a_member_and_outlive_a_restart(agents: Agents) -> None:
-    server = agents.server("s1", f"-encrypt={OLD}")
-    first = agents.start("c1", f"-encrypt={OLD}", f"-retry-join={server.lan}")
-    second = agents.start("c2", f"-encrypt={OLD}", f"-retry-join={server.lan}")
+    server = agents.server("s1", f"-encrypt={OLD}", PATIENT)
+    first = agents.start("c1", f"-encrypt={OLD}", f"-retry-join={server.lan}", PATIENT)
+    second = agents.start("c2", f"-encrypt={OLD}", f"-retry-join={server.lan}", PATIENT)
     second.sees(s1="alive", c1="alive", c2="alive")
     assert "Gossip: true" in server.running.output
     new = server.cli("keygen").strip()

@@ -15,7 +15,7 @@ from rostra.v1 import gossip_pb2, gossip_pb2_grpc
 
 from ..harness.ports import free_port
 from ..harness.waiting import eventually
-from .agents import Agents, json
+from .agents import PATIENT, Agents, json
 
 pytestmark = pytest.mark.process
 
@@ -86,12 +86,13 @@ def test_a_failed_member_is_forced_to_leave_and_pruned(agents: Agents) -> None:
 
 
 def test_others_are_told_the_advertised_address(agents: Agents) -> None:
-    server = agents.server("s1")
+    server = agents.server("s1", PATIENT)
     client, port = agents.make("c1"), free_port()
-    client.start(["-bind=0.0.0.0", f"-serf-lan-port={port}", f"-advertise={client.host}", f"-retry-join={server.lan}"])
+    client.start(["-bind=0.0.0.0", f"-serf-lan-port={port}", f"-advertise={client.host}", f"-retry-join={server.lan}", PATIENT])
     server.sees(c1="alive")
     (shown,) = [member for member in json(server.api.get("/v1/agent/members")) if member["Name"] == "c1"]
     assert (shown["Addr"], shown["Port"]) == (client.host, port)
+    eventually(lambda: len(json(server.api.get("/v1/coordinate/nodes"))) == 2, 20, "it answers a probe there")
     assert "member suspected" not in server.running.output
 
 
@@ -152,13 +153,13 @@ def test_a_user_event_reaches_every_agent_once(agents: Agents) -> None:
         call = gossip_pb2_grpc.GossipServiceStub(public).WatchUserEvents(gossip_pb2.WatchUserEventsRequest())
         listener = threading.Thread(target=listen, args=(call,))
         listener.start()
-        assert has_begun.wait(5)
+        assert has_begun.wait(60)
         stub = gossip_pb2_grpc.GossipServiceStub(role_door)
         times = [
             stub.SendUserEvent(gossip_pb2.SendUserEventRequest(name="deploy", payload=payload), timeout=30).ltime
             for payload in (b"v1", b"\xff\x00")
         ]
-        assert has_two.wait(10)
+        assert has_two.wait(60)
         assert sorted((event.ltime, event.name, event.payload) for event in heard) == [
             (times[0], "deploy", b"v1"), (times[1], "deploy", b"\xff\x00")
         ]  # fmt: skip
@@ -178,7 +179,7 @@ def test_foreign_bytes_at_the_server_port_end_the_connection_at_once_and_each_pe
     peers = [f"{network}.{200 + number}" for number in range(len(foreign))]
     for peer, data in zip(peers, foreign, strict=True):
         for _ in range(2):
-            with socket.create_connection(server.server, timeout=5.0, source_address=(peer, 0)) as connection:
+            with socket.create_connection(server.server, timeout=30.0, source_address=(peer, 0)) as connection:
                 connection.sendall(data)
                 while connection.recv(4096):
                     pass
