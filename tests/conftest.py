@@ -1,4 +1,4 @@
-"""What all tests share: the rule about real peers, and no deadline for an example.
+"""What all tests share: the rule about real peers, and how hypothesis draws examples.
 
 A test marked ``interop`` needs programs that are not ours: ``@pytest.mark.interop("consul", "dig")`` names them, or the test asks
 with the fixture ``require``. Where one is missing the test is skipped and says which. With ``REQUIRE_REAL_PEERS=1``, as in CI after
@@ -12,11 +12,13 @@ import shutil
 from collections.abc import Callable, Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
+# How long an example takes says more about the machine than about the code. The same examples each time, so that a change is judged by
+# what it changes; others are drawn with --hypothesis-profile=anew.
+settings.register_profile("anew", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("as ever", settings.get_profile("anew"), derandomize=True, database=None)
+settings.load_profile("as ever")
 
 PEERS_ARE_REQUIRED = os.environ.get("REQUIRE_REAL_PEERS", "") not in ("", "0")
 

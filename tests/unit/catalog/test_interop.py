@@ -7,7 +7,6 @@ indexes moved.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 import urllib.error
@@ -21,6 +20,7 @@ import pytest
 from rostra.errors import RostraError
 from rostra.model.catalog import Check, Deregistration, HealthStatus, Node, Registration, Service, Weights
 from rostra.model.rules import check_command
+from tests.process.harness.ports import free_port
 
 from .helpers import ID_1, ID_2, ID_3, Book
 
@@ -148,27 +148,17 @@ class Consul:
         }
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def consul(tmp_path_factory: pytest.TempPathFactory, require: Any) -> Iterator[Consul]:
     require("consul")
     folder: Path = tmp_path_factory.mktemp("consul")
-    http, *others = free_ports(4)
+    http, *others = (free_port() for _ in range(4))
     ports = {"dns": -1, "grpc": -1, "http": http, **dict(zip(("serf_lan", "serf_wan", "server"), others, strict=True))}
     (folder / "ports.json").write_text(json.dumps({"ports": ports}))
     command = ["consul", "agent", "-dev", "-node", "real", "-config-file", str(folder / "ports.json")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            peer, deadline = Consul(http), time.monotonic() + 30
+            peer, deadline = Consul(http), time.monotonic() + 120
             while not _is_up(peer):
                 assert time.monotonic() < deadline, "consul did not start"
                 time.sleep(0.05)

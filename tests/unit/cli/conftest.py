@@ -25,6 +25,13 @@ class Request:
     body: bytes
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A client that hangs up is no news: told on standard error, it would be taken for what the command says."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass
+
+
 @dataclass
 class FakeAgent:
     """``answers`` maps "METHOD /path" to a value (200, as JSON), bytes, or (status, text); what is not there is 404."""
@@ -67,7 +74,7 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def agent() -> Iterator[FakeAgent]:
     fake = FakeAgent()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), fake.handler()) as server:
+    with Server(("127.0.0.1", 0), fake.handler()) as server:
         fake.address = f"127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -39,7 +39,7 @@ def test_a_join_of_many_shows_on_a_terminal_how_far_it_is(agent: FakeAgent) -> N
     terminal, theirs = pty.openpty()
     command = [sys.executable, "-m", "rostra.cli", "join", f"-http-addr={agent.address}", *addresses]
     environment = {**os.environ, "TERM": "xterm"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True, timeout=60)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True, check=True, timeout=120)
     os.close(theirs)
     assert done.stdout == "Successfully joined cluster by contacting 8 nodes.\n"
     assert b"Joining" in os.read(terminal, 65536)

@@ -35,7 +35,7 @@ def script(rostra: Rostra, tmp_path: Path) -> Path:
 def completed(folder: Path, *words: str) -> list[str]:
     """What bash offers for the last word; "=" is a word of its own, as bash splits it."""
     ask = ASK.format(words=" ".join(map(shlex.quote, words)), position=len(words) - 1)
-    done = subprocess.run(["bash", "--norc", "-c", ask], cwd=folder, text=True, capture_output=True, check=True, timeout=30)
+    done = subprocess.run(["bash", "--norc", "-c", ask], cwd=folder, text=True, capture_output=True, check=True, timeout=120)
     assert done.stderr == ""
     *offered, registered = done.stdout.splitlines()
     assert registered == "complete -F _rostra rostra"
@@ -82,7 +82,7 @@ def test_each_shell_reads_its_script(rostra: Rostra, tmp_path: Path, shell: str)
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
     (tmp_path / "script").write_text(rostra("completion", shell).out)
-    done = subprocess.run([shell, "-n", str(tmp_path / "script")], text=True, capture_output=True, check=False, timeout=30)
+    done = subprocess.run([shell, "-n", str(tmp_path / "script")], text=True, capture_output=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
 
 

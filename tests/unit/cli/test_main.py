@@ -129,7 +129,7 @@ def test_ctrl_c_ends_a_command_quietly(rostra: Rostra, monkeypatch: pytest.Monke
 
 
 def run_apart(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code, *arguments], text=True, capture_output=True, check=False, timeout=30)
+    return subprocess.run([sys.executable, "-c", code, *arguments], text=True, capture_output=True, check=False, timeout=120)
 
 
 def test_a_client_command_imports_neither_a_server_library_nor_anything_slow(agent: FakeAgent) -> None:

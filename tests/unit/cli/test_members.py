@@ -101,7 +101,7 @@ def on_terminal(address: str, columns: int, **environ: str) -> str:
     command = [sys.executable, "-c", code, "members", "-detailed", "-http-addr", address]
     variables = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
     try:
-        subprocess.run(command, stdout=terminal, env={**variables, "TERM": "xterm", **environ}, check=True, timeout=30)
+        subprocess.run(command, stdout=terminal, env={**variables, "TERM": "xterm", **environ}, check=True, timeout=120)
         os.close(terminal)
         written = b""
         while True:

@@ -14,7 +14,7 @@ import pytest
 from rostra.cli import exits
 from rostra.cli.commands import watch
 
-from .conftest import FakeAgent, Rostra
+from .conftest import FakeAgent, Rostra, Server
 
 
 class Scripted:
@@ -56,7 +56,7 @@ def follow(rostra: Rostra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
     def run(answers: list[tuple[int, int, object]]) -> tuple[list[str | None], list[str], str]:
         script = Scripted(answers)
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), script.handler()) as server:
+        with Server(("127.0.0.1", 0), script.handler()) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
             command = f"input=$(cat); echo $CONSUL_INDEX $input >> {seen}; case $input in *end*) exit 3;; esac"

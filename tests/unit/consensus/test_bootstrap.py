@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import random
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from rostra.rpc.channels import PlainConnector
 from rostra.rpc.doors import Door
 from rostra.rpc.handlers import Handlers
 from rostra.v1 import common_pb2, consensus_pb2_grpc, raft_pb2, raft_pb2_grpc
+from tests.process.harness.ports import free_port
 
 TIMING = scaled_timing(1)
 
@@ -144,11 +144,7 @@ async def serving(folder: Path, number: int, members: list[GossipMember], addres
 
 
 def free_addresses(count: int) -> list[str]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    return [f"127.0.0.1:{free_port()}" for _ in range(count)]
 
 
 def store_of(folder: Path) -> str:
@@ -222,7 +218,7 @@ async def test_servers_that_are_too_old_or_of_elsewhere_or_expect_otherwise_are_
             ),
         )
         try:
-            said = (await stub.PromiseBootstrap(request, timeout=5)).reason
+            said = (await stub.PromiseBootstrap(request, timeout=30)).reason
         except Exception as error:  # a refusal of the call itself
             said = str(error)
         assert reason in said

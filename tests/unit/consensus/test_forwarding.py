@@ -101,7 +101,7 @@ async def test_who_waits_for_the_leader_is_not_forgotten_when_the_first_connecti
         way: Any = LateWay(3, InProcessChannel(handlers))
         forwarder = Forwarder(way, core.id)
         running = asyncio.create_task(forwarder.run())
-        (outcome,) = await forwarder.propose([b"a"], 0, 1, 5.0)
+        (outcome,) = await forwarder.propose([b"a"], 0, 1, 30.0)
         assert isinstance(outcome, Committed)
         assert way.attempts == 4
         running.cancel()

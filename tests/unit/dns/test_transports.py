@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import logging
 import socket
@@ -12,7 +13,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import dns.asyncquery
-import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
@@ -36,6 +36,8 @@ from .conftest import HOST, Running
 from .support import CRITICAL, PASSING, Catalog, lines, make_instance
 
 Start = Callable[..., Awaitable[Running]]
+LIMIT_S = 30.0
+"""For what takes milliseconds."""
 
 
 def small_catalog(**options: bool) -> Catalog:
@@ -47,7 +49,7 @@ def small_catalog(**options: bool) -> Catalog:
 async def ask(running: Running, name: str, qtype: str = "A", *, tcp: bool = False, host: str = HOST) -> dns.message.Message:
     query = dns.message.make_query(name, qtype, use_edns=0, payload=1232)
     exchange = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
-    return await exchange(query, host, port=running.port, timeout=3.0)
+    return await exchange(query, host, port=running.port, timeout=LIMIT_S)
 
 
 @pytest.mark.parametrize("tcp", [False, True], ids=["udp", "tcp"])
@@ -188,7 +190,7 @@ async def test_garbage_gets_formerr_or_nothing_and_the_next_question_its_answer(
             client.send(garbage)
         query = dns.message.make_query("n1.node.consul", "A")
         client.send(query.to_wire())
-        while (wire := await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0))[:2] != query.to_wire()[:2]:
+        while (wire := await asyncio.wait_for(loop.sock_recv(client, 4096), LIMIT_S))[:2] != query.to_wire()[:2]:
             assert wire[3] & 0xF == dns.rcode.FORMERR
         assert dns.message.from_wire(wire).answer
 
@@ -202,7 +204,9 @@ async def test_a_fault_of_ours_is_servfail_and_told_once(start: Start, caplog: p
     running.role._desk.core.respond = broken  # type: ignore[assignment,method-assign]
     for _ in range(3):
         assert (await ask(running, "n1.node.consul")).rcode() == dns.rcode.SERVFAIL
-    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["dns question failed"]
+    assert [record.message for record in caplog.records if record.levelname == "ERROR" and record.name.startswith("rostra")] == [
+        "dns question failed"
+    ]
 
 
 def frame(name: str, identity: int) -> bytes:
@@ -226,7 +230,7 @@ async def test_many_questions_of_one_connection_are_answered_however_they_are_cu
     for begin in range(0, len(sent), 37):
         writer.write(sent[begin : begin + 37])
         await writer.drain()
-    answers = [await asyncio.wait_for(read_frame(reader), 3.0) for _ in names]
+    answers = [await asyncio.wait_for(read_frame(reader), LIMIT_S) for _ in names]
     assert sorted(answer.id for answer in answers) == list(range(200))
     assert all(answer.answer for answer in answers)
     writer.close()
@@ -237,8 +241,8 @@ async def test_questions_sent_before_the_client_closes_its_half_are_answered(sta
     reader, writer = await asyncio.open_connection(HOST, running.port)
     writer.write(frame("web.service.consul", 1) + frame("n1.node.consul", 2))
     writer.write_eof()
-    assert {(await asyncio.wait_for(read_frame(reader), 3.0)).id for _ in range(2)} == {1, 2}
-    assert await asyncio.wait_for(reader.read(), 3.0) == b""
+    assert {(await asyncio.wait_for(read_frame(reader), LIMIT_S)).id for _ in range(2)} == {1, 2}
+    assert await asyncio.wait_for(reader.read(), LIMIT_S) == b""
     writer.close()
 
 
@@ -258,14 +262,14 @@ async def test_a_client_that_does_not_read_is_not_read_from(start: Start) -> Non
         await asyncio.sleep(0)
     (connection,) = connections
     assert not connection._is_reading
-    received = [await asyncio.wait_for(read_raw_frame(reader), 5.0) for _ in range(600)]
+    received = [await asyncio.wait_for(read_raw_frame(reader), LIMIT_S) for _ in range(600)]
     assert [int.from_bytes(response[:2], "big") for response in received] == list(range(600))
     writer.close()
 
 
 async def closes(reader: asyncio.StreamReader) -> bool:
     try:
-        return await asyncio.wait_for(reader.read(), 3.0) == b""
+        return await asyncio.wait_for(reader.read(), LIMIT_S) == b""
     except ConnectionError:
         return True
 
@@ -293,7 +297,7 @@ async def test_connections_beyond_the_limit_are_closed_and_the_others_served(sta
     pairs = [await asyncio.open_connection(HOST, running.port) for _ in range(2)]
     for reader, writer in pairs:
         writer.write(frame("n1.node.consul", 7))
-        assert (await asyncio.wait_for(read_frame(reader), 3.0)).id == 7
+        assert (await asyncio.wait_for(read_frame(reader), LIMIT_S)).id == 7
     reader, writer = await asyncio.open_connection(HOST, running.port)
     assert await closes(reader)
     for _, open_writer in (*pairs, (reader, writer)):
@@ -323,7 +327,7 @@ async def test_questions_that_wait_are_bounded_and_the_rest_is_dropped(start: St
         await loop.sock_connect(client, (HOST, running.port))
 
         async def next_id() -> int:
-            return int.from_bytes((await asyncio.wait_for(loop.sock_recv(client, 4096), 3.0))[:2], "big")
+            return int.from_bytes((await asyncio.wait_for(loop.sock_recv(client, 4096), LIMIT_S))[:2], "big")
 
         for identity in range(10):
             client.send(frame("web.service.consul", identity)[2:])
@@ -342,10 +346,10 @@ async def test_a_connection_whose_questions_wait_is_read_no_further_until_they_a
     writer.write(b"".join(frame("web.service.consul", identity) for identity in range(100)))
     other_reader, other = await asyncio.open_connection(HOST, running.port)
     other.write(frame("n1.node.consul", 7))
-    assert (await asyncio.wait_for(read_frame(other_reader), 3.0)).id == 7
+    assert (await asyncio.wait_for(read_frame(other_reader), LIMIT_S)).id == 7
     assert sorted(connection._waiting for connection in running.role._driver._connections.open) == [0, MAX_WAITING]
     gate.open()
-    assert sorted([(await asyncio.wait_for(read_frame(reader), 3.0)).id for _ in range(100)]) == list(range(100))
+    assert sorted([(await asyncio.wait_for(read_frame(reader), LIMIT_S)).id for _ in range(100)]) == list(range(100))
     for each in (writer, other):
         each.close()
 
@@ -372,7 +376,7 @@ async def test_with_a_certificate_it_answers_over_tls_too(start: Start, contexts
     ((_, port),) = running.role.tls_endpoints
     reader, writer = await asyncio.open_connection(HOST, port, ssl=client)
     writer.write(frame("n1.node.consul", 1) + frame("web.service.consul", 2))
-    assert [(await asyncio.wait_for(read_frame(reader), 3.0)).id for _ in range(2)] == [1, 2]
+    assert [(await asyncio.wait_for(read_frame(reader), LIMIT_S)).id for _ in range(2)] == [1, 2]
     writer.close()
 
 
@@ -395,22 +399,20 @@ async def test_settings_change_while_it_runs(start: Start) -> None:
 
 async def test_a_flood_from_one_network_is_limited_and_sent_to_tcp(start: Start) -> None:
     running = await start(small_catalog(), response_rate_limit=5)
-    truncated = answered = dropped = 0
-    for _ in range(20):
-        query = dns.message.make_query("n1.node.consul", "A")
-        try:
-            response = await dns.asyncquery.udp(query, HOST, port=running.port, timeout=0.05)
-        except dns.exception.Timeout:
-            dropped += 1
-            continue
-        if response.flags & dns.flags.TC:
-            truncated += 1
-        else:
-            answered += 1
-    assert answered >= 5
+    loop, answers = asyncio.get_running_loop(), list[dns.message.Message]()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, (HOST, running.port))
+        for identity in range(20):
+            client.send(frame("n1.node.consul", identity)[2:])
+        assert (await ask(running, "n1.node.consul", tcp=True)).answer, "by then all of them have been looked at"
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                answers.append(dns.message.from_wire(client.recv(4096)))
+    truncated = [answer for answer in answers if answer.flags & dns.flags.TC]
+    assert len(answers) - len(truncated) >= 5
     assert truncated
-    assert dropped
-    assert (await ask(running, "n1.node.consul", tcp=True)).answer
+    assert len(answers) < 20, "some are dropped"
 
 
 async def test_each_question_is_a_line_at_level_debug(start: Start, caplog: pytest.LogCaptureFixture) -> None:

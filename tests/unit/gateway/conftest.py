@@ -75,7 +75,7 @@ class Connection:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Lets the loop turn until it is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 (the condition is the gateway's state, not an event)
             await asyncio.sleep(0)
 
@@ -148,7 +148,7 @@ class World:
         """One request on a connection of its own."""
         connection = await self.connect()
         connection.send(method, target, body.encode() if isinstance(body, str) else body, headers)
-        response = await asyncio.wait_for(connection.receive(head_only=head_only), 10)
+        response = await asyncio.wait_for(connection.receive(head_only=head_only), 60)
         connection.writer.close()
         return response
 

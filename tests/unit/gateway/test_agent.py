@@ -207,14 +207,14 @@ async def test_queries_that_block_by_hash_wake_when_the_service_changes_and_take
     await until(lambda: world.blocked == len(waiting))
     await world.put("/v1/agent/service/register", '{"Name":"other","Port":2}')
     await world.put("/v1/agent/service/register", '{"Name":"web","Port":2}')
-    answers = [await asyncio.wait_for(connection.receive(), 10) for connection in waiting]
+    answers = [await asyncio.wait_for(connection.receive(), 60) for connection in waiting]
     assert {(answer.status, answer.json["Port"]) for answer in answers} == {(200, 2)}  # type: ignore[index]
     assert world.blocked == 0
     connection = await world.connect()
     connection.send("GET", f"/v1/agent/service/web?hash={answers[0].headers['x-consul-contenthash']}")
     await until(lambda: world.blocked == 1)
     await world.put("/v1/agent/service/deregister/web")
-    assert (await asyncio.wait_for(connection.receive(), 10)).status == 404
+    assert (await asyncio.wait_for(connection.receive(), 60)).status == 404
 
 
 @pytest.mark.parametrize(
@@ -283,7 +283,7 @@ async def test_a_client_that_leaves_a_stream_ends_it(world: World) -> None:
     connection.send("GET", "/v1/agent/monitor")
     await connection.reader.readuntil(b"line")
     connection.writer.transport.abort()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_the_version_is_told(world: World) -> None:

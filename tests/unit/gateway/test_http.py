@@ -329,7 +329,7 @@ async def test_who_asks_on_a_kept_connection_while_the_door_closes_is_answered_a
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert await connection.closed()
         connection.writer.close()
-    await asyncio.wait_for(stopping, 10)
+    await asyncio.wait_for(stopping, 50)
 
 
 async def test_a_client_that_vanishes_in_the_middle_leaves_nothing_behind(world: World) -> None:

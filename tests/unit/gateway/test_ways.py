@@ -108,7 +108,7 @@ async def read_responses(reader: asyncio.StreamReader, count: int) -> list[bytes
     responses = []
     for _ in range(count):
         before = b""
-        while (head := await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)) == CONTINUE:
+        while (head := await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)) == CONTINUE:
             before += head
         length = re.search(rb"Content-Length: (\d+)", head)
         assert length is not None, head

@@ -32,7 +32,7 @@ class World:
         self.upstreams.append(await catalog.start(self.transport))
         return catalog
 
-    async def add_hub(self, *, hold_s: float = 5.0, limits: HubLimits | None = None) -> Hub:
+    async def add_hub(self, *, hold_s: float = 60.0, limits: HubLimits | None = None) -> Hub:
         """A hub that is ready, where there is a catalog to make it so."""
         hub = Hub(FixedUpstreams(self.upstreams), IDENTITY, hold_s=hold_s, limits=limits or HubLimits(), rng=random.Random(1))
         self._hubs.append(asyncio.create_task(hub.run()))

@@ -371,7 +371,7 @@ def _open_gate() -> asyncio.Event:
     return gate
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     """Waits for what has no event of its own: the state of another task, or of gRPC."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -63,18 +62,17 @@ async def test_a_gap_that_the_ring_does_not_bridge_is_closed_by_a_snapshot(world
     assert [entry.key for entry in view.entries()] == ["n2\0web"]
 
 
-async def test_a_hub_whose_catalog_dies_moves_to_another_within_a_second(world: World) -> None:
+async def test_a_hub_whose_catalog_dies_moves_to_another_at_once(world: World) -> None:
     await world.add_catalog()
     await world.add_catalog()
     world.cluster.register("n1", "web")
-    hub = await world.add_hub()
+    hub = await world.add_hub(limits=HubLimits(patience_s=60.0, silence_s=60.0))
     view = (await hub.read([WEB], DEFAULT)).views[0]
     first, second = world.serving(), world.other()
-    started = time.monotonic()
     await first.stop()
     index = world.cluster.register("n2", "web")
-    assert (await hub.read([WEB], DEFAULT)).views[0] is view
-    assert time.monotonic() - started < 1.0
+    async with asyncio.timeout(LONG_BEFORE_S):
+        assert (await hub.read([WEB], DEFAULT)).views[0] is view
     assert view.index == index
     assert second.watched
     assert second.snapshots == 0, "resumed on the other catalog too"
@@ -149,7 +147,7 @@ async def test_a_catalog_that_falls_silent_is_taken_for_dead(world: World) -> No
     first, second = world.serving(), world.other()
     first.silent = True
     await until(lambda: second.watched)
-    assert not first.watched
+    await until(lambda: not first.watched)
 
 
 async def test_a_catalog_that_falls_silent_is_asked_although_nobody_does_and_left(world: World) -> None:
@@ -240,7 +238,7 @@ async def test_a_hub_that_is_stopped_at_the_moment_its_stream_breaks_does_stop(w
     catalog.break_streams()
     for _ in range(turns):
         await asyncio.sleep(0)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(LONG_BEFORE_S):
         await world.close_hubs()
 
 
@@ -262,7 +260,7 @@ class Listed:
 
 
 @asynccontextmanager
-async def hub_on(world: World, hold_s: float = 5.0, population: int = 0) -> AsyncIterator[Hub]:
+async def hub_on(world: World, hold_s: float = 60.0, population: int = 0) -> AsyncIterator[Hub]:
     """One that follows the world's catalogs, and moves to newcomers at once."""
     hub = Hub(Listed(world, population), IDENTITY, hold_s=hold_s, limits=HubLimits(rebalance_s=0.01), rng=random.Random(1))
     running = asyncio.create_task(hub.run())
@@ -332,7 +330,7 @@ async def test_a_hub_of_a_large_fleet_stays_where_it_is_and_one_whose_leader_die
         await until(lambda: leader.watched)
         leader.die()
         assert (await hub.read([NODES], DEFAULT)).contact.known_leader
-        assert not leader.watched
+        await until(lambda: not leader.watched)
 
 
 async def test_a_hub_that_finds_no_server_says_where_it_looked(world: World) -> None:

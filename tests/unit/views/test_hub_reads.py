@@ -210,12 +210,12 @@ async def test_a_node_is_read_by_name_in_any_case_or_by_id(world: World) -> None
 
 async def test_without_a_leader_reads_wait_for_the_hold_time_and_are_then_refused_at_once_until_one_is_back(world: World) -> None:
     await world.add_catalog()
-    hub = await world.add_hub(hold_s=0.3)
+    hub = await world.add_hub(hold_s=1.0)
     world.cluster.leader = False
     started = time.monotonic()
     with pytest.raises(NoLeader):
         await hub.read([NODES], DEFAULT)
-    assert 0.25 < time.monotonic() - started < 2.0
+    assert 0.9 < time.monotonic() - started < 30.0
     for consistency in (DEFAULT, CONSISTENT):
         with pytest.raises(NoLeader):
             hub.barrier(consistency)
