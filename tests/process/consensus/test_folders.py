@@ -7,9 +7,10 @@ import asyncio
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from rostra.clients.consensus import ConsensusClient, RaftMember
@@ -63,7 +64,7 @@ def test_a_copy_under_another_name_is_followed_by_nobody_and_ends_by_itself(serv
     addresses = raft_addresses(original)
     with running_copy(original, "copied", servers, tmp_path / "copied") as copy:
         eventually(lambda: any(each["Name"] == "copied" for each in original.api.get("/v1/agent/members").json()), 30, "it is in the pool")
-        until = time.monotonic() + 60
+        until = time.monotonic() + 150
         while copy.is_up and time.monotonic() < until:
             servers.wait_for_leader().api.register("meanwhile", "127.0.0.1")
             assert raft_addresses(original) == addresses
@@ -81,7 +82,8 @@ def test_a_copy_under_the_same_name_is_followed_by_nobody(servers: Servers, orig
         for _ in range(50):
             servers.wait_for_leader().api.register("meanwhile", "127.0.0.1")
         assert raft_addresses(original) == addresses
-        assert copy.leader() == ""
+        with suppress(httpx.TransportError):  # whoever loses the vote about a name ends, in its own time
+            assert copy.leader() == ""
 
 
 def raft_members(server: Server) -> list[RaftMember]:
