@@ -16,7 +16,7 @@ from .chaos import Chaos
 from .load import Load, check_reads, places
 from .servers import Log, Server, Servers
 
-SECONDS = float(os.environ.get("ROSTRA_CHAOS_S", "15"))
+SECONDS = float(os.environ.get("ROSTRA_CHAOS_S", "10"))
 SEED = int(os.environ.get("ROSTRA_CHAOS_SEED", random.randrange(10**6)))
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120 + 4 * SECONDS)]
