@@ -19,7 +19,7 @@ MAX_INDEX: Final = 2**64 - 1
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
-READ_PARAMETERS: Final = ("dc", "stale", "consistent", "leader", "index", "wait", "filter", "pretty", "token")
+READ_PARAMETERS: Final = ("dc", "stale", "consistent", "leader", "max_stale", "index", "wait", "filter", "pretty", "token")
 """What every catalog and health read takes."""
 
 

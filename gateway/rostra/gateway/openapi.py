@@ -12,6 +12,7 @@ import msgspec
 from rostra.gateway.answer import VARY, Answer, json_answer
 from rostra.gateway.ask import Ask
 from rostra.gateway.encoding import indent_json
+from rostra.gateway.responses import describe_responses
 from rostra.gateway.routes import JSON_TYPE, Route, Table
 
 _FLAGS: Final = frozenset({"stale", "consistent", "leader", "pretty", "cached", "prune", "wan", "replace-existing-checks"})
@@ -22,6 +23,8 @@ DESCRIPTIONS: Final = {
     "stale": "Answer from this agent's view at once, leader or not.",
     "consistent": "Have the leader ask a quorum first.",
     "leader": "The default: linearizable under the leader's lease.",
+    "max_stale": "Taken and not needed: no answer is older.",
+    "segment": "There are none: with one, nothing is listed.",
     "index": "Block until the index of the answer is another than this.",
     "wait": "Longest time to block, with a unit: 10s, 5m.",
     "filter": "Expression that selects what is listed.",
@@ -58,19 +61,10 @@ def _operation(route: Route, bodies: Mapping[type, Any]) -> dict[str, Any]:
         "summary": route.summary,
         "operationId": re.sub(r"[^a-z0-9]+", "_", f"{route.method} {route.path}".lower()).strip("_"),
         "parameters": [*map(_path_parameter, re.findall(r"\{(\w+)\}", route.path)), *map(_query_parameter, route.parameters)],
-        "responses": {
-            "200": {"description": "Done.", "content": _content(route)},
-            "400": _refusal("The request cannot be read, or makes no sense; the text says why."),
-            "403": _refusal("The agent's configuration refuses it."),
-            "404": _refusal("There is no such thing."),
-            "429": _refusal("Too much at once; or a service that is warning."),
-            "500": _refusal("It cannot be answered now: No cluster leader, No path to datacenter, …"),
-            "503": _refusal("A service that is critical."),
-        },
+        "responses": describe_responses(route),
     }
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": bodies[route.body]}}}
-        operation["responses"]["413"] = _refusal("The body is too large.")
     elif route.media_type != JSON_TYPE and route.method != "GET":
         operation["requestBody"] = {"required": True, "content": {route.media_type: {"schema": {}}}}
     return operation
@@ -90,18 +84,6 @@ def _query_parameter(name: str) -> dict[str, Any]:
     if name in _FLAGS:
         parameter["allowEmptyValue"] = True
     return parameter | ({"description": DESCRIPTIONS[name]} if name in DESCRIPTIONS else {})
-
-
-def _content(route: Route) -> dict[str, Any]:
-    if route.streams_body:
-        return {}
-    if route.media_type != JSON_TYPE:
-        return {route.media_type: {"schema": {}}}
-    return {JSON_TYPE: {"schema": {}}} if route.method == "GET" else {}
-
-
-def _refusal(description: str) -> dict[str, Any]:
-    return {"description": description, "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 class Pages:

@@ -46,6 +46,9 @@ READING: Final = (
 )
 """Beginnings of the paths that take a read's parameters, beside the reads of the catalog."""
 
+UNRENDERED: Final = frozenset({"/v1/openapi.json", "/v1/agent/monitor"})
+"""What is read and is no JSON, or is shown as it is."""
+
 JSON_TYPE: Final = "application/json"
 
 Handler: TypeAlias = Callable[[Ask], Awaitable[Answer | StreamedAnswer]]
@@ -141,7 +144,7 @@ def build_table(
     reads = [
         Route("GET", "/v1/catalog/nodes", "Lists the nodes.", *both(catalog, "nodes"), parameters=meta + near),
         Route("GET", "/v1/catalog/services", "Lists the services with their tags.", catalog.services,
-              both(catalog, "services_read")[1], meta),
+              both(catalog, "services_read")[1], (*meta, "cached")),
         Route("GET", "/v1/catalog/service/{service}", "Lists the instances of a service.", *both(catalog, "service"),
               parameters=("tag", *meta, *near, "cached")),
         Route("GET", "/v1/catalog/node/{node}", "Shows a node with its services.", *both(catalog, "node")),
@@ -159,12 +162,14 @@ def build_table(
         Route("GET", dns_over_https.PATH, "Answers a DNS message, as RFC 8484 has it.", dns.get, parameters=("dns",),
               media_type=dns_over_https.MEDIA_TYPE),
         Route("POST", dns_over_https.PATH, "Answers the DNS message in the body.", dns.post, media_type=dns_over_https.MEDIA_TYPE),
-        Route("GET", "/v1/catalog/datacenters", "Lists the datacenters.", datacenters.datacenters),
-        Route("PUT", "/v1/catalog/register", "Registers a node, a service, checks.", writes.register, body=RegisterBody),
-        Route("PUT", "/v1/catalog/deregister", "Removes a node, a service, a check.", writes.deregister, body=DeregisterBody),
+        Route("GET", "/v1/catalog/datacenters", "Lists the datacenters.", datacenters.datacenters, parameters=("cached",)),
+        Route("PUT", "/v1/catalog/register", "Registers a node, a service, checks.", writes.register, parameters=("dc",),
+              body=RegisterBody),
+        Route("PUT", "/v1/catalog/deregister", "Removes a node, a service, a check.", writes.deregister, parameters=("dc",),
+              body=DeregisterBody),
         Route("GET", "/v1/coordinate/datacenters", "Shows where the servers of all datacenters are.", coordinates.datacenters),
-        Route("GET", "/v1/coordinate/nodes", "Shows where the nodes are.", coordinates.nodes, parameters=("dc",)),
-        Route("GET", "/v1/coordinate/node/{node}", "Shows where a node is.", coordinates.node, parameters=("dc",)),
+        Route("GET", "/v1/coordinate/nodes", "Shows where the nodes are.", coordinates.nodes, parameters=("dc", "segment")),
+        Route("GET", "/v1/coordinate/node/{node}", "Shows where a node is.", coordinates.node, parameters=("dc", "segment")),
         Route("GET", "/v1/operator/keyring", "Lists the gossip keys.", keyring.list_keys, parameters=("relay-factor", "local-only")),
         Route("POST", "/v1/operator/keyring", "Installs a gossip key.", keyring.install, parameters=("relay-factor",), body=KeyBody),
         Route("PUT", "/v1/operator/keyring", "Encrypts gossip with a key from now on.", keyring.use, parameters=("relay-factor",),
@@ -217,7 +222,7 @@ def build_table(
         Route("PUT", "/v1/agent/check/fail/{check}", "Sets a TTL check to critical.", local.check_fail, parameters=("note",)),
         Route("PUT", "/v1/agent/check/update/{check}", "Sets a TTL check and its output.", local.check_update, body=TtlBody),
     ]  # fmt: skip
-    return Table([*(_with_read_parameters(route) for route in reads), *map(_checked, others)])
+    return Table([*(_with_read_parameters(route) for route in reads), *(_checked(_with_pretty(route)) for route in others)])
 
 
 def both(catalog: Everywhere, name: str) -> tuple[Handler, Reading]:
@@ -240,6 +245,12 @@ def _checked(route: Route) -> Route:
         return await handle(ask)
 
     return replace(route, handle=checked)
+
+
+def _with_pretty(route: Route) -> Route:
+    """What answers JSON indents it if one likes."""
+    renders = route.method == "GET" and route.media_type == JSON_TYPE and route.path.startswith("/v1/") and route.path not in UNRENDERED
+    return replace(route, parameters=(*route.parameters, "pretty")) if renders else route
 
 
 def _with_read_parameters(route: Route) -> Route:

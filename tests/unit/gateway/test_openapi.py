@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import msgspec
 import pytest
+
+from rostra.model.catalog import Check, HealthStatus, Service
 
 from .conftest import World
 
@@ -17,6 +20,48 @@ async def test_the_description_names_every_route_and_nothing_else(world: World) 
     assert described == {(route.method, route.path) for route in world.role.table.routes}
     identifiers = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert len(set(identifiers)) == len(identifiers)
+
+
+ODD = ["", "?index=abc", "?wait=1", "?filter=%28", "?filter=Name==n1", "?stale&consistent", "?pretty", "?dc=dc9", "?ns=x", "?format=text",
+       "?format=prometheus", "?enable=perhaps", "?enable=true&reason=x", "?id=x", "?cas=x", "?relay-factor=x", "?near=_agent&cached",
+       "?dns=%", "?loglevel=x", "?passing=x", "?hash=x&wait=1ms", "?segment=x", "?x=%zz"]  # fmt: skip
+UNASKED = {"/v1/agent/leave", "/v1/agent/monitor"}
+
+
+@pytest.mark.parametrize("leader", [True, False])
+async def test_every_answer_is_one_that_is_described(world: World, leader: bool) -> None:
+    """Its status, and its media type."""
+    document = msgspec.json.decode((await world.get("/v1/openapi.json")).body)
+    world.agent.services["sick"] = Service("sick", "sick")
+    world.agent.checks["c"] = Check("n1", "c", "c", HealthStatus.CRITICAL, service_id="sick")
+    world.hub.leader = leader
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            bodies = (
+                [b"", b"{", b"{}", b'{"Node":"n1","Address":"1.1.1.1","Name":"w","Status":"passing"}']
+                if "requestBody" in operation
+                else [b""]
+            )
+            for query, body, name in itertools.product(ODD if leader else ODD[:5], bodies, ("none", "sick") if "{" in path else ("",)):
+                if path in UNASKED:
+                    continue
+                target = re.sub(r"\{\w+\}", name, path) + query
+                answer = await world.ask(method.upper(), target, body)
+                described = operation["responses"].get(str(answer.status))
+                assert described is not None, f"{method} {target} {body!r}: {answer.status} {answer.text}"
+                kind = answer.headers.get("content-type", "").partition(";")[0]
+                assert not answer.body or kind in described["content"], f"{method} {target} {body!r}: {answer.status} {kind}"
+
+
+async def test_parameters_of_reads_are_described(world: World) -> None:
+    document = msgspec.json.decode((await world.get("/v1/openapi.json")).body)
+
+    def parameters(path: str) -> set[str]:
+        return {each["name"] for each in document["paths"][path]["get"]["parameters"]}
+
+    assert {"cached", "node-meta", "max_stale", "index", "filter"} <= parameters("/v1/catalog/services")
+    assert parameters("/v1/coordinate/nodes") == {"dc", "segment", "pretty"}
+    assert parameters("/v1/agent/members") == {"wan", "filter", "pretty"}
 
 
 async def test_bodies_are_described_with_consuls_names(world: World) -> None:
