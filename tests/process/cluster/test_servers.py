@@ -3,7 +3,9 @@ long is deregistered; as each node, the commands and the real ``consul`` see it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
@@ -19,6 +21,7 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(240), pytest.mark.interop
 SOON_S = 30.0
 LONG_LOST_S = 5.0
 """Raft gives up a server after three seconds, and autopilot looks every second: by then it has looked at one that it could remove."""
+WELL_S = 4.0
 STATE = "/v1/operator/autopilot/state"
 HEALTH = "/v1/operator/autopilot/health"
 
@@ -79,12 +82,18 @@ def state_of(node: Node, name: str) -> tuple[str, bool]:
     return server["Status"], server["Healthy"]
 
 
+def stable_s(node: Node, name: str) -> float:
+    """For how long autopilot has found a server as it is."""
+    (server,) = (each for each in node.api.get(STATE).json()["Servers"].values() if each["Name"] == name)
+    return time.time() - datetime.fromisoformat(server["StableSince"]).timestamp()
+
+
 def wait_until_given_up(leader: Node, victim: Node) -> None:
     """Until gossip says that it failed, and Raft has lost it for longer than autopilot needs to act."""
 
     def is_given_up() -> bool:
         servers = leader.api.get(STATE).json()["Servers"].values()
-        contact = next(each["LastContact"] for each in servers if each["Name"] == victim.node)
+        contact = next((each["LastContact"] for each in servers if each["Name"] == victim.node), "never")
         return leader.status_of(victim.node) == "failed" and (contact == "never" or parse_duration(contact) > LONG_LOST_S)
 
     eventually(is_given_up, SOON_S, f"{victim.node} is given up")
@@ -121,6 +130,8 @@ def test_a_server_that_comes_learns_first_and_votes_once_it_has_been_well_for_lo
     client.api.register("written-meanwhile", "10.0.0.1")
     eventually(lambda: "written-meanwhile" in newcomer.nodes("?stale"), SOON_S, "it has what the voters have")
     client.api.deregister("written-meanwhile")
+    eventually(lambda: stable_s(client, newcomer.node) > WELL_S, SOON_S, "it has been well for longer than a look of autopilot takes")
+    assert voters(client)[newcomer.node] is False
     set_autopilot(client, "-server-stabilization-time=1s")
     everywhere(fleet, all_votes(*three, newcomer))
     assert set(listed(newcomer.cli("operator", "raft", "list-peers")).values()) == {"true"}
