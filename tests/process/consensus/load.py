@@ -70,6 +70,10 @@ class Load:
         if error is None:
             assert self.record.problems == []
 
+    def is_worth_the_name(self, count: float) -> bool:
+        """Whether so many calls of each sort were answered."""
+        return min(len(self.record.acknowledged), len(self.record.counted), len(self.record.reads)) > count
+
     def _run(self, work: Callable[[httpx.Client, Server, str], None], number: int) -> None:
         rng = random.Random(f"{self._seed}/{number}")
         with httpx.Client(timeout=CALL_LIMIT_S, trust_env=False) as client:

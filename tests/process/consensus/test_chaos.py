@@ -33,6 +33,7 @@ def test_every_acknowledged_write_is_on_every_server_in_the_same_order_and_reads
         servers.start()
         with Load(servers.all, SEED) as load:
             chaos.run(SECONDS)
+            eventually(lambda: load.is_worth_the_name(SECONDS / 3), 60, "so many calls are answered, on a busy machine only now")
         logs = final_logs(servers)
         first = logs["s1"]
         for name, log in logs.items():
@@ -42,7 +43,6 @@ def test_every_acknowledged_write_is_on_every_server_in_the_same_order_and_reads
         assert [name for name in load.record.acknowledged if name not in place] == []
         check_reads(load.record, place)
         print(f"seed {SEED}:", describe(load), f"{len(first.entries)} entries, last term {first.entries[-1].term}")
-        assert len(load.record.acknowledged) > SECONDS / 3, "the load was not worth the name"
     except BaseException as error:
         error.add_note("\n".join([f"seed {SEED}", *chaos.journal]))
         raise

@@ -117,7 +117,7 @@ class Deployment:
         checks = self.api.get(f"/v1/health/node/{self.node}").json()
         return (
             "consul" in services
-            and [check["Status"] for check in checks] == ["passing"]
+            and ("serfHealth", "passing") in [(check["CheckID"], check["Status"]) for check in checks]
             and self.dns.addresses(f"{self.node}.node.consul", within_s=0.5) == [self.address]
         )
 

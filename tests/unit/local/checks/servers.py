@@ -28,7 +28,8 @@ async def serving(handler: Handler, host: str = "127.0.0.1", port: int = 0, **op
     finally:
         server.close()
         for writer in writers:
-            writer.transport.abort()
+            if not writer.transport.is_closing():
+                writer.transport.abort()
         await server.wait_closed()
 
 

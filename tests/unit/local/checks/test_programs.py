@@ -175,9 +175,11 @@ class Engine:
 
     def __init__(self) -> None:
         self.commands: list[Any] = []
+        self.transports: list[asyncio.WriteTransport] = []
         self.output = framed((1, b"out\n"), (2, b"err\n"))
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.transports.append(writer.transport)
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         size = next((int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")), 0)
         body = json.loads(await reader.readexactly(size) or b"null")
@@ -214,6 +216,11 @@ async def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
     yield engine
     server.close()
+    for transport in engine.transports:
+        if not transport.is_closing():
+            transport.abort()
+    await server.wait_closed()
+    await asyncio.sleep(0)  # transports close in a later turn
 
 
 async def docker(container: str, limit: int = 4096) -> Outcome:
