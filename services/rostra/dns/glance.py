@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from rostra.model.topics import SERVICES, Entry, Topic
 from rostra.views.view import View
@@ -13,12 +13,17 @@ Look: TypeAlias = Callable[[Topic], View | None]
 """The view of a topic as it is, or None while it has no snapshot."""
 
 
-class Lacking(Exception):
-    """The answer needs views that are not here: get them and ask again."""
+LARGE: Final = 500
+"""Entries that are rendered in one go: some milliseconds at most."""
 
-    def __init__(self, topics: Sequence[Topic]) -> None:
+
+class Lacking(Exception):
+    """The answer needs views that are not here, or of which ``render`` has much to do: get them, have it done, and ask again."""
+
+    def __init__(self, topics: Sequence[Topic], render: Callable[[Entry], object] | None = None) -> None:
         super().__init__(topics)
         self.topics = tuple(topics)
+        self.render = render
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,13 @@ class Glance:
         """All of a topic; raises ``Lacking`` when it is not here."""
         view = self._get(topic)
         self.grounds.append(WholeView(topic, view.loads, view.index))
+        return view
+
+    def rendered(self, topic: Topic, render: Callable[[Entry], object]) -> View:
+        """As ``view``; raises ``Lacking`` too when it would take long to render."""
+        view = self.view(topic)
+        if view.missing(render) > LARGE:
+            raise Lacking((topic,), render)
         return view
 
     def views(self, topics: Sequence[Topic]) -> list[View]:

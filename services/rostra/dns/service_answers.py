@@ -41,7 +41,7 @@ def answer_service(question: Question) -> Answer | None:
     if name is None:
         return _no_service(question, form)
     zone = zone_of(question)
-    view = question.glance.view(Topic(TopicKind.SERVICE, name))
+    view = question.glance.rendered(Topic(TopicKind.SERVICE, name), zone.instance)
     only_passing = question.settings.only_passing
     if form.tag and form.tag not in (tags := _tags(view, zone)):
         # With a tag "v1.2", the name "2.SERVICE.service" exists too (RFC 8020).

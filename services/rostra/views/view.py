@@ -80,6 +80,10 @@ class View:
             fragments.append(cast("T", held[1]))
         return fragments
 
+    def missing(self, render: Callable[[Entry], object]) -> int:
+        """How many entries ``fragments`` would have to render."""
+        return len(self) - len(self._known_fragments(render))
+
     def _known_fragments(self, render: Callable[[Entry], object]) -> dict[str, tuple[Entry, object]]:
         return self._fragments.setdefault(render, {})
 

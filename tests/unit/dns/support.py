@@ -11,6 +11,7 @@ import dns.rdatatype
 import dns.rrset
 
 from rostra.dns.core import Core
+from rostra.dns.glance import Lacking
 from rostra.dns.settings import DnsSettings
 from rostra.dns.wire import Transport
 from rostra.errors import NoLeader, NotReady
@@ -142,6 +143,10 @@ class Asker:
 
     def wire(self, query: dns.message.Message, transport: Transport = Transport.UDP) -> bytes:
         outcome = self.core.respond(query.to_wire(), transport, self.catalog.look)
+        if isinstance(outcome, Lacking) and outcome.render is not None:  # as a desk does, in slices
+            for topic in outcome.topics:
+                self.catalog._view(topic).fragments(outcome.render)
+            outcome = self.core.respond(query.to_wire(), transport, self.catalog.look)
         assert isinstance(outcome, bytes), outcome
         return outcome
 
