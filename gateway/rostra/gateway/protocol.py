@@ -151,6 +151,7 @@ class HttpProtocol(HttpToolsProtocol):
                 cycle.cancel()
         self._current, self.cycle = None, None  # type: ignore[assignment]
         self._queue = NO_QUEUE
+        self._asked = NOTHING
         super().connection_lost(exc)
 
     def finish(self) -> asyncio.Task[None] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import weakref
 
 import pytest
@@ -174,8 +175,12 @@ async def test_a_query_that_was_woken_is_not_ended_a_second_time_when_its_time_i
     assert await still_blocked(waiting)
 
 
-async def test_who_waits_and_goes_leaves_nothing_for_the_garbage_collector(world: World) -> None:
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+async def test_who_waits_and_goes_leaves_nothing_for_the_garbage_collector(
+    world: World, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """What lives for some seconds before it goes is in the oldest generation, which is seldom looked at."""
+    caplog.set_level(level, "rostra.gateway.http")
     gc.collect()
     gc.disable()
     try:
