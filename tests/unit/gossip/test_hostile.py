@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import struct
 import time
@@ -239,13 +238,13 @@ def decode_with_rows(data: bytes) -> None:
         decode_row(row)
 
 
-PACKETS = int(os.environ.get("ROSTRA_HOSTILE_PACKETS", "40000"))
-STREAMS = PACKETS // 40
+PACKETS = 200_000
+STREAMS = 4_000
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_mutated_packets_and_streams_never_break_a_member() -> None:
-    """Fixed seed. Whatever arrives, the core keeps its bounds and its own place in the pool; ``ROSTRA_HOSTILE_PACKETS`` says how much."""
+    """Fixed seed. Whatever arrives, the core keeps its bounds and its own place in the pool."""
     rng = random.Random(20_240_229)
     encrypted = Target(rng, [KEY])
     plain = Target(rng)
