@@ -42,6 +42,15 @@ def test_ctrl_c_leaves_says_so_step_by_step_and_exits_0(start_dev: Start) -> Non
     assert_nothing_is_left(agent, before)
 
 
+def test_signals_that_come_when_it_has_stopped_make_no_failure_of_it(start_dev: Start) -> None:
+    process = start_dev().only
+    process.send(signal.SIGTERM)
+    process.wait_for_line("agent: stopped")
+    while process.is_running:
+        process.send(signal.SIGINT)
+    assert process.wait() == 0
+
+
 def test_ctrl_c_tells_the_others_that_the_node_left(start_dev: Start) -> None:
     stays, goes = start_dev(node="stays"), start_dev(node="goes")
     stays.cli("join", f"{HOST}:{goes.ports.serf_lan}")

@@ -24,7 +24,7 @@ import uvloop
 
 from rostra.agent.banner import banner
 from rostra.agent.folder import DataFolder
-from rostra.agent.process import EXIT_FAILED, EXIT_OK, Process, on_signals
+from rostra.agent.process import EXIT_FAILED, EXIT_OK, Process, ignore_signals, on_signals
 from rostra.agent.supervision import Manager, SupervisionPart
 from rostra.agent.workers import end_with_parent
 from rostra.clients.gossip import GossipStatus
@@ -155,6 +155,7 @@ class _Agent:
         finally:
             await wiring.close()
             self._remove_pid_file()
+            ignore_signals()
             log.info("stopped")
 
     def _decide_identity(self, folder: DataFolder | None) -> Identity:

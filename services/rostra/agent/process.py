@@ -163,3 +163,11 @@ def on_signals(
     loop.add_signal_handler(signal.SIGINT, first, "interrupt", interrupt)
     loop.add_signal_handler(signal.SIGTERM, first, "terminated", terminate)
     loop.add_signal_handler(signal.SIGHUP, hangup)
+
+
+def ignore_signals() -> None:
+    """All is done and only the interpreter ends: a signal that comes now must not make a failure of it."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)

@@ -169,13 +169,15 @@ def test_no_client_sees_a_failed_write_while_the_leading_server_leaves_and_it_re
     writers = [threading.Thread(target=write, args=(node,), daemon=True) for node in (client, *fleet.followers())]
     for writer in writers:
         writer.start()
-    eventually(lambda: len(done) > 10, SOON_S)
-    leader.leave()
-    before = len(done)
-    eventually(lambda: len(done) > before + 10, SOON_S, "writes go on")
-    stop.set()
-    for writer in writers:
-        writer.join(90)
+    try:
+        eventually(lambda: len(done) > 10, SOON_S)
+        leader.leave()
+        before = len(done)
+        eventually(lambda: len(done) > before + 10, SOON_S, "writes go on")
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join(90)
     assert failed == []
     new = fleet.leader()
     assert new is not leader
